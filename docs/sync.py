@@ -1,0 +1,149 @@
+"""Write everything that is made from the cards; `--check` only says what is stale."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from tokenry import catalog
+from tokenry.method import Method, settings
+
+ROOT = Path(__file__).resolve().parent.parent
+BEGIN = "<!-- methods: written by `make sync` -->"
+END = "<!-- end of methods -->"
+
+Cards = list[dict[str, Any]]
+
+
+def generated(root: Path = ROOT) -> dict[Path, str]:
+    """The files under version control that come from the cards, with what they should hold."""
+    cards = catalog.entries()
+    readme = root / "README.md"
+    head, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
+    tail = rest.partition(END)[2]
+    return {
+        root / "src/tokenry/catalog.json": catalog.render(cards),
+        readme: f"{head}{BEGIN}\n{method_table(cards)}\n{END}{tail}",
+    }
+
+
+def method_table(cards: Cards, link: str = "") -> str:
+    """All methods in one Markdown table; `link` is a format for the address of a method's page."""
+    lines = ["| Method | What it does | Needs | Paper |", "|---|---|---|---|"]
+    for card in sorted(cards, key=lambda card: (card["family"], card["arxiv"] is None)):
+        slug = f"`{card['slug']}`"
+        name = f"[{slug}]({link.format(**card)})" if link else slug
+        lines.append(f"| {name} | {card['summary']} | {card['needs']} | {_paper(card)} |")
+    return "\n".join(lines)
+
+
+def chooser(cards: Cards) -> str:
+    """The table "I have ..., I want ...", one row for each pair, plain baselines left out."""
+    rows: dict[tuple[str, str], list[str]] = {}
+    for card in cards:
+        if card["arxiv"]:
+            link = f"[{card['name']}]({card['slug']}.md)"
+            rows.setdefault((card["have"], card["want"]), []).append(link)
+    lines = ["| I have | I want | Look at |", "|---|---|---|"]
+    lines += [f"| {have} | {want} | {', '.join(links)} |" for (have, want), links in rows.items()]
+    return "\n".join(lines)
+
+
+def method_page(cls: type[Method]) -> str:
+    """The page of one method, from its card and the annotations of its settings."""
+    card = cls.card.to_dict()
+    parts = [
+        f"# {card['name']}\n\n{card['summary']}",
+        _facts(card),
+        f"## Settings\n\n{_settings(cls)}",
+        f"## Claims\n\n{_claims(card)}",
+        f"## Departures\n\n{_departures(card)}",
+        f"## Rule\n\n```{{eval-rst}}\n.. autoclass:: {cls.__module__}.{cls.__name__}\n"
+        "   :members: reduce, observe, layers, input_grid\n```",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def pages() -> dict[str, str]:
+    """The folder `docs/methods`, made at each build of the documentation."""
+    cards = catalog.entries()
+    slugs = "\n".join(card["slug"] for card in cards)
+    index = (
+        "# Methods\n\nMade from the cards in the methods' own files.\n\n"
+        f"## I have, I want\n\n{chooser(cards)}\n\n"
+        f"## All\n\n{method_table(cards, '{slug}.md')}\n\n"
+        f"```{{toctree}}\n:hidden:\n\n{slugs}\n```\n"
+    )
+    methods = {f"{cls.card.slug}.md": method_page(cls) for cls in catalog.classes()}
+    return {"index.md": index, **methods}
+
+
+def _paper(card: dict[str, Any]) -> str:
+    if not card["arxiv"]:
+        return "plain baseline"
+    where = card["venue"] or f"arXiv {card['year']}"
+    return f"[{card['name']}](https://arxiv.org/abs/{card['arxiv']}), {where}"
+
+
+def _facts(card: dict[str, Any]) -> str:
+    code = f"<{card['code']}> ({card['code_license'] or 'no licence'})" if card["code"] else "none"
+    facts = {
+        "Name here": f"`{card['slug']}`",
+        "Title": card["title"],
+        "Paper": _paper(card),
+        "Official code": code,
+        "Needs": card["needs"],
+        "Output equals the untouched model's": "always" if card["exact"] else "only at `keep=1`",
+        "The dial": card["dial"],
+    }
+    return "\n".join(["| | |", "|---|---|", *(f"| {k} | {v} |" for k, v in facts.items())])
+
+
+def _settings(cls: type[Method]) -> str:
+    lines = ["| Setting | Allowed | Default | What it is |", "|---|---|---|---|"]
+    for s in settings(cls):
+        allowed = s.allowed.replace("|", "\\|")
+        lines.append(f"| `{s.name}` | {allowed} | `{s.default!r}` | {s.doc} |")
+    return "\n".join(lines)
+
+
+def _claims(card: dict[str, Any]) -> str:
+    parts = []
+    for claim in card["claims"]:
+        outcome = (
+            f"**Shown here** by `{claim['test']}`: {claim['measured']}"
+            if claim["test"]
+            else f"**Not shown here**: {claim['not_shown']}"
+        )
+        parts.append(
+            f"- The paper: {claim['paper']}\n\n  Looked for: {claim['effect']}\n\n  {outcome}"
+        )
+    return "\n\n".join(parts) or "A plain baseline claims nothing."
+
+
+def _departures(card: dict[str, Any]) -> str:
+    return "\n".join(f"- {line}" for line in card["differs"]) or "None."
+
+
+def main() -> int:
+    """Write what is stale; with `--check` name it on standard error and return 1."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail when stale")
+    check = parser.parse_args().check
+    status = 0
+    for path, text in generated().items():
+        if path.read_text(encoding="utf-8") == text:
+            continue
+        if check:
+            status = 1
+            sys.stderr.write(f"{path.relative_to(ROOT)} is stale; run: make sync\n")
+        else:
+            path.write_text(text, encoding="utf-8")
+            sys.stderr.write(f"{path.relative_to(ROOT)} written\n")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

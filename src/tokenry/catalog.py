@@ -1,0 +1,113 @@
+"""Find methods: by name in the families' lists, ours and those of installed packages."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tokenry.card import FAMILIES
+from tokenry.errors import TokenryError, UnknownNameError
+
+if TYPE_CHECKING:
+    from tokenry.method import Method
+
+ENTRY_POINTS = "tokenry.methods"
+"""A package joins with `[project.entry-points."tokenry.methods"] name = "pkg.module:Class"`."""
+
+_FILE = Path(__file__).with_name("catalog.json")
+
+
+@lru_cache(maxsize=1)
+def cards() -> tuple[dict[str, Any], ...]:
+    """Every card of this package as plain data, without importing torch."""
+    return tuple(json.loads(_FILE.read_text(encoding="utf-8")))
+
+
+def card(slug: str) -> dict[str, Any]:
+    """The card of one method as plain data; of an installed package's method too.
+
+    Raises:
+        UnknownNameError: If no method has this name.
+    """
+    for entry in cards():
+        if entry["slug"] == slug:
+            return dict(entry)
+    return find(slug).card.to_dict()
+
+
+def names(family: str | None = None) -> tuple[str, ...]:
+    """The names of all methods, or of one family, without importing torch.
+
+    Methods of installed packages come last; their family is not known before they load.
+    """
+    ours = tuple(c["slug"] for c in cards() if family in (None, c["family"]))
+    return ours if family else ours + tuple(sorted(_guests()))
+
+
+def find(slug: str) -> type[Method]:
+    """The class of a method.
+
+    Args:
+        slug: Its name, as in `names()`.
+
+    Raises:
+        UnknownNameError: If no method has this name; the message holds the nearest ones.
+        TokenryError: If an installed package's method cannot be loaded.
+    """
+    for entry in cards():
+        if entry["slug"] == slug:
+            module = f"tokenry.{entry['family']}.{slug.replace('-', '_')}"
+            found: type[Method] = getattr(importlib.import_module(module), entry["class"])
+            return found
+    if slug in _guests():
+        return _load_guest(slug)
+    raise UnknownNameError("method", slug, names(), "`tokenry list` shows all.")
+
+
+def classes() -> tuple[type[Method], ...]:
+    """Every method class of this package, from the families' `__all__`; imports torch."""
+    found = []
+    for family in FAMILIES:
+        if importlib.util.find_spec(f"tokenry.{family}") is not None:
+            module = importlib.import_module(f"tokenry.{family}")
+            found += [getattr(module, name) for name in module.__all__]
+    return tuple(found)
+
+
+def entries() -> list[dict[str, Any]]:
+    """The content of `catalog.json`, made from the cards."""
+    return [{"class": cls.__name__, **cls.card.to_dict()} for cls in classes()]
+
+
+def render(content: list[dict[str, Any]]) -> str:
+    """`catalog.json` as text."""
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def _guests() -> dict[str, importlib.metadata.EntryPoint]:
+    return {point.name: point for point in importlib.metadata.entry_points(group=ENTRY_POINTS)}
+
+
+def _load_guest(slug: str) -> type[Method]:
+    from tokenry.method import Method
+
+    point = _guests()[slug]
+    try:
+        found = point.load()
+    except (ImportError, AttributeError) as error:
+        raise TokenryError(
+            f"method {slug!r}: {point.value}, which an installed package names, cannot be "
+            f"loaded: {error}."
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, Method)):
+        raise TokenryError(f"method {slug!r}: {point.value} is not a subclass of tokenry's Method.")
+    if found.card.slug != slug:
+        raise TokenryError(
+            f"method {slug!r}: {point.value} calls itself {found.card.slug!r} on its card; "
+            "entry point and card must agree."
+        )
+    return found

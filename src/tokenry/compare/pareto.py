@@ -1,0 +1,40 @@
+"""The Pareto front of score against seconds, with intervals."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tokenry.compare import stats
+
+
+def front(
+    goodness: NDArray[np.float64], log_seconds: NDArray[np.float64], seed: int
+) -> NDArray[np.bool_]:
+    """Which configurations no other dominates.
+
+    One dominates another when the 95 % intervals of both paired differences show it at least as
+    good (they hold nothing below zero), and one of them better. Noise alone never removes a
+    configuration: the front always holds the plain front of the means, and with fewer than
+    `stats.FEWEST` examples or a single timed batch it holds all.
+
+    Args:
+        goodness: Scores, higher being better, one row per configuration: `(c, n)`.
+        log_seconds: Logarithms of seconds of each timed batch, `(c, m)`.
+        seed: Of the bootstrap.
+
+    Returns:
+        True for each configuration on the front, `(c,)`.
+    """
+    if goodness.shape[1] < stats.FEWEST or log_seconds.shape[1] < 2:
+        return np.ones(len(goodness), dtype=bool)
+    draws = stats.resampled_means(goodness, seed)
+    dominated = np.zeros(len(goodness), dtype=bool)
+    for one in range(len(goodness)):
+        better, _ = stats.bounds(draws[one] - draws, goodness.shape[1])
+        faster, _ = stats.t_bounds(log_seconds - log_seconds[one])
+        # Equal scores leave a difference of rounding size in the draws.
+        better[np.isclose(better, 0, atol=1e-12)] = 0
+        at_least = (better >= 0) & (faster >= 0)
+        dominated |= at_least & ((better > 0) | (faster > 0))
+    return ~dominated

@@ -1,0 +1,207 @@
+"""What a comparison finds, as plain data: nothing here needs torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+UNTOUCHED = "none"
+"""Label of the model without any method; always part of a comparison, at keep 1."""
+
+Verdict = Literal["identical", "better", "worse", "not distinguishable"]
+Speed = Literal["faster", "slower", "not distinguishable"]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskInfo:
+    """What a task measures.
+
+    Attributes:
+        slug: Its name.
+        title: Its name as a headline.
+        metric: What one score is.
+        binary: Whether a score is right (1) or wrong (0).
+        higher_is_better: The direction of the score.
+        explanation: What is done, in words.
+    """
+
+    slug: str
+    title: str
+    metric: str
+    binary: bool
+    higher_is_better: bool
+    explanation: str
+
+
+@dataclass(frozen=True, slots=True)
+class MethodInfo:
+    """One method of a comparison, at whatever keep.
+
+    Attributes:
+        label: Its name in the results: the slug, and the settings that are not the defaults.
+        call: The call that makes it, without `keep`: `PiToMe(margin=0.5)`.
+        module: Where its class is.
+        card: What is known of it; see `tokenry.card.Card`.
+    """
+
+    label: str
+    call: str
+    module: str
+    card: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One example under one configuration.
+
+    Attributes:
+        task: Slug of the task.
+        method: Label of the method; "none" is the untouched model.
+        keep: The dial.
+        example: Name of the example.
+        score: The task's score.
+        scores: Secondary scores by name.
+        seconds: Seconds per example: median over the repeats of its batch, over the batch's size.
+        peak_bytes: Most bytes held at once by what one pass over a whole batch computes.
+        tokens: Share of the tokens that was really processed.
+        batch: Number of the batch that it was timed in.
+    """
+
+    task: str
+    method: str
+    keep: float
+    example: str
+    score: float
+    scores: dict[str, float]
+    seconds: float
+    peak_bytes: int
+    tokens: float
+    batch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A figure and its 95 % interval; of a single observation both ends are the value."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One configuration on one task, against the untouched model on the same examples.
+
+    Attributes:
+        task: Slug of the task.
+        method: Label of the method.
+        keep: The dial.
+        n: Number of examples.
+        score: Mean score.
+        difference: Mean of score minus the untouched model's score.
+        p_value: McNemar's exact test for right/wrong scores; None for others.
+        verdict: What the difference comes to.
+        seconds: Geometric mean of the seconds per example.
+        speedup: Geometric mean of the untouched model's seconds over these.
+        faster: What the speedup comes to.
+        peak_bytes: Most bytes held at once by what one pass computes.
+        tokens: Share of the tokens that was really processed.
+        flops: Floating-point operations per example.
+        on_front: Whether no other configuration is shown to be as good on score and seconds and
+            better on one of them.
+    """
+
+    task: str
+    method: str
+    keep: float
+    n: int
+    score: Interval
+    difference: Interval
+    p_value: float | None
+    verdict: Verdict
+    seconds: Interval
+    speedup: Interval
+    faster: Speed
+    peak_bytes: int
+    tokens: float
+    flops: float
+    on_front: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Where the time of one configuration goes, seen in a pass of its own.
+
+    Attributes:
+        method: Label of the method.
+        keep: The dial.
+        layer_seconds: Seconds per example in each layer.
+        tokens: Rows that entered attention and MLP of each layer.
+        flops: Floating-point operations per example.
+        peak_bytes: Most bytes held at once by what one pass over a batch computes.
+        other_seconds: Seconds per example outside the layers.
+    """
+
+    method: str
+    keep: float
+    layer_seconds: tuple[float, ...]
+    tokens: tuple[tuple[int, int], ...]
+    flops: float
+    peak_bytes: int
+    other_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Which patches of one image became one token.
+
+    Attributes:
+        method: Label of the method.
+        keep: The dial.
+        example: Name of the example.
+        label: Its label; empty when it has none.
+        score: Its score on the task that was asked for.
+        grid: Rows and columns of patches.
+        groups: For each patch the group it ended in, -1 when it was dropped.
+        thumbnail: The image as the model saw it, as WebP.
+    """
+
+    method: str
+    keep: float
+    example: str
+    label: str
+    score: float
+    grid: tuple[int, int]
+    groups: NDArray[np.int16]
+    thumbnail: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A configuration that could not run, and why."""
+
+    method: str
+    keep: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The fastest configuration that loses no more than was allowed.
+
+    Attributes:
+        method: Label of the method; "none" when no method qualifies.
+        keep: The dial.
+        summary: Its figures.
+        confidence: In words: what is known of its loss and speed, and how surely.
+        code: Lines that switch it on.
+    """
+
+    method: str
+    keep: float
+    summary: Summary
+    confidence: str
+    code: str

@@ -1,0 +1,130 @@
+"""Statistics of paired measurements: the same examples, the same batches, another method.
+
+Scores are compared by a paired bootstrap over examples, seconds by Student's t over the logarithms
+of timed batches: batches are few and all examples of one share its time, so that a bootstrap over
+examples would claim far too much. The bootstrap's percentiles are widened for small samples
+(Hesterberg 2015, "What teachers should know about the bootstrap", section 5.3).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from tokenry.compare.records import Interval, Speed, Verdict
+
+LEVEL = 0.95
+RESAMPLES = 2000
+FEWEST = 6
+"""Fewest examples for a verdict: with five, even all wins are no surprise (2 / 2^5 > 0.05)."""
+
+Array = NDArray[np.float64]
+
+
+def resampled_means(scores: Array, seed: int) -> Array:
+    """Bootstrap draws of the mean of each row, with the same resamples for every row.
+
+    Sharing the resamples is what makes any difference of two rows a paired one.
+
+    Args:
+        scores: One row per configuration, one column per example, `(c, n)`.
+        seed: Of the resampling.
+
+    Returns:
+        The draws, `(c, RESAMPLES)`.
+    """
+    n = scores.shape[1]
+    counts = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=RESAMPLES)
+    draws: Array = scores @ counts.T.astype(np.float64) / n
+    return draws
+
+
+def bounds(draws: Array, n: int) -> tuple[Array, Array]:
+    r"""Ends of the 95 % interval from bootstrap draws along the last axis.
+
+    Percentiles at $\\Phi(\\pm\\sqrt{n/(n-1)}\\,t_{n-1})$: what Student's t is to the normal,
+    the bootstrap's percentiles lack.
+
+    Args:
+        draws: Draws of a mean, `(..., r)`.
+        n: Number of examples that the mean is over.
+    """
+    if n == 1:
+        return draws[..., 0], draws[..., 0]
+    tail = stats.norm.cdf(-np.sqrt(n / (n - 1)) * stats.t.ppf((1 + LEVEL) / 2, n - 1))
+    low, high = np.quantile(draws, [tail, 1 - tail], axis=-1)
+    return low, high
+
+
+def mean_interval(values: Array, draws: Array) -> Interval:
+    """Mean of `values` with the interval that its bootstrap draws give."""
+    low, high = bounds(draws, len(values))
+    value = float(values.mean())
+    # Sums in another order differ in the last bits; an interval must hold its value.
+    return Interval(value, min(float(low), value), max(float(high), value))
+
+
+def log_interval(logs: Array) -> Interval:
+    """Geometric mean of `exp(logs)` with Student's t interval; of one value, that value."""
+    low, high = t_bounds(logs)
+    return Interval(*(float(np.exp(v)) for v in (logs.mean(), low, high)))
+
+
+def t_bounds(values: Array) -> tuple[Array, Array]:
+    """Ends of Student's 95 % interval of the mean along the last axis.
+
+    >>> low, high = t_bounds(np.array([1.0, 2.0, 3.0]))
+    >>> round(float(low), 3), round(float(high), 3)
+    (-0.484, 4.484)
+    """
+    n, mean = values.shape[-1], values.mean(-1)
+    if n == 1:
+        return mean, mean
+    half = stats.t.ppf((1 + LEVEL) / 2, n - 1) * values.std(-1, ddof=1) / np.sqrt(n)
+    return mean - half, mean + half
+
+
+def mcnemar(right: Array, reference: Array) -> float:
+    """McNemar's exact test of two right/wrong scores on the same examples.
+
+    Args:
+        right: 1 where the method is right, 0 where wrong.
+        reference: The same for the untouched model.
+
+    Returns:
+        The two-sided p value; 1 when they never disagree.
+
+    >>> mcnemar(np.array([1.0] * 10 + [0] * 2), np.array([0.0] * 10 + [1] * 2))
+    0.03857421875
+    """
+    won = int(((right == 1) & (reference == 0)).sum())
+    lost = int(((right == 0) & (reference == 1)).sum())
+    if won + lost == 0:
+        return 1.0
+    return float(stats.binomtest(won, won + lost).pvalue)
+
+
+def verdict(
+    differences: Array, interval: Interval, p_value: float | None, higher_is_better: bool
+) -> Verdict:
+    """What a paired difference comes to.
+
+    "better" or "worse" needs an interval without zero, `FEWEST` examples, and for right/wrong
+    scores McNemar's test below 0.05 as well.
+    """
+    if not differences.any():
+        return "identical"
+    surprising = len(differences) >= FEWEST and (p_value is None or p_value < 1 - LEVEL)
+    if not surprising or interval.low <= 0 <= interval.high:
+        return "not distinguishable"
+    return "better" if (interval.low > 0) == higher_is_better else "worse"
+
+
+def speed(speedup: Interval, batches: int) -> Speed:
+    """What a speedup comes to; of a single timed batch nothing can be said."""
+    if batches > 1 and speedup.low > 1:
+        return "faster"
+    if batches > 1 and speedup.high < 1:
+        return "slower"
+    return "not distinguishable"

@@ -1,0 +1,161 @@
+"""What a task is: what the model is given, what is timed, and how an example is scored."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tokenry.compare.records import TaskInfo
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+    from torch import nn
+
+    from tokenry.plugs.trace import Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The model that is compared with itself.
+
+    Attributes:
+        model: The model, in evaluation mode and on `device`.
+        processor: What turns raw examples into its input.
+        name: Its name for people.
+        device: Where it runs.
+        image_size: Side in pixels that images are brought to; None leaves it to the processor.
+    """
+
+    model: nn.Module
+    processor: Any
+    name: str
+    device: torch.device
+    image_size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One forward pass over a batch.
+
+    Attributes:
+        outputs: What `Task.run` returned.
+        trace: What became of the tokens; None for the untouched model.
+    """
+
+    outputs: Any
+    trace: Trace | None
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """One figure per example of a batch, and secondary figures by name."""
+
+    values: Sequence[float]
+    secondary: dict[str, Sequence[float]] = field(default_factory=dict)
+
+
+class Task(ABC):
+    """What one example is, and how it is scored.
+
+    Only `run` is timed. Tasks that share `batch` and `run` can be asked for together and are
+    then scored from the same forward pass. A vision task of your own is one small class:
+
+    ```python
+    class Length(VisionTask):
+        slug = "length"
+        title = "Length of the embedding"
+        metric = "length relative to the untouched model's"
+        explanation = "Does the embedding keep its length?"
+
+        def score(self, seen, untouched, examples):
+            ratio = seen.outputs.pooled.norm(dim=1) / untouched.outputs.pooled.norm(dim=1)
+            return Scores(ratio.tolist())
+    ```
+
+    It goes wherever a task's name goes: `tokenry.compare(model, methods, data, task=Length())`.
+    Settings are constructor arguments; `describe` must name them, since results are stored under
+    what it returns.
+    """
+
+    slug: ClassVar[str]
+    title: ClassVar[str]
+    metric: ClassVar[str]
+    explanation: ClassVar[str]
+    binary: ClassVar[bool] = False
+    higher_is_better: ClassVar[bool] = True
+
+    @property
+    def info(self) -> TaskInfo:
+        """What the task measures, as plain data."""
+        return TaskInfo(
+            self.slug,
+            self.title,
+            self.metric,
+            self.binary,
+            self.higher_is_better,
+            self.explanation,
+        )
+
+    def describe(self) -> str:
+        """The task and its settings; results are stored under it."""
+        return self.slug
+
+    def prepare(self, subject: Subject, examples: Sequence[Any]) -> None:  # noqa: B027 - optional
+        """Check that the task fits model and data, and note what it needs of them.
+
+        Raises:
+            UsageError: If it does not fit.
+        """
+
+    def split(self, examples: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        """The examples that the untouched model is fitted on, and those that are scored."""
+        return [], list(examples)
+
+    @abstractmethod
+    def batch(self, subject: Subject, examples: Sequence[Any]) -> Any:
+        """The model's input for some examples, on its device; not timed."""
+
+    @abstractmethod
+    def run(self, model: nn.Module, batch: Any) -> Any:
+        """One forward pass: the part that is timed."""
+
+    @abstractmethod
+    def finite(self, outputs: Any) -> list[bool]:
+        """For each example whether its outputs are free of NaN and infinity."""
+
+    def observe(self, seen: Pass, examples: Sequence[Any]) -> None:  # noqa: B027 - optional
+        """Note the untouched model's outputs for some of the examples to fit on."""
+
+    def fit(self) -> None:  # noqa: B027 - most tasks need no fitting
+        """Fit on what was observed."""
+
+    @abstractmethod
+    def score(self, seen: Pass, untouched: Pass, examples: Sequence[Any]) -> Scores:
+        """Score each example.
+
+        Args:
+            seen: The pass of the method.
+            untouched: The pass of the untouched model over the same batch; when the untouched
+                model itself is scored, both are the same.
+            examples: The examples of the batch.
+
+        Returns:
+            As many figures as there are examples; those outside `split`'s second part are not
+            used.
+        """
+
+    def layers(self, model: nn.Module) -> list[nn.Module]:
+        """The layers whose seconds the profile tells apart."""
+        return []
+
+    def thumbnails(self, subject: Subject, batch: Any) -> list[bytes]:
+        """A small picture of each example as the model saw it; none by default."""
+        return []
+
+    def groups(self, trace: Trace) -> list[NDArray[np.int16]]:
+        """For each example which patches ended in the same token; none by default."""
+        return []

@@ -1,0 +1,290 @@
+"""The contracts: what a method is, how its settings are bounded, and the one dial."""
+
+from __future__ import annotations
+
+import types
+import typing
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from tokenry.card import Card
+from tokenry.errors import UsageError
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float, Int
+    from torch import Tensor
+
+    from tokenry.ops.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class In:
+    """A bound on a number, written in the annotation of a setting.
+
+    Args:
+        low: Smallest value.
+        high: Largest value.
+        open: Which ends do not belong to the range.
+
+    >>> In(0, 1, open="left")
+    (0, 1]
+    >>> In(0, 1, open="left").holds(0.0)
+    False
+    """
+
+    low: float
+    high: float
+    open: Literal["neither", "left", "right", "both"] = "neither"
+
+    def holds(self, value: float) -> bool:
+        """Whether `value` is in the range; NaN never is."""
+        left = value > self.low if self.open in ("left", "both") else value >= self.low
+        right = value < self.high if self.open in ("right", "both") else value <= self.high
+        return left and right
+
+    def __repr__(self) -> str:
+        left = "(" if self.open in ("left", "both") else "["
+        right = ")" if self.open in ("right", "both") else "]"
+        return f"{left}{self.low:g}, {self.high:g}{right}"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One field of a method, as its annotation declares it."""
+
+    name: str
+    kind: Any
+    bound: In | None
+    doc: str
+    default: Any
+
+    @property
+    def allowed(self) -> str:
+        """What may stand here, for messages and tables."""
+        options = [o for o in _alternatives(self.kind) if o is not type(None)]
+        words = []
+        for option in options:
+            if typing.get_origin(option) is Literal:
+                words += [repr(value) for value in typing.get_args(option)]
+            elif typing.get_origin(option) is tuple:
+                words.append(f"a tuple of {typing.get_args(option)[0].__name__}")
+            else:
+                words.append(
+                    f"{option.__name__} in {self.bound}" if self.bound else option.__name__
+                )
+        return " or ".join(words)
+
+    def check(self, owner: str, value: Any) -> None:
+        """Raise UsageError unless `value` may stand here."""
+        if not any(_fits(value, option) for option in _alternatives(self.kind)):
+            raise UsageError(
+                f"{owner}: {self.name}={value!r} is not {self.allowed}; {self.name} is {self.doc}."
+            )
+        numbers = value if isinstance(value, tuple) else (value,)
+        for number in numbers:
+            if self.bound and isinstance(number, int | float) and not self.bound.holds(number):
+                raise UsageError(
+                    f"{owner}: {self.name}={value!r} is outside {self.bound}; "
+                    f"{self.name} is {self.doc}."
+                )
+
+
+def _alternatives(kind: Any) -> tuple[Any, ...]:
+    union = (typing.Union, types.UnionType)
+    return typing.get_args(kind) if typing.get_origin(kind) in union else (kind,)
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    if typing.get_origin(kind) is Literal:
+        return value in typing.get_args(kind)
+    if typing.get_origin(kind) is tuple:
+        item = typing.get_args(kind)[0]
+        return isinstance(value, tuple) and all(_fits(v, item) for v in value)
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, int | float if kind is float else kind)
+
+
+@cache
+def settings(cls: type[Method]) -> tuple[Setting, ...]:
+    """The settings of a method class, read from its annotations.
+
+    Raises:
+        UsageError: If a field is not `Annotated[type, bound, "what it is"]`.
+    """
+    hints = typing.get_type_hints(cls, include_extras=True)
+    found = []
+    for field in fields(cls):
+        hint = hints[field.name]
+        kind, *notes = typing.get_args(hint) if typing.get_origin(hint) is Annotated else (hint,)
+        docs = [note for note in notes if isinstance(note, str)]
+        bounds = [note for note in notes if isinstance(note, In)]
+        if len(docs) != 1:
+            raise UsageError(
+                f"{cls.__name__}: {field.name} must be annotated as "
+                'Annotated[type, In(low, high), "what it is"].'
+            )
+        bound = bounds[0] if bounds else None
+        found.append(Setting(field.name, kind, bound, docs[0], field.default))
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class Method(ABC):
+    """A published system as settings and a rule; it holds no state and sees no model.
+
+    A concrete method is a frozen, keyword-only dataclass with a class attribute `card`.
+    Every field is `Annotated[type, In(low, high), "what it is"]`; the annotation is what
+    checks the value, and what help texts and documentation are made from.
+    """
+
+    card: ClassVar[Card]
+    expected_failures: ClassVar[dict[str, str]] = {}
+    """Common checks that this method does not pass, each with the reason."""
+
+    def __post_init__(self) -> None:
+        for setting in settings(type(self)):
+            setting.check(type(self).__name__, getattr(self, setting.name))
+
+    def describe(self) -> str:
+        """The call that makes this method, with the settings that are not the defaults.
+
+        The dial comes last, as people read it: `PiToMe(margin=0.5, keep=0.6)`.
+        """
+        changed = {s.name: getattr(self, s.name) for s in settings(type(self))}
+        for setting in settings(type(self)):
+            if changed[setting.name] == setting.default and setting.name != "keep":
+                del changed[setting.name]
+        order = sorted(changed, key=lambda name: name == "keep")
+        return f"{type(self).__name__}({', '.join(f'{n}={changed[n]!r}' for n in order)})"
+
+
+Keep = Annotated[
+    float,
+    In(0, 1, open="left"),
+    "the share of tokens that is really processed, averaged over the layers",
+]
+Schedule = Annotated[
+    Literal["constant", "linear", "ratio"] | tuple[int, ...],
+    In(0, 1_000_000),
+    "how the removal is spread over the layers, or the exact number removed in each",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """Queries and keys of one attention, before any rotation, and its scale."""
+
+    queries: Float[Tensor, "b h n e"]
+    keys: Float[Tensor, "b h n e"]
+    scale: float
+
+
+@dataclass(frozen=True, slots=True)
+class LayerView:
+    """What a token reducer sees of one layer, and nothing else of the model.
+
+    Attributes:
+        layer: Index of the layer, from 0.
+        depth: Number of layers.
+        grid: Rows and columns of the patch grid at the input.
+        protected: Number of rows at the front that must stay (class, registers).
+        count: Number of rows that shall be left, the protected ones included.
+        size: How many original tokens each row stands for, `(b, n, 1)` float32.
+        valid: False where a row is padding, `(b, n)`; None when no row is.
+        origin: The row that each original token is in now, `(b, n0)`; -1 when dropped.
+        heads: Queries and keys of the last attention that ran; None before the first.
+        bias: What is added to the scores of each key, `(b, 1, 1, n)`; None when nothing is.
+        memory: What the method noted earlier in the same forward pass.
+    """
+
+    layer: int
+    depth: int
+    grid: tuple[int, int]
+    protected: int
+    count: int
+    size: Float[Tensor, "b n 1"]
+    valid: Bool[Tensor, "b n"] | None
+    origin: Int[Tensor, "b n0"]
+    heads: Heads | None
+    bias: Float[Tensor, "b 1 1 n"] | None
+    memory: dict[str, Any]
+
+    @property
+    def queries(self) -> Float[Tensor, "b h n e"]:
+        """Queries of the last attention that ran, before any rotation."""
+        return self._attended().queries
+
+    @property
+    def keys(self) -> Float[Tensor, "b h n e"]:
+        """Keys of the last attention that ran, before any rotation."""
+        return self._attended().keys
+
+    @property
+    def scale(self) -> float:
+        """The factor before that attention's softmax."""
+        return self._attended().scale
+
+    def _attended(self) -> Heads:
+        if self.heads is None:
+            raise UsageError(
+                f"LayerView: queries and keys do not exist before the first attention (layer "
+                f"{self.layer}); remove tokens later, or note what is needed in a scoring pass."
+            )
+        return self.heads
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenReducer(Method):
+    """Merges or drops tokens inside a vision encoder.
+
+    A subclass writes `reduce`; where a rule asks for it, it also says in which layers it
+    works (`layers`), whether it works before the block or between attention and MLP
+    (`place`), and how much it can remove at once (`max_drop`).
+    """
+
+    keep: Keep = 1.0
+
+    place: ClassVar[Literal["before", "middle"]] = "middle"
+    max_drop: ClassVar[float] = 1.0
+    """Largest share of the unprotected rows that one reduction can remove."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.spread, tuple) and self.keep != 1:
+            raise UsageError(
+                f"{type(self).__name__}: keep={self.keep} and schedule={self.spread} both say how "
+                "many tokens go; give one of them."
+            )
+
+    @property
+    def spread(self) -> Literal["constant", "linear", "ratio"] | tuple[int, ...]:
+        """How the removal is spread over `layers`."""
+        return "constant"
+
+    @property
+    def biases_keys(self) -> bool:
+        """Whether later layers weigh each key by the tokens it stands for."""
+        return False
+
+    @property
+    def scoring_pass(self) -> bool:
+        """Whether an untouched pass over the encoder, seen by `observe`, goes first."""
+        return False
+
+    def layers(self, depth: int) -> tuple[int, ...]:
+        """The layers, from 0, in which tokens are removed."""
+        return tuple(range(depth))
+
+    def input_grid(self, grid: tuple[int, int]) -> tuple[int, int]:
+        """The patch grid that the image is resized to before the encoder sees it."""
+        return grid
+
+    def observe(self, view: LayerView) -> None:
+        """Note what a later `reduce` needs in `view.memory`; called after each attention."""
+
+    @abstractmethod
+    def reduce(self, x: Float[Tensor, "b n d"], view: LayerView) -> Plan:
+        """Say which `view.count` rows of `x` stay and where the others go."""

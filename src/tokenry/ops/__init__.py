@@ -1,0 +1,1 @@
+"""Pure tensor rules that methods share."""

@@ -1,0 +1,167 @@
+"""The table of vision encoders: one row of names per architecture, and one generic block."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from tokenry.errors import UnsupportedModelError
+
+
+@dataclass(frozen=True, slots=True)
+class Tower:
+    """How an architecture names the parts of a pre-norm encoder.
+
+    The block is `x + scale1(attention(norm1(x)))`, then `x + scale2(mlp(norm2(x)))`;
+    `drop` stands before each addition.
+
+    Attributes:
+        layers: Path from the tower to its list of blocks.
+        norm1: Norm before the attention.
+        attention: Self-attention; called with the states and `attention_mask`.
+        norm2: Norm before the MLP.
+        mlp: The MLP.
+        scale1: Layer scale after the attention; empty when there is none.
+        scale2: Layer scale after the MLP; empty when there is none.
+        drop: Dropout or stochastic depth before both additions; empty when there is none.
+        classes: Class and distillation tokens at the front; registers are read from the config.
+        pool: Path to the attention that pools the last states; empty when a class token does.
+    """
+
+    layers: str
+    norm1: str
+    attention: str
+    norm2: str
+    mlp: str
+    scale1: str = ""
+    scale2: str = ""
+    drop: str = ""
+    classes: int = 1
+    pool: str = ""
+
+    def blocks(self, tower: nn.Module) -> list[nn.Module]:
+        """The blocks of `tower`, in order."""
+        return list(tower.get_submodule(self.layers).children())
+
+    def protected(self, tower: nn.Module) -> int:
+        """Rows at the front that are not patches."""
+        return self.classes + int(getattr(config(tower), "num_register_tokens", 0))
+
+    def attend(self, block: nn.Module, x: Tensor, mask: Tensor | None, kwargs: Any) -> Tensor:
+        """First half of the block: norm, attention, residual."""
+        y, _ = _part(block, self.attention)(_part(block, self.norm1)(x), mask, **kwargs)
+        return self._add(block, y, x, self.scale1)
+
+    def feed(self, block: nn.Module, x: Tensor) -> Tensor:
+        """Second half of the block: norm, MLP, residual."""
+        y = _part(block, self.mlp)(_part(block, self.norm2)(x))
+        return self._add(block, y, x, self.scale2)
+
+    def _add(self, block: nn.Module, y: Tensor, x: Tensor, scale: str) -> Tensor:
+        if scale:
+            y = _part(block, scale)(y)
+        if self.drop:
+            y = _part(block, self.drop)(y)
+        return y + x
+
+
+def _part(block: nn.Module, name: str) -> nn.Module:
+    return block.get_submodule(name)
+
+
+_VIT = Tower(
+    layers="layers",
+    norm1="layernorm_before",
+    attention="attention",
+    norm2="layernorm_after",
+    mlp="mlp",
+    drop="dropout",
+)
+_DINOV2 = Tower(
+    layers="encoder.layer",
+    norm1="norm1",
+    attention="attention",
+    norm2="norm2",
+    mlp="mlp",
+    scale1="layer_scale1",
+    scale2="layer_scale2",
+    drop="drop_path",
+)
+_CLIP = Tower(
+    layers="encoder.layers",
+    norm1="layer_norm1",
+    attention="self_attn",
+    norm2="layer_norm2",
+    mlp="mlp",
+)
+
+TOWERS: dict[str, Tower] = {
+    "ViTModel": _VIT,
+    "DeiTModel": Tower(
+        layers="layers",
+        norm1="layernorm_before",
+        attention="attention",
+        norm2="layernorm_after",
+        mlp="mlp",
+        drop="dropout",
+        classes=2,
+    ),
+    "Dinov2Model": _DINOV2,
+    "Dinov2WithRegistersModel": _DINOV2,
+    "CLIPVisionModel": _CLIP,
+    "SiglipVisionModel": Tower(
+        layers="encoder.layers",
+        norm1="layer_norm1",
+        attention="self_attn",
+        norm2="layer_norm2",
+        mlp="mlp",
+        classes=0,
+        pool="head.attention",
+    ),
+}
+
+MEAN_POOLED = frozenset(
+    {
+        "CLIPForImageClassification",
+        "Dinov2ForImageClassification",
+        "Dinov2WithRegistersForImageClassification",
+        "SiglipForImageClassification",
+    }
+)
+"""Models whose head takes the plain mean over the patch rows that the tower returns."""
+
+REFUSED = {
+    "Qwen2VisionTransformerPretrainedModel": "its 2x2 patch merger needs the full grid and its "
+    "images are packed into one sequence; reduce after the merger instead",
+    "Qwen2_5_VisionTransformerPretrainedModel": "its windowed attention and 2x2 patch merger need "
+    "the full grid; reduce after the merger instead",
+    "SwinModel": "its windows need the full grid",
+}
+
+
+def config(module: nn.Module) -> Any:
+    """The configuration of a transformers module."""
+    return module.config
+
+
+def find_tower(model: nn.Module) -> tuple[nn.Module, Tower]:
+    """The vision encoder inside `model`, and the names of its parts.
+
+    Raises:
+        UnsupportedModelError: If no module of `model` has a row in `TOWERS`.
+    """
+    for module in model.modules():
+        row = TOWERS.get(type(module).__name__)
+        if row is not None:
+            return module, row
+    for module in model.modules():
+        reason = REFUSED.get(type(module).__name__)
+        if reason is not None:
+            raise UnsupportedModelError(f"{type(module).__name__}: not supported: {reason}.")
+    raise UnsupportedModelError(
+        f"{type(model).__name__}: holds no vision encoder that tokenry knows; it knows "
+        f"{', '.join(sorted(TOWERS))}. A pre-norm encoder is added with one row of names in "
+        "tokenry.plugs.blocks.TOWERS."
+    )

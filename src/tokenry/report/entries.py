@@ -1,0 +1,123 @@
+"""One line of the comparison in words: what the table, the charts and the answer all quote."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from tokenry.report import words
+
+if TYPE_CHECKING:
+    from tokenry.compare.results import Results, Summary, TaskInfo
+
+Kind = Literal["untouched", "paper", "baseline"]
+
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One (task, method, keep) with its names; every string is safe to show.
+
+    Args:
+        summary: The figures.
+        task: What they measure.
+        name: The method's name.
+        kind: Untouched model, method of a paper, or plain baseline.
+    """
+
+    summary: Summary
+    task: TaskInfo
+    name: str
+    kind: Kind
+
+    @property
+    def keep(self) -> str:
+        """The dial, with at most three digits."""
+        return f"{self.summary.keep:.3g}"
+
+    @property
+    def title(self) -> str:
+        """Name and dial."""
+        return self.name if self.kind == "untouched" else f"{self.name} {self.keep}"
+
+    @property
+    def score(self) -> str:
+        """The score."""
+        return words.amount(self.summary.score.value, self.task)
+
+    @property
+    def score_span(self) -> str:
+        """The score's 95 % interval."""
+        return words.span(self.summary.score, self.task)
+
+    @property
+    def difference(self) -> str:
+        """Score minus the untouched model's."""
+        return words.amount(self.summary.difference.value, self.task, signed=True)
+
+    @property
+    def difference_span(self) -> str:
+        """The difference's 95 % interval."""
+        return words.span(self.summary.difference, self.task, signed=True)
+
+    @property
+    def verdict(self) -> str:
+        """What the difference comes to, in words."""
+        return words.clean(self.summary.verdict)
+
+    @property
+    def seconds(self) -> str:
+        """Time per example."""
+        return words.seconds(self.summary.seconds.value)
+
+    @property
+    def speedup(self) -> str:
+        """Time of the untouched model over this time."""
+        return words.times(self.summary.speedup.value)
+
+    @property
+    def speedup_span(self) -> str:
+        """The ratio's 95 % interval."""
+        return words.times_span(self.summary.speedup)
+
+    @property
+    def faster(self) -> str:
+        """Faster, slower or not distinguishable, in words."""
+        return words.clean(self.summary.faster)
+
+    @property
+    def says(self) -> str:
+        """The whole line as a sentence."""
+        line = f"{self.title}: {words.clean(self.task.metric)} {self.score} ({self.score_span})"
+        if self.kind == "untouched":
+            return f"{line}; {self.seconds} per example"
+        return (
+            f"{line}, {self.difference} ({self.verdict}); {self.seconds} per example, "
+            f"{self.speedup} ({self.faster})"
+        )
+
+
+def entries(results: Results, task: TaskInfo) -> list[Entry]:
+    """The lines of one task, the untouched model first, then as the methods were given.
+
+    Args:
+        results: The comparison.
+        task: One of its tasks.
+    """
+    order = {"none": -1, **{label: n for n, label in enumerate(results.methods) if label != "none"}}
+    found = []
+    for summary in results.summary(task.slug):
+        kind: Kind = "untouched" if summary.method == "none" else kind_of(results, summary.method)
+        found.append(Entry(summary, task, display_name(results, summary.method), kind))
+    return sorted(found, key=lambda e: (order[e.summary.method], -e.summary.keep))
+
+
+def display_name(results: Results, label: str) -> str:
+    """The name that the page shows for one of the methods."""
+    return words.name(label, results.card(label))
+
+
+def kind_of(results: Results, label: str) -> Literal["paper", "baseline"]:
+    """Whether a paper stands behind a method."""
+    card = results.card(label)
+    return "paper" if card is not None and card["arxiv"] else "baseline"

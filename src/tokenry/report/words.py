@@ -1,0 +1,118 @@
+"""Numbers and names as a person reads them; every foreign string passes through `clean`."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tokenry.compare.results import Interval, TaskInfo
+
+_JOINERS = "\u200c\u200d"
+_UNPRINTABLE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
+_SPLIT_LABEL = re.compile(r"([^(\s]+)(.*)", re.DOTALL)
+
+
+def clean(text: object, limit: int = 60) -> str:
+    """One safe line: no control or direction characters, no run of blanks, at most `limit` long.
+
+    Args:
+        text: Anything that has a `str`.
+        limit: Longest result in characters, at least 2; what is cut shows as an ellipsis.
+
+    >>> clean("a\\x00b\\n c")
+    'a\\ufffdb c'
+    >>> clean("abcdef", limit=4)
+    'abc…'
+    """
+    line = " ".join(str(text)[: 4 * limit].split())
+    line = "".join(
+        "\ufffd" if unicodedata.category(c) in _UNPRINTABLE and c not in _JOINERS else c
+        for c in line
+    )
+    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+
+
+def name(label: str, card: dict[str, Any] | None) -> str:
+    """The name that the page shows for a method's label.
+
+    >>> name("pitome(margin=0.5)", {"name": "PiToMe"})
+    'PiToMe(margin=0.5)'
+    >>> name("none", None)
+    'Untouched model'
+    """
+    if label == "none":
+        return "Untouched model"
+    match = _SPLIT_LABEL.fullmatch(label)
+    if card is None or match is None:
+        return clean(label, 40)
+    return clean(f"{card['name']}{match[2]}", 40)
+
+
+def amount(value: float, task: TaskInfo, *, signed: bool = False) -> str:
+    """A score, or with `signed` a difference of scores: percent for right/wrong tasks."""
+    digits, scale, unit = (1, 100, "\u202f%") if task.binary else (3, 1, "")
+    number = f"{value * scale:{'+' if signed else ''}.{digits}f}"
+    if float(number) == 0:
+        number = number.lstrip("+-")
+    return number.replace("-", "\u2212") + unit
+
+
+def span(interval: Interval, task: TaskInfo, *, signed: bool = False) -> str:
+    """The ends of a 95 % interval of scores."""
+    low, high = (amount(v, task, signed=signed) for v in (interval.low, interval.high))
+    return f"{low.removesuffix(chr(0x202F) + '%')} to {high}"
+
+
+def seconds(value: float) -> str:
+    """A duration with three digits.
+
+    >>> seconds(0.0416), seconds(2.5), seconds(0.00042)
+    ('41.6\\u202fms', '2.50\\u202fs', '0.420\\u202fms')
+    """
+    scaled, unit = (value, "s") if value >= 1 else (value * 1e3, "ms")
+    return f"{digits(scaled)}\u202f{unit}"
+
+
+def digits(value: float) -> str:
+    """Three significant digits without an exponent.
+
+    >>> digits(41.63), digits(1234.5), digits(0.42)
+    ('41.6', '1234', '0.420')
+    """
+    if value >= 100:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 1 else f"{value:.3f}"
+
+
+def times(value: float) -> str:
+    """A ratio.
+
+    >>> times(1.418)
+    '1.42\\xd7'
+    """
+    return f"{value:.2f}×"
+
+
+def times_span(interval: Interval) -> str:
+    """The ends of a 95 % interval of ratios."""
+    return f"{interval.low:.2f} to {interval.high:.2f}"
+
+
+def megabytes(value: int) -> str:
+    """Bytes as MB.
+
+    >>> megabytes(312_400_000)
+    '312'
+    """
+    return f"{value / 1e6:,.0f}".replace(",", "\u202f")
+
+
+def listing(parts: list[str]) -> str:
+    """Parts as an English list.
+
+    >>> listing(["a", "b", "c"])
+    'a, b and c'
+    """
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
