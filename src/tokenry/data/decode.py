@@ -61,9 +61,8 @@ def decode(
         if draft:
             image.draft("RGB", (max(1, image.width // 8), max(1, image.height // 8)))
         frames = getattr(image, "n_frames", 1)
-        image.seek(0)
         return to_rgb(image, name), frames
-    except DataError:
+    except (DataError, MemoryError):
         raise
     except Image.DecompressionBombError as error:
         raise DataError(

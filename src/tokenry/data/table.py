@@ -109,10 +109,10 @@ def _csv(path: Path) -> _Table:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
-            rows = list(reader)
+            rows, names = list(reader), list(reader.fieldnames or ())
     except (OSError, UnicodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read as UTF-8 csv ({error}).") from error
-    return list(reader.fieldnames or ()), lambda _: rows
+    return names, lambda _: rows
 
 
 def _jsonl(path: Path) -> _Table:
