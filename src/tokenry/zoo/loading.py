@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -25,12 +27,6 @@ _TOWERS = {
     "CLIPModel": "CLIPVisionModelWithProjection",
     "CLIPVisionModelWithProjection": "CLIPVisionModelWithProjection",
     "SiglipModel": "SiglipVisionModel",
-}
-_PROCESSORS = {
-    "vision": "AutoImageProcessor",
-    "causal-lm": "AutoTokenizer",
-    "text-encoder": "AutoTokenizer",
-    "image-text": "AutoProcessor",
 }
 _HUB_SETTINGS = ("revision", "subfolder", "token", "cache_dir", "local_files_only")
 
@@ -75,12 +71,9 @@ def load(
         UsageError: there is no such folder or Hub model, or it cannot be loaded, or weights are
             missing, NaN or infinite.
     """
+    name, source, kind = _resolve(name_or_path, kind)
     import transformers
 
-    if kind is not None and kind not in get_args(Kind):
-        allowed = ", ".join(map(repr, get_args(Kind)))
-        raise UsageError(f"load: kind is {kind!r}; allowed are {allowed}, or None to detect it.")
-    name, source, kind = _resolve(name_or_path, kind)
     hub = {key: kwargs[key] for key in _HUB_SETTINGS if key in kwargs}
     hub["trust_remote_code"] = trust_remote_code
     with _explained(name):
@@ -93,15 +86,9 @@ def load(
             trust_remote_code=trust_remote_code,
             **kwargs,
         )
-        processor = getattr(transformers, _PROCESSORS[kind]).from_pretrained(source, **hub)
+        processor = _processor_class(kind).from_pretrained(source, **hub)
     _refuse_random_weights(name, model, info["missing_keys"])
-    damaged = first_not_finite(model)
-    if damaged:
-        raise UsageError(
-            f"load: {name!r} holds NaN or infinite values in the parameter {damaged!r}; only "
-            "finite weights give results. The file is damaged or its training diverged: get the "
-            "checkpoint again, or take another."
-        )
+    _refuse_nan_weights(name, model)
     return Loaded(model.eval(), processor)
 
 
@@ -127,15 +114,22 @@ def load_saliency_decoder() -> SaliencyDecoder:
 def _resolve(
     name_or_path: str | PathLike[str], kind: Kind | None
 ) -> tuple[str, str | Path, Kind | None]:
+    if kind is not None and kind not in get_args(Kind):
+        allowed = ", ".join(map(repr, get_args(Kind)))
+        raise UsageError(f"load: kind is {kind!r}; allowed are {allowed}, or None to detect it.")
     name = str(name_or_path)
     if name.startswith(PREFIX):
         return name, folder(name), kind or find(name).kind
+    return name, _local(name) or name, kind
+
+
+def _local(name: str) -> Path | None:
     path = Path(name).expanduser()
-    return name, path if path.is_dir() else name, kind
+    return path if name and path.is_dir() else None
 
 
 def _detect(config: PreTrainedConfig) -> Kind:
-    from transformers import IMAGE_PROCESSOR_MAPPING
+    from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING
 
     if _architecture(config).endswith(("ForCausalLM", "LMHeadModel")):
         return "causal-lm"
@@ -160,6 +154,15 @@ def _model_class(config: PreTrainedConfig, kind: Kind) -> Any:
     return transformers.AutoModel
 
 
+def _processor_class(kind: Kind) -> Any:
+    import transformers
+
+    if kind == "vision":
+        # Before transformers 5.18 the top-level name asks for torchvision, this one does not.
+        return import_module("transformers.models.auto.image_processing_auto").AutoImageProcessor
+    return transformers.AutoProcessor if kind == "image-text" else transformers.AutoTokenizer
+
+
 def _refuse_random_weights(name: str, model: PreTrainedModel, missing: set[str]) -> None:
     """A pooler without weights is taken off (it would be random); anything else is refused."""
     absent = sorted(key for key in missing if not key.startswith("pooler."))
@@ -173,12 +176,28 @@ def _refuse_random_weights(name: str, model: PreTrainedModel, missing: set[str])
         model._modules["pooler"] = None
 
 
+def _refuse_nan_weights(name: str, model: PreTrainedModel) -> None:
+    damaged = first_not_finite(model)
+    if damaged:
+        raise UsageError(
+            f"load: {name!r} holds NaN or infinite values in the parameter {damaged!r}; only "
+            "finite weights give results. The file is damaged or its training diverged: get the "
+            "checkpoint again, or take another."
+        )
+
+
 @contextmanager
 def _explained(name: str) -> Iterator[None]:
+    from safetensors import SafetensorError
+
+    # Its table of unused weights is by design here, and missing ones are refused below.
+    report = logging.getLogger("transformers.modeling_utils")
+    level = report.level
+    report.setLevel(logging.ERROR)
     try:
         yield
-    except (OSError, ValueError) as error:
-        if Path(name).expanduser().is_dir():
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        if _local(name):
             tried = "this folder"
         else:
             tried = "a local folder (there is none of this name) and the Hugging Face Hub"
@@ -190,3 +209,5 @@ def _explained(name: str) -> Iterator[None]:
             "online, pass a folder with config.json and model.safetensors, or take a zoo model: "
             f"{', '.join(near)}. (HF_HUB_OFFLINE=1 skips the network.)"
         ) from error
+    finally:
+        report.setLevel(level)

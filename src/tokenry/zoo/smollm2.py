@@ -26,7 +26,7 @@ def convert(source: Path, target: Path) -> None:
         source.parent, dtype=torch.float32, **file, **unpack
     )
     model.save_pretrained(target)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(source.parent, **file)
+    tokenizer = transformers.PreTrainedTokenizerFast.from_pretrained(source.parent, **file)
     tokenizer.model_max_length = model.config.max_position_embeddings
     tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [

@@ -42,9 +42,12 @@ def weights_hash(model: nn.Module) -> str:
 
 
 def first_not_finite(model: nn.Module) -> str | None:
-    """The name of the first parameter with a NaN or an infinite value, or None."""
+    """The name of the first parameter with a NaN or an infinite value, or None.
+
+    The least and the greatest value tell: NaN passes through both (one pass over the weights).
+    """
     for name, parameter in model.named_parameters():
-        if not bool(parameter.isfinite().all()):
+        if parameter.numel() and not all(bool(end.isfinite()) for end in parameter.aminmax()):
             return name
     return None
 
