@@ -1,0 +1,1 @@
+"""The report: how a person sees a comparison."""

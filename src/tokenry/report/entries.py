@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Literal
 from tokenry.report import words
 
 if TYPE_CHECKING:
-    from tokenry.compare.results import Results, Summary, TaskInfo
+    from tokenry.compare.records import Summary, TaskInfo
+    from tokenry.compare.results import Results
 
 Kind = Literal["untouched", "paper", "baseline"]
-
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +23,15 @@ class Entry:
         task: What they measure.
         name: The method's name.
         kind: Untouched model, method of a paper, or plain baseline.
+        rank: Place of the method in the comparison; -1 for the untouched model. Names that were
+            shortened may be alike, ranks never are.
     """
 
     summary: Summary
     task: TaskInfo
     name: str
     kind: Kind
+    rank: int
 
     @property
     def keep(self) -> str:
@@ -104,12 +107,13 @@ def entries(results: Results, task: TaskInfo) -> list[Entry]:
         results: The comparison.
         task: One of its tasks.
     """
-    order = {"none": -1, **{label: n for n, label in enumerate(results.methods) if label != "none"}}
+    ranks = {label: n for n, label in enumerate(results.methods)} | {"none": -1}
     found = []
     for summary in results.summary(task.slug):
-        kind: Kind = "untouched" if summary.method == "none" else kind_of(results, summary.method)
-        found.append(Entry(summary, task, display_name(results, summary.method), kind))
-    return sorted(found, key=lambda e: (order[e.summary.method], -e.summary.keep))
+        label = summary.method
+        kind: Kind = "untouched" if label == "none" else kind_of(results, label)
+        found.append(Entry(summary, task, display_name(results, label), kind, ranks[label]))
+    return sorted(found, key=lambda e: (e.rank, -e.summary.keep))
 
 
 def display_name(results: Results, label: str) -> str:

@@ -14,11 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from tokenry.errors import StoreError
+
 if TYPE_CHECKING:
-    from tokenry.compare.results import Picture
+    from tokenry.compare.records import Picture
 
 Groups = NDArray[np.int16]
 
+HATCH = (
+    '<pattern id="hatch" width="0.6" height="0.6" patternUnits="userSpaceOnUse" '
+    'patternTransform="rotate(45)"><path d="M0 0h0.16v0.6h-0.16z" fill="#fff" fill-opacity="0.3"/>'
+    "</pattern>"
+)
+"""Definition that `overlay` refers to; once per document."""
+
+LARGEST = 4096
 SIDE = 400  # of the embedded image: twice what the page shows at most
 _SAMPLES = 4  # pixels of a patch along one side for its mean colour
 
@@ -27,10 +37,22 @@ def image(thumbnail: bytes) -> Image.Image:
     """The image as the model saw it.
 
     Args:
-        thumbnail: WebP or PNG bytes.
+        thumbnail: WebP or PNG bytes, at most `LARGEST` pixels wide and high.
+
+    Raises:
+        StoreError: If they are no such image.
     """
-    with Image.open(io.BytesIO(thumbnail), formats=("WEBP", "PNG")) as opened:
-        return opened.convert("RGB")
+    try:
+        with Image.open(io.BytesIO(thumbnail), formats=("WEBP", "PNG")) as opened:
+            if max(opened.size) > LARGEST:
+                raise ValueError(f"{opened.width} x {opened.height} pixels")
+            converted: Image.Image = opened.convert("RGB")
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise StoreError(
+            f"report: a stored picture is not a WebP or PNG image of at most {LARGEST} x {LARGEST} "
+            f"pixels ({error}); run the comparison again in a new folder."
+        ) from error
+    return converted
 
 
 def data_uri(picture: Image.Image) -> str:
@@ -73,6 +95,11 @@ def mean_colors(groups: Groups, picture: Image.Image) -> list[str]:
     sums = [np.bincount(owner[inside], pixels[..., channel][inside]) for channel in range(3)]
     means = (np.stack(sums, 1) / count[:, None]).round().astype(int)
     return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in means]
+
+
+def is_light(picture: Image.Image) -> bool:
+    """Whether most of the image is nearly white, so that white outlines would not show."""
+    return float(np.median(np.asarray(picture.convert("L")))) > 215
 
 
 def count(picture: Picture) -> tuple[int, int]:

@@ -7,7 +7,7 @@ import unicodedata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tokenry.compare.results import Interval, TaskInfo
+    from tokenry.compare.records import Interval, TaskInfo
 
 _JOINERS = "\u200c\u200d"
 _UNPRINTABLE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
@@ -15,21 +15,33 @@ _SPLIT_LABEL = re.compile(r"([^(\s]+)(.*)", re.DOTALL)
 
 
 def clean(text: object, limit: int = 60) -> str:
-    """One safe line: no control or direction characters, no run of blanks, at most `limit` long.
+    r"""One safe line: no control or direction characters, no run of blanks, at most `limit` long.
 
     Args:
         text: Anything that has a `str`.
         limit: Longest result in characters, at least 2; what is cut shows as an ellipsis.
 
-    >>> clean("a\\x00b\\n c")
-    'a\\ufffdb c'
+    >>> clean("a\x00b\n c")
+    'a\ufffdb c'
     >>> clean("abcdef", limit=4)
     'abc…'
     """
-    line = " ".join(str(text)[: 4 * limit].split())
+    return _shown(" ".join(str(text)[: 4 * limit].split()), limit)
+
+
+def code(text: str) -> str:
+    """Lines of code with their indentation, without control or direction characters.
+
+    Args:
+        text: The lines; of one that is longer than any real name the rest becomes an ellipsis.
+    """
+    return "\n".join(_shown(line, 400) for line in text.strip().split("\n"))
+
+
+def _shown(line: str, limit: int) -> str:
     line = "".join(
         "\ufffd" if unicodedata.category(c) in _UNPRINTABLE and c not in _JOINERS else c
-        for c in line
+        for c in line[: limit + 1]
     )
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
@@ -50,6 +62,11 @@ def name(label: str, card: dict[str, Any] | None) -> str:
     return clean(f"{card['name']}{match[2]}", 40)
 
 
+def metric(task: TaskInfo) -> str:
+    """What a score is, with its unit."""
+    return clean(task.metric, 40) + (" (%)" if task.binary else "")
+
+
 def amount(value: float, task: TaskInfo, *, signed: bool = False) -> str:
     """A score, or with `signed` a difference of scores: percent for right/wrong tasks."""
     digits, scale, unit = (1, 100, "\u202f%") if task.binary else (3, 1, "")
@@ -66,10 +83,10 @@ def span(interval: Interval, task: TaskInfo, *, signed: bool = False) -> str:
 
 
 def seconds(value: float) -> str:
-    """A duration with three digits.
+    r"""A duration with three digits.
 
     >>> seconds(0.0416), seconds(2.5), seconds(0.00042)
-    ('41.6\\u202fms', '2.50\\u202fs', '0.420\\u202fms')
+    ('41.6\u202fms', '2.50\u202fs', '0.420\u202fms')
     """
     scaled, unit = (value, "s") if value >= 1 else (value * 1e3, "ms")
     return f"{digits(scaled)}\u202f{unit}"
@@ -87,17 +104,28 @@ def digits(value: float) -> str:
 
 
 def times(value: float) -> str:
-    """A ratio.
+    r"""A ratio.
 
-    >>> times(1.418)
-    '1.42\\xd7'
+    >>> times(1.418) == "1.42\N{MULTIPLICATION SIGN}"
+    True
     """
-    return f"{value:.2f}×"
+    return f"{value:.2f}\N{MULTIPLICATION SIGN}"
 
 
 def times_span(interval: Interval) -> str:
-    """The ends of a 95 % interval of ratios."""
-    return f"{interval.low:.2f} to {interval.high:.2f}"
+    """The ends of a 95 % interval of ratios; over few observations they can be very far apart."""
+    low = f"{interval.low:.2f}" if interval.low >= 0.01 else "<0.01"
+    high = f"{interval.high:.2f}" if interval.high <= 100 else ">100"
+    return f"{low} to {high}"
+
+
+def reach(first: str, last: str) -> str:
+    """A range, or one figure where both ends read alike.
+
+    >>> reach("1.20", "1.42"), reach("1.20", "1.20")
+    ('1.20 to 1.42', '1.20')
+    """
+    return first if first == last else f"{first} to {last}"
 
 
 def megabytes(value: int) -> str:

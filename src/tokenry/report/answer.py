@@ -1,0 +1,139 @@
+"""The answer in words: what is best, what it buys and costs, and what does not pay."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from tokenry.report import words
+from tokenry.report.entries import Entry
+
+if TYPE_CHECKING:
+    from tokenry.compare.records import Best
+
+MAX_LOSS = 0.01
+
+
+def answer(best: Best, entries: Sequence[Entry]) -> dict[str, Any]:
+    """The first screen of the page.
+
+    Args:
+        best: The choice at a loss of at most `MAX_LOSS`.
+        entries: The lines of the same task.
+    """
+    chosen = _chosen(best, entries)
+    found: dict[str, Any] = {
+        "task": words.clean(entries[0].task.title),
+        "headline": headline(best, entries),
+        "explanation": _explanation(best, entries),
+        "figures": [],
+        "code": "",
+        "others": _groups(entries),
+    }
+    if chosen is not None:
+        untouched = next((e for e in entries if e.kind == "untouched"), None)
+        found |= {"figures": _figures(chosen, untouched), "code": words.code(best.code)}
+    return found
+
+
+def headline(best: Best, entries: Sequence[Entry]) -> str:
+    """The choice as one line."""
+    chosen = _chosen(best, entries)
+    if chosen is not None:
+        return f"{chosen.name} at keep {chosen.keep}: {chosen.speedup} faster, {_loss(chosen)}"
+    speeds = {e.summary.faster for e in entries if e.kind != "untouched" and e.summary.keep < 1}
+    if "faster" in speeds:
+        return f"What is faster here may lose more than {_allowed(entries)}"
+    if speeds == {"slower"}:
+        return "No method is faster here: every one is slower"
+    return "No method is shown to be faster here"
+
+
+def _allowed(entries: Sequence[Entry]) -> str:
+    return f"{MAX_LOSS * 100:g}\u202f%" if entries[0].task.binary else f"{MAX_LOSS:g}"
+
+
+def _chosen(best: Best, entries: Sequence[Entry]) -> Entry | None:
+    if best.method == "none":
+        return None
+    wanted = (best.method, best.keep)
+    return next(e for e in entries if (e.summary.method, e.summary.keep) == wanted)
+
+
+def _loss(entry: Entry) -> str:
+    if entry.summary.verdict == "identical":
+        return "no loss"
+    sign = 1 if entry.task.higher_is_better else -1
+    change = words.amount(sign * entry.summary.difference.value, entry.task, signed=True)
+    if change.startswith("\u2212"):
+        return f"loss {change[1:]}"
+    return f"gain {change[1:]}" if change.startswith("+") else "no loss"
+
+
+def _figures(chosen: Entry, untouched: Entry | None) -> list[tuple[str, str, str]]:
+    figures = [
+        ("Speed-up", chosen.speedup, f"95\u202f% {chosen.speedup_span}, {chosen.faster}"),
+        (
+            words.clean(chosen.task.metric, 40).capitalize(),
+            chosen.difference,
+            f"95\u202f% {chosen.difference_span}, {chosen.verdict}",
+        ),
+    ]
+    if untouched is not None:
+        figures += [
+            ("Time per example", chosen.seconds, f"untouched {untouched.seconds}"),
+            (
+                "Peak memory",
+                f"{words.megabytes(chosen.summary.peak_bytes)}\u202fMB",
+                f"untouched {words.megabytes(untouched.summary.peak_bytes)}\u202fMB",
+            ),
+        ]
+    return figures
+
+
+def _groups(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """The methods' keeps below one, sorted into what they come to."""
+    kinds = {
+        "good": f"Faster, loss within {_allowed(entries)}",
+        "costly": "Faster, may lose more",
+        "even": "Not distinguishably faster",
+        "slower": "Slower",
+    }
+    lines: dict[str, dict[int, list[Entry]]] = {kind: {} for kind in kinds}
+    for entry in entries:
+        if entry.kind != "untouched" and entry.summary.keep < 1:
+            lines[_outcome(entry)].setdefault(entry.rank, []).append(entry)
+    return [
+        {
+            "kind": kind,
+            "title": title,
+            "lines": [_line(found) for found in lines[kind].values()],
+        }
+        for kind, title in kinds.items()
+        if lines[kind]
+    ]
+
+
+def _outcome(entry: Entry) -> str:
+    figure = entry.summary
+    if figure.faster == "faster":
+        loss = -figure.difference.low if entry.task.higher_is_better else figure.difference.high
+        return "good" if loss <= MAX_LOSS else "costly"
+    return "slower" if figure.faster == "slower" else "even"
+
+
+def _line(entries: Sequence[Entry]) -> dict[str, str]:
+    """The keeps of a method, and the range of their speed-ups and differences."""
+    by_speed = sorted(entries, key=lambda e: e.summary.speedup.value)
+    by_score = sorted(entries, key=lambda e: -e.summary.difference.value)
+    speed = words.reach(by_speed[0].speedup, by_speed[-1].speedup)
+    change = words.reach(by_score[0].difference, by_score[-1].difference)
+    keeps = words.listing([e.keep for e in entries])
+    return {"name": entries[0].name, "keeps": f"at {keeps}", "figures": f"{speed} · {change}"}
+
+
+def _explanation(best: Best, entries: Sequence[Entry]) -> str:
+    confidence = words.clean(best.confidence, 400)
+    if best.method == "none":
+        return confidence
+    return f"The fastest setting that is shown to lose at most {_allowed(entries)}. {confidence}"

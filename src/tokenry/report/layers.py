@@ -1,0 +1,56 @@
+"""The layer panels: time and tokens of each layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tokenry.report.vega import Spec, load
+
+if TYPE_CHECKING:
+    from tokenry.compare.records import Profile
+
+
+def layers(profile: Profile, untouched: Profile | None, top_ms: float, top_rows: int) -> Spec:
+    """Time and tokens of each layer; the untouched model as a line.
+
+    Args:
+        profile: One method at one keep.
+        untouched: The reference; None when it was not measured.
+        top_ms: Upper end of the time axis in milliseconds, shared by the methods.
+        top_rows: Upper end of the token axis, shared by the methods.
+    """
+    spec = load("layers")
+    bars = [
+        {
+            "left": n + 0.6,
+            "right": n + 1.4,
+            "ms": second * 1e3,
+            "says": f"layer {n + 1}: {second * 1e3:.2f} ms, "
+            f"{rows[0]} tokens in attention, {rows[1]} in the MLP",
+        }
+        for n, (second, rows) in enumerate(zip(profile.layer_seconds, profile.tokens, strict=True))
+    ]
+    depth = len(bars)
+    spec["datasets"] = {
+        "layers": bars,
+        "rows": _steps(profile.tokens),
+        "untouched": _level(untouched.layer_seconds if untouched else ()),
+        "untouched_rows": _steps(untouched.tokens if untouched else ()),
+    }
+    for part, top in zip(spec["vconcat"], (top_ms, top_rows), strict=True):
+        part["encoding"]["x"]["scale"]["domain"] = [0.5, depth + 0.5]
+        part["encoding"]["y"]["scale"]["domain"] = [0, top]
+    spec["vconcat"][1]["encoding"]["x"]["axis"]["values"] = sorted({1, (depth + 1) // 2, depth})
+    return spec
+
+
+def _level(seconds: Sequence[float]) -> list[dict[str, float]]:
+    ends = [*seconds, seconds[-1]] if seconds else []
+    return [{"layer": n + 0.5, "ms": second * 1e3} for n, second in enumerate(ends)]
+
+
+def _steps(tokens: Sequence[tuple[int, int]]) -> list[dict[str, float]]:
+    """Rows that enter attention, then the MLP, of every layer, half a layer apart."""
+    flat = [rows for pair in tokens for rows in pair]
+    return [{"layer": 0.5 + n / 2, "rows": rows} for n, rows in enumerate([*flat, *flat[-1:]])]

@@ -1,0 +1,309 @@
+"""The report: one HTML file that opens offline and runs under a policy that forbids the network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+
+from tokenry.errors import StoreError
+from tokenry.report import tokens, words
+from tokenry.report.answer import MAX_LOSS, answer, headline
+from tokenry.report.entries import Entry, display_name, entries
+from tokenry.report.forest import forest
+from tokenry.report.layers import layers
+from tokenry.report.pareto import NARROW, WIDE, pareto
+from tokenry.report.vega import PALETTE, to_svg
+
+if TYPE_CHECKING:
+    from tokenry.compare.records import Picture, TaskInfo
+    from tokenry.compare.results import Results
+
+HERE = Path(__file__).parent
+WORST = 8
+"""Images whose tokens are shown."""
+COLUMNS = (
+    ("Method", "text"),
+    ("Keep", "number"),
+    ("Score", "number"),
+    ("Difference", "number"),
+    ("Verdict", "text"),
+    ("Time", "number"),
+    ("Speed-up", "number"),
+    ("Speed", "text"),
+    ("Peak MB", "number"),
+    ("Tokens", "number"),
+    ("GFLOPs", "number"),
+)
+
+
+def report(results: Results, path: str | Path) -> Path:
+    """Write the report of a comparison.
+
+    The file refers to nothing outside itself; its content security policy allows no network. Every
+    name that comes from a model, a data set or a file is cleaned, shortened and escaped.
+
+    Args:
+        results: What `tokenry.compare` returned, or `Results.open(folder)`.
+        path: The HTML file to write; its folder must exist.
+
+    Returns:
+        The path.
+
+    Raises:
+        StoreError: If the file cannot be written.
+    """
+    target = Path(path)
+    page = html(results)
+    try:
+        target.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise StoreError(
+            f"report: {target} cannot be written ({error.strerror}); name a file in a folder that "
+            "exists and is yours."
+        ) from error
+    return target
+
+
+def html(results: Results) -> str:
+    """The report as a string.
+
+    Args:
+        results: The comparison.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+    )
+    script = (HERE / "script.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    return environment.get_template("template.html").render(
+        page=content(results),
+        palette=PALETTE,
+        hatch=tokens.HATCH,
+        style=(HERE / "style.css").read_text(encoding="utf-8"),
+        script=script,
+        script_hash=f"sha256-{digest}",
+    )
+
+
+def content(results: Results) -> dict[str, Any]:
+    """Everything that the template shows, cleaned.
+
+    Args:
+        results: The comparison.
+    """
+    first = results.tasks[0]
+    keeps = sorted({k for k in results.keeps if k < 1}, reverse=True)
+    best = results.best(max_loss=MAX_LOSS, task=first.slug)
+    lines = entries(results, first)
+    page: dict[str, Any] = {
+        "model": words.clean(results.model),
+        "data": words.clean(results.data),
+        "count": _count(results, lines),
+        "complete": results.complete,
+        "answer": answer(best, lines),
+        "tasks": [_task(results, task) for task in results.tasks],
+        "keeps": [f"{keep:.3g}" for keep in keeps],
+        "chosen": keeps.index(best.keep) if best.keep in keeps else len(keeps) // 2,
+        "layers": _layers(results, keeps),
+        "examples": _examples(results, first, keeps),
+        "papers": [
+            _paper(results, label, [e for e in lines if e.summary.method == label])
+            for label in results.methods
+            if results.card(label)
+        ],
+        "environment": [
+            (words.clean(key), words.clean(value, 200))
+            for key, value in results.environment.items()
+        ],
+        "skipped": [
+            f"{display_name(results, s.method)} at keep {s.keep:.3g}: {words.clean(s.reason, 300)}"
+            for s in results.skipped
+        ],
+    }
+    titles = {"layers": "Time", "examples": "Tokens", "papers": "Papers"}
+    anchors = {"layers": "time", "examples": "tokens", "papers": "papers"}
+    page["sections"] = [
+        ("answer", "Answer"),
+        *((f"task{n}", task["title"]) for n, task in enumerate(page["tasks"])),
+        *((anchors[key], titles[key]) for key in titles if page[key]),
+        ("notes", "Notes"),
+    ]
+    return page
+
+
+def _count(results: Results, lines: Sequence[Entry]) -> str:
+    done, wanted = lines[0].summary.n, results.examples
+    return f"{done} examples" if done >= wanted else f"{done} of {wanted} examples"
+
+
+def _task(results: Results, task: TaskInfo) -> dict[str, Any]:
+    lines = entries(results, task)
+    best = results.best(max_loss=MAX_LOSS, task=task.slug)
+    reduced = any(e.summary.keep < 1 for e in lines)
+    front = [e.title for e in lines if e.summary.on_front]
+    metric = words.clean(task.metric, 40)
+    return {
+        "title": words.clean(task.title),
+        "metric": metric,
+        "explanation": words.clean(task.explanation, 400),
+        "best": headline(best, lines) + ".",
+        "direction": "Right of 0 is better."
+        if task.higher_is_better
+        else "Lower scores are better: left of 0 is better.",
+        "front": f"On the front: {words.listing(front)}." if front else "",
+        "pareto_wide": to_svg(pareto(lines, WIDE)),
+        "pareto_narrow": to_svg(pareto(lines, NARROW)),
+        "difference": to_svg(forest(lines, "difference")) if reduced else "",
+        "speedup": to_svg(forest(lines, "speedup")) if reduced else "",
+        "caption": f"{words.clean(task.title)}: score is {metric}, with 95\u202f% intervals below.",
+        "columns": COLUMNS,
+        "rows": [_row(n, entry) for n, entry in enumerate(lines)],
+    }
+
+
+def _row(order: int, entry: Entry) -> dict[str, Any]:
+    figure = entry.summary
+    loss = {"worse": "bad", "better": "good"}.get(figure.verdict, "text")
+    speed = {"slower": "bad", "faster": "good"}.get(figure.faster, "text")
+    reference = entry.kind == "untouched"
+    cells = [
+        (entry.keep, "", "number", figure.keep),
+        (entry.score, entry.score_span, "number", figure.score.value),
+        (
+            "reference" if reference else entry.difference,
+            "" if reference else entry.difference_span,
+            "number",
+            figure.difference.value,
+        ),
+        ("" if reference else entry.verdict, "", loss, figure.verdict),
+        (entry.seconds, "", "number", figure.seconds.value),
+        (
+            "reference" if reference else entry.speedup,
+            "" if reference else entry.speedup_span,
+            "number",
+            figure.speedup.value,
+        ),
+        ("" if reference else entry.faster, "", speed, figure.faster),
+        (words.megabytes(figure.peak_bytes), "", "number", figure.peak_bytes),
+        (f"{figure.tokens * 100:.0f}\u202f%", "", "number", figure.tokens),
+        (words.digits(figure.flops / 1e9), "", "number", figure.flops),
+    ]
+    return {
+        "order": order,
+        "name": entry.name,
+        "front": figure.on_front,
+        "cells": [
+            {"text": text, "note": note, "kind": kind, "sort": sort}
+            for text, note, kind, sort in cells
+        ],
+    }
+
+
+def _layers(results: Results, keeps: Sequence[float]) -> list[dict[str, Any]]:
+    profiles = results.profiles()
+    shown = [p for p in profiles if p.keep in keeps and p.method != "none"]
+    untouched = next((p for p in profiles if p.method == "none"), None)
+    if not shown:
+        return []
+    every = [*shown, *([untouched] if untouched else [])]
+    top_ms = max(second for p in every for second in p.layer_seconds) * 1.05e3
+    top_rows = max(rows for p in every for pair in p.tokens for rows in pair)
+    return [
+        {
+            "name": display_name(results, profile.method),
+            "keep": keeps.index(profile.keep),
+            "note": f"{words.seconds(sum(profile.layer_seconds))} in the layers, "
+            f"{words.seconds(profile.other_seconds)} outside",
+            "svg": to_svg(layers(profile, untouched, top_ms, top_rows)),
+        }
+        for profile in shown
+    ]
+
+
+def _examples(results: Results, task: TaskInfo, keeps: Sequence[float]) -> list[dict[str, Any]]:
+    grouped: dict[str, list[Picture]] = {}
+    for picture in results.pictures(worst=WORST, task=task.slug):
+        if picture.keep in keeps:
+            grouped.setdefault(picture.example, []).append(picture)
+    return [_example(results, task, found, keeps) for found in list(grouped.values())[:WORST]]
+
+
+def _example(
+    results: Results, task: TaskInfo, pictures: Sequence[Picture], keeps: Sequence[float]
+) -> dict[str, Any]:
+    first = pictures[0]
+    image = tokens.image(first.thumbnail)
+    label = words.clean(first.label) or "Unlabelled image"
+    tiles = []
+    for picture in pictures:
+        left, total = tokens.count(picture)
+        name = display_name(results, picture.method)
+        score = _picture_score(picture, task)
+        tiles.append(
+            {
+                "keep": keeps.index(picture.keep),
+                "name": name,
+                "score": score,
+                "left": f"{left} of {total} tokens",
+                "alt": f"{label} under {name} at keep {picture.keep:.3g}: {left} of {total} "
+                f"patches left as tokens, {score}",
+                "svg": tokens.overlay(picture.groups, image),
+            }
+        )
+    return {
+        "id": words.clean(first.example, 40),
+        "label": label,
+        "image": tokens.data_uri(image),
+        "light": tokens.is_light(image),
+        "rows": first.grid[0],
+        "cols": first.grid[1],
+        "tiles": tiles,
+    }
+
+
+def _picture_score(picture: Picture, task: TaskInfo) -> str:
+    if task.binary:
+        return "right" if picture.score > 0.5 else "wrong"
+    return f"{words.clean(task.metric, 40)} {words.amount(picture.score, task)}"
+
+
+def _paper(results: Results, label: str, lines: Sequence[Entry]) -> dict[str, Any]:
+    card = results.card(label) or {}
+    year = "" if str(card["year"]) in card["venue"] else card["year"]
+    source = [card["venue"], year, card["arxiv"] and f"arXiv {card['arxiv']}", card["code"]]
+    measured = [
+        f"keep {e.keep}: {e.speedup} ({e.faster}), {e.difference} ({e.verdict})"
+        for e in lines
+        if e.summary.keep < 1
+    ]
+    facts = [("In this run", measured), ("Dial", [card["dial"]])]
+    if card["needs"] != "nothing":
+        facts.append(("Needs", [card["needs"]]))
+    return {
+        "name": display_name(results, label),
+        "title": words.clean(card["title"], 200),
+        "source": ", ".join(words.clean(part, 120) for part in source if part),
+        "facts": [
+            (term, [words.clean(text, 400) for text in texts]) for term, texts in facts if texts
+        ],
+        "claims": [_claim(claim) for claim in card["claims"]],
+        "differs": [words.clean(line, 600) for line in card["differs"]],
+    }
+
+
+def _claim(claim: dict[str, str]) -> dict[str, str]:
+    shown = not claim["not_shown"]
+    return {
+        "paper": words.clean(claim["paper"], 400),
+        "effect": words.clean(claim["effect"], 400),
+        "state": "Shown:" if shown else "Not shown:",
+        "text": words.clean(claim["measured"] if shown else claim["not_shown"], 400),
+    }

@@ -1,0 +1,121 @@
+"""The Pareto plot: score against time per example."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tokenry.report.axis import Axis, Point, fit
+from tokenry.report.entries import Entry
+from tokenry.report.labels import Label, place
+from tokenry.report.vega import SHAPES, Spec, load
+from tokenry.report.words import metric
+
+WIDE = (1000, 400)
+NARROW = (290, 300)
+HEADROOM = 0.06  # for names above the best points
+
+
+def pareto(entries: Sequence[Entry], size: tuple[int, int] = WIDE) -> Spec:
+    """Score against time per example, with intervals; the front stands out.
+
+    Args:
+        entries: The lines of one task; a method at keep 1 is left out, for it changes nothing.
+        size: Width and height of the plot area in pixels.
+    """
+    entries = [e for e in entries if e.kind == "untouched" or e.summary.keep < 1]
+    spec = load("pareto")
+    spec["width"], spec["height"] = size
+    slowest = max(e.summary.seconds.value for e in entries)
+    unit, factor = ("Seconds", 1.0) if slowest >= 1 else ("Milliseconds", 1e3)
+    points = [_point(e, factor) for e in entries]
+    x, y = fit(points, "seconds", size[0], log=True), fit(points, "score", size[1])
+    y = replace(y, high=y.high + HEADROOM * (y.high - y.low))
+    for channel, axis, title in (
+        ("x", x, f"{unit} per example"),
+        ("y", y, metric(entries[0].task)),
+    ):
+        spec["encoding"][channel]["axis"]["title"] = title
+        spec["encoding"][channel]["scale"] = axis.scale
+    front = _front(points, 1 if entries[0].task.higher_is_better else -1)
+    spec["datasets"] = {
+        "points": points,
+        "front": front,
+        "labels": _labels(entries, points, front, (x, y)),
+        "untouched": [p for e, p in zip(entries, points, strict=True) if e.kind == "untouched"],
+    }
+    return spec
+
+
+def _point(entry: Entry, factor: float) -> Point:
+    percent = 100 if entry.task.binary else 1
+    front = entry.summary.on_front
+    color = "ink" if entry.kind == "untouched" else "accent" if front else "grey"
+    score, seconds = entry.summary.score, entry.summary.seconds
+    return {
+        "method": entry.rank,
+        "keep": entry.summary.keep,
+        "seconds": seconds.value * factor,
+        "seconds_low": seconds.low * factor,
+        "seconds_high": seconds.high * factor,
+        "score": score.value * percent,
+        "score_low": score.low * percent,
+        "score_high": score.high * percent,
+        "shape": SHAPES[entry.kind],
+        "size": 96 if front or entry.kind == "untouched" else 48,
+        "color": f"var(--{color})",
+        "fill": "var(--paper)" if entry.kind == "baseline" else f"var(--{color})",
+        "opacity": 0.8 if front or entry.kind == "untouched" else 0.35,
+        "says": entry.says,
+        "front": front or entry.kind == "untouched",
+    }
+
+
+def _front(points: list[Point], sign: int) -> list[Point]:
+    """The corner points of the area that the front leaves behind, fastest first."""
+    corners: list[Point] = []
+    for point in sorted((p for p in points if p["front"]), key=lambda p: p["seconds"]):
+        if not corners or sign * point["score"] > sign * corners[-1]["score"]:
+            corners.append({"seconds": point["seconds"], "score": point["score"]})
+    return corners
+
+
+def _labels(
+    entries: Sequence[Entry],
+    points: list[Point],
+    front: list[Point],
+    axes: tuple[Axis, Axis],
+) -> list[Point]:
+    """A name per method on the front, and where there is room, more of the front and the rest."""
+    x, y = axes
+    on_front = {e.rank: e.summary.keep for e in entries if e.summary.on_front}
+    smallest = {e.rank: e.summary.keep for e in entries}
+    roomy = x.length >= WIDE[0]
+    first, then, last, taken = [], [], [], []
+    for entry, point in zip(entries, points, strict=True):
+        at = x(point["seconds"]), y.length - y(point["score"])
+        taken.append(at)
+        keep = entry.summary.keep
+        if entry.kind == "untouched" or (point["front"] and keep == on_front[entry.rank]):
+            first.append(Label(*at, entry.title, point["color"]))
+        elif point["front"]:
+            then.append(Label(*at, entry.title, point["color"], needed=False))
+        elif roomy and entry.rank not in on_front and keep == smallest[entry.rank]:
+            last.append(Label(*at, entry.title, "var(--mute)", needed=False))
+    corners = [(x(c["seconds"]), y.length - y(c["score"])) for c in front]
+    return [
+        {"left": label.x, "middle": label.y, "text": label.text, "color": label.color}
+        for label in place(
+            [*first, *then, *last], taken, _along(corners), (0, 0, x.length, y.length)
+        )
+    ]
+
+
+def _along(corners: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Places every few pixels on the steps of the front's line."""
+    places: list[tuple[float, float]] = []
+    for (x0, y0), (x1, y1) in itertools.pairwise(corners):
+        places += [(x, y0) for x in range(int(x0), int(x1), 10)]
+        places += [(x1, y) for y in range(int(y1), int(y0), 10)]
+    return places
