@@ -42,14 +42,18 @@ class MethodInfo:
 
     Attributes:
         label: Its name in the results: the slug, and the settings that are not the defaults.
-        call: The call that makes it, without `keep`: `PiToMe(margin=0.5)`.
-        module: Where its class is.
+        cls: Name of its class.
+        module: Where that is.
+        settings: The settings that are not the defaults, besides `keep`: `margin=0.5`.
+        listed: Whether the catalog finds the class under the card's slug.
         card: What is known of it; see `tokenry.card.Card`.
     """
 
     label: str
-    call: str
+    cls: str
     module: str
+    settings: str
+    listed: bool
     card: dict[str, Any]
 
 

@@ -43,7 +43,7 @@ def resampled_means(scores: Array, seed: int) -> Array:
 def bounds(draws: Array, n: int) -> tuple[Array, Array]:
     r"""Ends of the 95 % interval from bootstrap draws along the last axis.
 
-    Percentiles at $\\Phi(\\pm\\sqrt{n/(n-1)}\\,t_{n-1})$: what Student's t is to the normal,
+    Percentiles at $\Phi(\pm\sqrt{n/(n-1)}\,t_{n-1})$: what Student's t is to the normal,
     the bootstrap's percentiles lack.
 
     Args:

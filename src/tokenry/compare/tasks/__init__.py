@@ -1,0 +1,46 @@
+"""Tasks: what an example is worth. Your own is one small class; see `Task`."""
+
+from __future__ import annotations
+
+from tokenry.compare.tasks.agreement import Agreement
+from tokenry.compare.tasks.base import Pass, Scores, Subject, Task
+from tokenry.compare.tasks.classification import Classification
+from tokenry.compare.tasks.dense import Dense
+from tokenry.compare.tasks.probe import Probe
+from tokenry.compare.tasks.retrieval import Retrieval
+from tokenry.compare.tasks.vision import VisionTask
+from tokenry.errors import UnknownNameError
+
+__all__ = [
+    "Agreement",
+    "Classification",
+    "Dense",
+    "Pass",
+    "Probe",
+    "Retrieval",
+    "Scores",
+    "Subject",
+    "Task",
+    "VisionTask",
+    "find",
+    "names",
+]
+
+_BUILT_IN: tuple[type[Task], ...] = (Agreement, Classification, Probe, Retrieval, Dense)
+
+
+def names() -> tuple[str, ...]:
+    """The names of the built-in tasks."""
+    return tuple(task.slug for task in _BUILT_IN)
+
+
+def find(slug: str) -> type[Task]:
+    """The class of a built-in task.
+
+    Raises:
+        UnknownNameError: If there is none of this name.
+    """
+    for task in _BUILT_IN:
+        if task.slug == slug:
+            return task
+    raise UnknownNameError("task", slug, names(), "Your own task is passed as an instance.")

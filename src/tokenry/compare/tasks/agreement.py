@@ -28,7 +28,7 @@ class Agreement(VisionTask):
     def score(self, seen: Pass, untouched: Pass, examples: Sequence[Any]) -> Scores:
         """The cosine of each image."""
         ours, theirs = seen.outputs, untouched.outputs
-        cosine = cosine_similarity(ours.pooled.double(), theirs.pooled.double(), dim=1)
+        cosine = cosine_similarity(ours.pooled.double(), theirs.pooled.double(), dim=1).clamp(max=1)
         if ours.logits is None:
             return Scores(cosine.tolist())
         same = ours.logits.argmax(1) == theirs.logits.argmax(1)

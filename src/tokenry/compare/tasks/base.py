@@ -28,6 +28,7 @@ class Subject:
         name: Its name for people.
         device: Where it runs.
         image_size: Side in pixels that images are brought to; None leaves it to the processor.
+        source: What a user loads it by; empty when it was built in memory.
     """
 
     model: nn.Module
@@ -35,6 +36,7 @@ class Subject:
     name: str
     device: torch.device
     image_size: int | None = None
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)

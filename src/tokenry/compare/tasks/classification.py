@@ -42,12 +42,13 @@ class Classification(VisionTask):
         labels = {str(e.label) for e in examples if e.label is not None}
         self._classes = {label: by_name.get(_plain(label), []) for label in labels}
         unmatched = sorted(label for label, classes in self._classes.items() if not classes)
+        some = list(names.values())[:3]
         if len(unmatched) == len(labels):
             raise UsageError(
                 f"classification: none of the {len(labels)} labels of the data (such as "
                 f"{', '.join(map(repr, unmatched[:3])) or 'none given'}) is a class of "
-                f"{subject.name}, whose classes are {', '.join(map(repr, list(names.values())[:3]))}"
-                ", ...; take task='probe', which needs no head, or rename the labels."
+                f"{subject.name}, whose classes are {', '.join(map(repr, some))}, ...; "
+                "take task='probe', which needs no head, or rename the labels."
             )
         if unmatched:
             warnings.warn(

@@ -11,8 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from tokenry.compare.tasks.base import Pass, Scores, Subject
-from tokenry.compare.tasks.parts import require_labels
-from tokenry.compare.tasks.vision import VisionTask
+from tokenry.compare.tasks.vision import VisionTask, require_labels
 from tokenry.errors import UsageError
 
 _STRENGTHS = tuple(10.0**power for power in range(-4, 5))
@@ -123,8 +122,8 @@ class Probe(VisionTask):
 class Ridge:
     r"""Ridge regression on one-of-c targets; the largest response is the class.
 
-    $W = V\\,\\mathrm{diag}(s / (s^2 + \\lambda))\\,U^\\top Y$ with $X = U S V^\\top$ the
-    standardised, centred features and $Y$ the centred targets in $\\pm 1$. $\\lambda$ is the
+    $W = V\,\mathrm{diag}(s / (s^2 + \lambda))\,U^\top Y$ with $X = U S V^\top$ the
+    standardised, centred features and $Y$ the centred targets in $\pm 1$. $\lambda$ is the
     multiple of the mean of $s^2$ whose leave-one-out residuals $e_i / (1 - h_{ii})$ have the
     smallest sum of squares.
 
@@ -143,20 +142,31 @@ class Ridge:
         self._bias = y.mean(0)
         y = y - self._bias
         u, s, vt = torch.linalg.svd((x - self._mean) / self._std, full_matrices=False)
-        best = None
-        for strength in _STRENGTHS:
-            shrink = s**2 / (s**2 + strength * s.square().mean())
-            # The intercept takes 1/n of each row's leverage.
-            leverage = (u.square() * shrink).sum(1) + 1 / len(x)
-            residual = (y - (u * shrink) @ (u.T @ y)) / (1 - leverage).clamp(min=1e-9)[:, None]
-            error = float(residual.square().sum())
-            if best is None or error < best[0]:
-                best = (error, shrink)
-        shrink = best[1] if best else s
-        inverse = torch.where(s > s.max() * 1e-12, shrink / s, 0)
-        self._weights = vt.T @ (inverse[:, None] * (u.T @ y))
+        penalty = min(
+            (float(s.square().mean()) * strength for strength in _STRENGTHS),
+            key=lambda penalty: leave_one_out(u, s, y, penalty),
+        )
+        self._weights = vt.T @ ((s / (s**2 + penalty))[:, None] * (u.T @ y))
 
     def predict(self, x: Float[Tensor, "n d"]) -> list[str]:
         """The name of each row's class."""
         response = (x - self._mean) / self._std @ self._weights + self._bias
         return [self._names[index] for index in response.argmax(1).tolist()]
+
+
+def leave_one_out(
+    u: Float[Tensor, "n r"], s: Float[Tensor, " r"], y: Float[Tensor, "n c"], penalty: float
+) -> float:
+    """Sum of squared errors of ridge regressions that each leave out one row.
+
+    Args:
+        u: Left singular vectors of the centred features.
+        s: Singular values.
+        y: Centred targets.
+        penalty: The strength of the ridge, above 0.
+    """
+    shrink = s**2 / (s**2 + penalty)
+    # The intercept, which is not shrunk, takes 1/n of each row's leverage.
+    leverage = (u.square() * shrink).sum(1) + 1 / len(y)
+    residual = (y - (u * shrink) @ (u.T @ y)) / (1 - leverage).clamp(min=1e-9)[:, None]
+    return float(residual.square().sum())

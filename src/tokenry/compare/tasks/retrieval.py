@@ -10,8 +10,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from tokenry.compare.tasks.base import Pass, Scores, Subject
-from tokenry.compare.tasks.parts import require_labels
-from tokenry.compare.tasks.vision import VisionTask
+from tokenry.compare.tasks.vision import VisionTask, require_labels
 from tokenry.errors import UnknownNameError, UsageError
 
 

@@ -71,6 +71,8 @@ class VisionTask(Task):
 
     def finite(self, outputs: Encoded) -> list[bool]:
         """For each image whether its embedding and last states are finite."""
+        if bool((outputs.pooled.sum() + outputs.rows.sum()).isfinite()):
+            return [True] * len(outputs.pooled)
         good = outputs.pooled.isfinite().all(1) & outputs.rows.isfinite().flatten(1).all(1)
         return [bool(one) for one in good.tolist()]
 
@@ -99,14 +101,24 @@ def sizes(processor: Any, side: int) -> dict[str, Any]:
     A processor that resizes the shorter edge and then crops still does both, without the margin
     that it may cut off by default.
     """
-    settings: dict[str, Any] = {"size": dict.fromkeys(dict(processor.size), side)}
+    asked = [name for name, value in dict(processor.size).items() if value is not None]
+    settings: dict[str, Any] = {"size": dict.fromkeys(asked, side)}
     if getattr(processor, "do_center_crop", False):
         settings["crop_size"] = {"height": side, "width": side}
     return settings
 
 
+def require_labels(task: str, examples: Sequence[Any]) -> None:
+    """Raise UsageError unless some example has a label."""
+    if all(example.label is None for example in examples):
+        raise UsageError(
+            f"{task}: the data has no labels; put the images into one subfolder per label, or "
+            "take task='agreement', which needs none."
+        )
+
+
 def _webp(image: Image.Image) -> bytes:
     image.thumbnail((THUMBNAIL, THUMBNAIL))
     stream = io.BytesIO()
-    image.save(stream, "WEBP", quality=80)
+    image.save(stream, "WEBP", quality=80, method=2)
     return stream.getvalue()

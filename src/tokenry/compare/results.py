@@ -1,0 +1,301 @@
+"""Results: what a comparison found, and everything that can be asked of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tokenry.compare import code
+from tokenry.compare.records import (
+    UNTOUCHED,
+    Best,
+    Interval,
+    MethodInfo,
+    Picture,
+    Profile,
+    Row,
+    Skipped,
+    Summary,
+    TaskInfo,
+)
+from tokenry.compare.summaries import REFERENCE, Configuration, summarize
+from tokenry.errors import MissingExtraError, UnknownNameError, UsageError
+
+__all__ = [
+    "Best",
+    "Interval",
+    "Picture",
+    "Profile",
+    "Results",
+    "Row",
+    "Skipped",
+    "Summary",
+    "TaskInfo",
+]
+
+Pictures = Callable[[str, float, str], "tuple[NDArray[np.int16], bytes] | None"]
+"""From label, keep and example to groups of patches and a thumbnail."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Results:
+    """A comparison, finished or not.
+
+    Attributes:
+        model: Name of the model.
+        data: Name of the data.
+        tasks: What was scored.
+        infos: What is known of each method, in the order that they were given.
+        keeps: The values of the dial.
+        labels: The label of each example that is scored, empty when it has none.
+        skipped: What could not be run, and why.
+        environment: Versions, machine, hashes.
+        complete: False when it was stopped by Ctrl-C, the budget, or an error.
+        seed: Of all that was drawn.
+        source: Where the model comes from.
+    """
+
+    model: str
+    data: str
+    tasks: tuple[TaskInfo, ...]
+    infos: tuple[MethodInfo, ...]
+    keeps: tuple[float, ...]
+    labels: Mapping[str, str]
+    skipped: tuple[Skipped, ...]
+    environment: Mapping[str, str]
+    complete: bool
+    seed: int
+    source: code.Source
+    _rows: Sequence[Row]
+    _profiles: Sequence[Profile]
+    _pictures: Pictures
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Results:
+        """Read the last comparison in a folder.
+
+        Raises:
+            StoreError: If it cannot be read.
+        """
+        from tokenry.compare.reading import read
+
+        return read(Path(folder).expanduser())
+
+    @property
+    def title(self) -> str:
+        """Model and data."""
+        return f"{self.model} on {self.data}"
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Labels of the methods, in the order that they were given."""
+        return tuple(info.label for info in self.infos)
+
+    @property
+    def examples(self) -> int:
+        """Number of examples that are scored."""
+        return len(self.labels)
+
+    def __repr__(self) -> str:
+        state = "" if self.complete else ", not complete"
+        return (
+            f"Results({self.title}: {len(self.infos)} methods x {len(self.keeps)} keeps, "
+            f"{self.examples} examples{state})"
+        )
+
+    def rows(self) -> list[Row]:
+        """One row per task, configuration and example."""
+        return list(self._rows)
+
+    def profiles(self) -> list[Profile]:
+        """Where the time of each configuration goes."""
+        return list(self._profiles)
+
+    def summary(self, task: str | None = None) -> list[Summary]:
+        """One line per configuration: of one task, or of all.
+
+        Raises:
+            UnknownNameError: If there is no such task.
+        """
+        chosen = self.tasks if task is None else (self._task(task),)
+        return [summary for one in chosen for summary in self._summary(one)]
+
+    def card(self, label: str) -> dict[str, Any] | None:
+        """What is known of a method, as in `tokenry.card.Card`; None for the untouched model."""
+        return None if label == UNTOUCHED else self._info(label).card
+
+    def code(self, method: str, keep: float = 1.0) -> str:
+        """Lines of Python that load the model and run it with a method.
+
+        Args:
+            method: A label.
+            keep: The dial, any value in (0, 1].
+
+        Raises:
+            UnknownNameError: If there is no such method.
+        """
+        info = None if method == UNTOUCHED else self._info(method)
+        return code.lines(self.source, info, keep)
+
+    def best(self, max_loss: float = 0.01, task: str | None = None) -> Best:
+        """The fastest configuration that is shown to lose no more than `max_loss`.
+
+        "Shown" is: the 95 % interval of the paired difference of scores ends above `-max_loss`
+        (below `max_loss` where lower scores are better), and the configuration is distinguishably
+        faster than the untouched model. If none qualifies, the untouched model is the answer.
+
+        Args:
+            max_loss: Largest mean loss of score, at least 0.
+            task: Which task; the first when not given.
+
+        Raises:
+            UsageError: If `max_loss` is negative, or nothing was measured.
+            UnknownNameError: If there is no such task.
+        """
+        if not max_loss >= 0:
+            raise UsageError(f"best: max_loss={max_loss!r} is negative; it is a loss of score.")
+        info = self.tasks[0] if task is None else self._task(task)
+        summaries = self._summary(info)
+        if not summaries:
+            raise UsageError("best: nothing was measured; run the comparison to its first batch.")
+        sign = 1 if info.higher_is_better else -1
+        safe = [s for s in summaries if _worst(s.difference, sign) >= -max_loss]
+        fast = [s for s in safe if s.faster == "faster"]
+        reference = next(s for s in summaries if (s.method, s.keep) == REFERENCE)
+        chosen = min(fast, key=lambda s: s.seconds.value, default=reference)
+        words = _confidence(chosen, info, max_loss, len(safe) - 1)
+        return Best(
+            chosen.method, chosen.keep, chosen, words, self.code(chosen.method, chosen.keep)
+        )
+
+    def pictures(self, worst: int = 8, task: str | None = None) -> list[Picture]:
+        """Which patches became one token, where it went worst.
+
+        Of each configuration that reduces tokens, in order, the examples that lose most against
+        the untouched model, the worst first.
+
+        Args:
+            worst: Most pictures per configuration.
+            task: Which task; the first when not given.
+
+        Raises:
+            UnknownNameError: If there is no such task.
+        """
+        info = self.tasks[0] if task is None else self._task(task)
+        sign = 1 if info.higher_is_better else -1
+        rows = [row for row in self._rows if row.task == info.slug]
+        reference = {row.example: row.score for row in rows if row.method == UNTOUCHED}
+        found = []
+        for method, keep in self._reducing():
+            mine = [r for r in rows if (r.method, r.keep) == (method, keep)]
+            mine = [row for row in mine if row.example in reference]
+            mine.sort(key=lambda row: sign * (row.score - reference[row.example]))
+            found += [self._picture(row) for row in mine[:worst]]
+        return [picture for picture in found if picture is not None]
+
+    def to_frame(self, backend: Literal["pandas", "polars"] | None = None) -> Any:
+        """The rows as a data frame; each secondary score is a column of its own.
+
+        Args:
+            backend: Which library's; None takes the one that is installed, pandas first.
+
+        Raises:
+            MissingExtraError: If it is not installed.
+            UsageError: If `backend` is something else.
+        """
+        import narwhals
+
+        columns: dict[str, list[Any]] = {
+            name: [getattr(row, name) for row in self._rows]
+            for name in ("task", "method", "keep", "example", "score", "seconds")
+        }
+        columns["label"] = [self.labels[row.example] for row in self._rows]
+        columns["peak_bytes"] = [row.peak_bytes for row in self._rows]
+        columns["tokens"] = [row.tokens for row in self._rows]
+        for name in sorted({name for row in self._rows for name in row.scores}):
+            columns[name] = [row.scores.get(name) for row in self._rows]
+        return narwhals.from_dict(columns, backend=_backend(backend)).to_native()
+
+    def _task(self, slug: str) -> TaskInfo:
+        for task in self.tasks:
+            if task.slug == slug:
+                return task
+        raise UnknownNameError("task", slug, [task.slug for task in self.tasks])
+
+    def _info(self, label: str) -> MethodInfo:
+        for info in self.infos:
+            if info.label == label:
+                return info
+        raise UnknownNameError("method", label, [*self.methods, UNTOUCHED])
+
+    def _summary(self, task: TaskInfo) -> list[Summary]:
+        rows = [row for row in self._rows if row.task == task.slug]
+        profiles = {(p.method, p.keep): p for p in self._profiles}
+        return summarize(task, rows, profiles, self.seed)
+
+    def _reducing(self) -> list[Configuration]:
+        """Configurations in which some layer sees fewer tokens than the untouched model's."""
+        full = {n for p in self._profiles if p.method == UNTOUCHED for n in p.tokens}
+        return [
+            (p.method, p.keep)
+            for p in self._profiles
+            if p.method != UNTOUCHED and not set(p.tokens) <= full
+        ]
+
+    def _picture(self, row: Row) -> Picture | None:
+        drawn = self._pictures(row.method, row.keep, row.example)
+        if drawn is None:
+            return None
+        groups, thumbnail = drawn
+        return Picture(
+            method=row.method,
+            keep=row.keep,
+            example=row.example,
+            label=self.labels[row.example],
+            score=row.score,
+            grid=(groups.shape[0], groups.shape[1]),
+            groups=groups,
+            thumbnail=thumbnail,
+        )
+
+
+def _worst(difference: Interval, sign: int) -> float:
+    """The end of an interval on the side of a loss, as a gain."""
+    return difference.low if sign > 0 else -difference.high
+
+
+def _confidence(summary: Summary, task: TaskInfo, max_loss: float, safe: int) -> str:
+    if summary.method == UNTOUCHED:
+        why = (
+            "no method is shown to lose so little"
+            if safe == 0
+            else f"{safe} configurations lose so little, but none is shown to be faster"
+        )
+        return (
+            f"Keep the untouched model: of the allowed loss of {max_loss:g} in {task.metric}, "
+            f"{why} on {summary.n} examples."
+        )
+    loss = -_worst(summary.difference, 1 if task.higher_is_better else -1)
+    return (
+        f"With 95 % confidence, {task.metric} loses no more than {max(loss, 0):.4g} (mean "
+        f"difference {summary.difference.value:+.4g} on {summary.n} examples), and a pass is "
+        f"{summary.speedup.value:.2f} times as fast ({summary.speedup.low:.2f} to "
+        f"{summary.speedup.high:.2f})."
+    )
+
+
+def _backend(backend: str | None) -> Literal["pandas", "polars"]:
+    from importlib.util import find_spec
+
+    if backend not in (None, "pandas", "polars"):
+        raise UsageError(f"to_frame: backend={backend!r}; allowed: 'pandas', 'polars' or None.")
+    if backend != "polars" and find_spec("pandas") is not None:
+        return "pandas"
+    if backend != "pandas" and find_spec("polars") is not None:
+        return "polars"
+    raise MissingExtraError("to_frame", f"pip install {backend or 'pandas'}")

@@ -1,0 +1,111 @@
+"""The verb: `tokenry.compare`."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tokenry import data as datasets
+from tokenry.compare import subject as subjects
+from tokenry.compare.configurations import configure
+from tokenry.compare.configurations import keeps as dial
+from tokenry.compare.results import Results
+from tokenry.compare.runner import Runner
+from tokenry.compare.store import Store
+from tokenry.compare.study import Options, settle
+from tokenry.compare.study import tasks as find_tasks
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from tokenry.compare.tasks import Task
+    from tokenry.method import Method
+    from tokenry.zoo import Loaded
+
+
+def compare(
+    model: str | Path | nn.Module | Loaded,
+    methods: str | Sequence[str | Method | Sequence[str | Method]],
+    data: Any,
+    *,
+    keep: float | Sequence[float] = (1, 0.75, 0.5, 0.25),
+    task: str | Task | Sequence[str | Task] = "agreement",
+    out: str | Path | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+    batch_size: int = 8,
+    repeats: int = 1,
+    budget_seconds: float | None = None,
+    image_size: int | None = None,
+    device: str | torch.device | None = None,
+    progress: bool = True,
+) -> Results:
+    """Measure what methods cost and what they lose, on your model and your data.
+
+    The untouched model always runs too. All configurations visit a batch before the next one
+    begins, in an order that is rotated from batch to batch; quality and cost come from the same
+    passes. Whatever is measured is stored at once: the same call with the same `out` goes on where
+    an earlier one stopped, and measures only what is missing.
+
+    Args:
+        model: `zoo:NAME`, a folder, a Hub name, or a model that transformers loaded. It is given
+            back exactly as it was.
+        methods: Names or configured instances, whose `keep` is replaced; a list stands for a stack.
+        data: What `tokenry.data.load` takes, or what it gave.
+        keep: Shares of tokens to try, each in (0, 1].
+        task: What is scored; several that can share a forward pass do.
+        out: Folder of the results; None for one that lives as long as the results.
+        limit: At most so many examples, at least 1.
+        seed: Of all that is drawn.
+        batch_size: Examples per pass, at least 1.
+        repeats: Timed passes per batch and configuration, at least 1; their median counts.
+        budget_seconds: Stop between two batches before this is over; the first batch always runs.
+        image_size: Side in pixels that images are brought to, a multiple of the patch size.
+        device: Where to run; None stays where the model is.
+        progress: Show a bar on standard error.
+
+    Returns:
+        The results; incomplete (`complete` is False) after Ctrl-C or when the budget was spent.
+
+    Raises:
+        UsageError: If an argument is out of range or does not fit the others, or outputs are NaN.
+        UnknownNameError: If there is no such method, task, model or data.
+        UnsupportedModelError: If tokenry does not know the model's architecture.
+        AttachError: If the model already carries a method.
+        DataError: If the data cannot be read.
+        StoreError: If the results cannot be stored.
+    """
+    began = time.monotonic()
+    options = Options(dial(keep), limit, seed, batch_size, repeats, budget_seconds)
+    chosen, configured = find_tasks(task), configure(methods, options.keeps)
+    with _folder(out) as folder, Store(folder, write=True) as store:
+        images = data if isinstance(data, datasets.ImageData) else datasets.load(data)
+        found = subjects.find(model, device, image_size)
+        with subjects.undisturbed(found.model, found.device):
+            study = settle(found, configured, chosen, images, options)
+            Runner(study, store, began).run(progress)
+    results = Results.open(folder)
+    if out is None:
+        weakref.finalize(results, shutil.rmtree, folder, ignore_errors=True)
+    return results
+
+
+@contextmanager
+def _folder(out: str | Path | None) -> Iterator[Path]:
+    """The folder of the results; a temporary one is removed if anything goes wrong."""
+    if out is not None:
+        yield Path(out).expanduser()
+        return
+    folder = Path(tempfile.mkdtemp(prefix="tokenry-"))
+    try:
+        yield folder
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise

@@ -1,0 +1,275 @@
+"""Run a study: every configuration on every batch, and only what is not stored yet."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from tokenry.compare import cost
+from tokenry.compare.configurations import REFERENCE, Configuration
+from tokenry.compare.store import COMMIT_SECONDS, Key, Record, Store
+from tokenry.compare.study import Part, Study
+from tokenry.compare.tasks.base import Pass, Scores
+from tokenry.errors import UsageError
+from tokenry.plugs.attach import attach
+
+
+class Runner:
+    """Carries out a study.
+
+    Args:
+        study: What to do.
+        store: Where rows go, and where those of earlier runs are.
+        began: `time.monotonic()` when the comparison began, for the budget.
+    """
+
+    def __init__(self, study: Study, store: Store, began: float) -> None:
+        self._study, self._store, self._began = study, store, began
+        self._number = store.study(study.facts)
+        self._done = store.done(self._number)
+        self._bar: Any = None
+
+    def run(self, progress: bool = True) -> None:
+        """Measure what is missing, until all is there, Ctrl-C, or the budget is spent."""
+        request = self._store.add_request(self._study.request(self._number, complete=False))
+        self._store.commit()
+        with tqdm(unit="pass", delay=2, leave=False, disable=not progress) as self._bar:
+            try:
+                complete = self._measure()
+            except KeyboardInterrupt:
+                complete = False
+        self._store.change_request(request, self._study.request(self._number, complete))
+        self._store.commit()
+
+    def _measure(self) -> bool:
+        """Whether everything was measured."""
+        waiting = self._waiting()
+        if not waiting:
+            return True
+        self._bar.total = self._passes(waiting)
+        self._bar.set_description("fitting")
+        self._fit()
+        self._bar.set_description("profiling")
+        self._warm_up(waiting)
+        self._bar.set_description("comparing")
+        longest = 0.0
+        for index, examples in enumerate(self._batches(self._missing())):
+            start = time.monotonic()
+            if index and self._spent(start + longest):
+                return False
+            self._batch(index, examples)
+            longest = max(longest, time.monotonic() - start)
+        return True
+
+    def _spent(self, then: float) -> bool:
+        budget = self._study.options.budget_seconds
+        return budget is not None and then - self._began > budget
+
+    def _waiting(self) -> list[Configuration]:
+        """Configurations that lack a row or a profile."""
+        profiled = self._store.profiles(self._number)
+        return [
+            c
+            for c in self._study.configurations
+            if _key(c) not in profiled or any(self._lacks(c, e) for e in self._study.scored)
+        ]
+
+    def _lacks(self, configuration: Configuration, example: Any) -> bool:
+        done = self._done.get(_key(configuration), set())
+        return any(
+            example.id in part.scored and (part.identity, example.id) not in done
+            for part in self._study.parts
+        )
+
+    def _missing(self) -> list[Any]:
+        """Examples that some configuration lacks."""
+        configurations = self._study.configurations
+        return [e for e in self._study.scored if any(self._lacks(c, e) for c in configurations)]
+
+    def _batches(self, examples: Sequence[Any]) -> list[Sequence[Any]]:
+        size = self._study.options.batch_size
+        return [examples[i : i + size] for i in range(0, len(examples), size)]
+
+    def _passes(self, waiting: Sequence[Configuration]) -> int:
+        batches = self._batches(self._missing())
+        fitting = [self._batches(examples) for examples, _ in self._study.fits]
+        each = len(waiting) * self._study.options.repeats
+        return sum(map(len, fitting)) + len(waiting) + each * len(batches)
+
+    def _fit(self) -> None:
+        """Show the untouched model's outputs to the tasks that are fitted on them."""
+        study = self._study
+        for fitted, tasks in study.fits:
+            for examples in self._batches(fitted):
+                batch = study.lead.batch(study.subject, examples)
+                seen = self._reference(batch, examples)
+                for task in tasks:
+                    task.observe(seen, examples)
+                self._bar.update()
+            for task in tasks:
+                task.fit()
+
+    def _warm_up(self, waiting: Sequence[Configuration]) -> None:
+        """One untimed pass of each configuration; its profile where there is none yet.
+
+        Always over the first batch of all, so that profiles do not depend on where an earlier run
+        stopped. What turns out to be impossible is skipped here.
+        """
+        study = self._study
+        examples = study.scored[: study.options.batch_size]
+        batch = study.lead.batch(study.subject, examples)
+        untouched = self._reference(batch, examples)
+        self._scores(REFERENCE, untouched, untouched, examples)
+        profiled = self._store.profiles(self._number)
+        for configuration in waiting:
+            try:
+                with self._attached(configuration) as run:
+                    seen = run(batch)
+                    if _key(configuration) not in profiled:
+                        profile = self._profile(lambda: run(batch), seen, len(examples))
+                        self._store.add_profile(self._number, _key(configuration), profile)
+            except UsageError as error:
+                study.skip(configuration, str(error))
+            self._store.commit(after=COMMIT_SECONDS)
+            self._bar.update()
+
+    def _profile(self, run: Callable[[], Pass], seen: Pass, size: int) -> dict[str, Any]:
+        """Costs that are measured once per configuration, in passes of their own."""
+        subject = self._study.subject
+        operations, peak = cost.operations_and_bytes(run, subject.device)
+        layers = cost.layer_seconds(run, self._study.lead.layers(subject.model), subject.device)
+        rows = [(n, n) for n in layers.rows] if seen.trace is None else seen.trace.tokens
+        return {
+            "layer_seconds": [seconds / size for seconds in layers.seconds],
+            "other_seconds": layers.other / size,
+            "tokens": rows,
+            "flops": operations / size,
+            "peak_bytes": peak,
+        }
+
+    def _batch(self, index: int, examples: Sequence[Any]) -> None:
+        """All configurations on one batch, in an order that is rotated from batch to batch."""
+        study, lead = self._study, self._study.lead
+        batch = lead.batch(study.subject, examples)
+        pictures = zip(
+            (e.id for e in examples), lead.thumbnails(study.subject, batch), strict=False
+        )
+        self._store.add_thumbnails(self._number, pictures)
+        untouched = self._reference(batch, examples)
+        waiting = [c for c in study.configurations if any(self._lacks(c, e) for e in examples)]
+        turn = index % len(waiting)
+        spent: dict[Key, list[float]] = {_key(c): [] for c in waiting}
+        found: dict[Key, _Found] = {}
+        for _ in range(study.options.repeats):
+            for configuration in waiting[turn:] + waiting[:turn]:
+                key = _key(configuration)
+                with self._attached(configuration) as run:
+                    seconds, seen = cost.timed(partial(run, batch), study.subject.device)
+                spent[key].append(seconds)
+                if key not in found:
+                    found[key] = self._found(configuration, seen, untouched, examples)
+                if len(spent[key]) == study.options.repeats:
+                    each = statistics.median(spent[key]) / len(examples)
+                    self._store.add(self._number, key, found[key].records(each), found[key].groups)
+                    self._store.commit(after=COMMIT_SECONDS)
+                self._bar.update()
+        self._store.commit()
+
+    def _found(
+        self, configuration: Configuration, seen: Pass, untouched: Pass, examples: Sequence[Any]
+    ) -> _Found:
+        names = [e.id for e in examples]
+        groups = [] if seen.trace is None else self._study.lead.groups(seen.trace)
+        return _Found(
+            names,
+            self._scores(configuration, seen, untouched, examples),
+            1.0 if seen.trace is None else seen.trace.share,
+            list(zip(names, groups, strict=False)),
+        )
+
+    def _reference(self, batch: Any, examples: Sequence[Any]) -> Pass:
+        """The untouched model's pass; not timed."""
+        with self._attached(REFERENCE) as run:
+            seen = run(batch)
+        self._check(REFERENCE, self._study.lead.finite(seen.outputs), examples)
+        return seen
+
+    def _scores(
+        self, configuration: Configuration, seen: Pass, untouched: Pass, examples: Sequence[Any]
+    ) -> list[tuple[Part, Scores]]:
+        self._check(configuration, self._study.lead.finite(seen.outputs), examples)
+        found = [(p, p.task.score(seen, untouched, examples)) for p in self._study.parts]
+        for _, scores in found:
+            self._check(configuration, [math.isfinite(v) for v in scores.values], examples)
+        return found
+
+    def _check(
+        self, configuration: Configuration, finite: Sequence[bool], examples: Sequence[Any]
+    ) -> None:
+        if all(finite):
+            return
+        first = examples[list(finite).index(False)].id
+        advice = (
+            "look at its weights and its number type"
+            if configuration.method is None
+            else "the untouched model's are finite: leave this method out, or use float32"
+        )
+        raise UsageError(
+            f"compare: {configuration} gives NaN or infinite outputs for example {first!r}; "
+            f"{advice}."
+        )
+
+    @contextmanager
+    def _attached(self, configuration: Configuration) -> Iterator[Callable[[Any], Pass]]:
+        """A function from a batch to a pass under this configuration."""
+        lead, model = self._study.lead, self._study.subject.model
+        if configuration.method is None:
+            yield lambda batch: Pass(lead.run(model, batch), None)
+            return
+        with attach(model, configuration.method) as attachment:
+            yield lambda batch: Pass(lead.run(model, batch), attachment.trace)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What one pass gave: scores of every task, share of tokens, groups of patches."""
+
+    names: list[str]
+    scores: list[tuple[Part, Scores]]
+    tokens: float
+    groups: list[tuple[str, NDArray[np.int16]]]
+
+    def records(self, seconds: float) -> list[Record]:
+        """As rows of the store, given the seconds per example."""
+        # Two batches are timed alike only if they hold the same examples.
+        digest = hashlib.sha256("\n".join(self.names).encode()).digest()
+        batch = int.from_bytes(digest[:6], "big")
+        return [
+            Record(
+                task=part.identity,
+                example=name,
+                batch=batch,
+                score=float(score),
+                scores={k: float(v[i]) for k, v in scores.secondary.items()},
+                seconds=seconds,
+                tokens=self.tokens,
+            )
+            for part, scores in self.scores
+            for i, (name, score) in enumerate(zip(self.names, scores.values, strict=True))
+            if name in part.scored
+        ]
+
+
+def _key(configuration: Configuration) -> Key:
+    return configuration.identity, configuration.keep

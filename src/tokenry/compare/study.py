@@ -1,0 +1,255 @@
+"""A study: everything about a comparison that is settled before the first pass."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from tokenry.compare import subject as subjects
+from tokenry.compare.code import Source
+from tokenry.compare.configurations import Configuration, source_digest
+from tokenry.compare.records import MethodInfo, Skipped
+from tokenry.compare.tasks import Task
+from tokenry.compare.tasks import find as find_task
+from tokenry.compare.tasks.base import Subject
+from tokenry.compare.tasks.vision import sizes
+from tokenry.errors import UsageError
+
+if TYPE_CHECKING:
+    from tokenry.data import ImageData
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The numbers that a user can set.
+
+    Attributes:
+        keeps: The values of the dial.
+        limit: Most examples; None for all.
+        seed: Of all that is drawn.
+        batch_size: Examples per pass.
+        repeats: Timed passes per batch and configuration; their median counts.
+        budget_seconds: Time after which no batch begins; None for no end.
+
+    Raises:
+        UsageError: If one is out of range.
+    """
+
+    keeps: tuple[float, ...]
+    limit: int | None
+    seed: int
+    batch_size: int
+    repeats: int
+    budget_seconds: float | None
+
+    def __post_init__(self) -> None:
+        counts = {"batch_size": self.batch_size, "repeats": self.repeats}
+        counts |= {} if self.limit is None else {"limit": self.limit}
+        for name, value in counts.items():
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise UsageError(f"compare: {name}={value!r} is not a whole number of at least 1.")
+        if self.budget_seconds is not None and not self.budget_seconds > 0:
+            raise UsageError(f"compare: budget_seconds={self.budget_seconds!r} is not above 0.")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One task's share of the examples.
+
+    Attributes:
+        task: The task.
+        identity: What it is called in the store: its settings, source code, and what it is fitted
+            on.
+        fitted: Names of the examples that it is fitted on.
+        scored: Names of the examples that it scores.
+    """
+
+    task: Task
+    identity: str
+    fitted: frozenset[str]
+    scored: frozenset[str]
+
+
+@dataclass(slots=True)
+class Study:
+    """What is compared on what, and how.
+
+    Attributes:
+        subject: The model.
+        parts: The tasks; the first one's `batch` and `run` serve all.
+        configurations: What is run, the untouched model first; those that turn out to be
+            impossible are taken out.
+        methods: What is known of the methods.
+        skipped: What cannot be run, and why.
+        data: Name of the data.
+        fits: Examples of the untouched model to fit on, and the tasks that are fitted on them.
+        scored: Examples that some task scores, in an order that any first part represents.
+        facts: All that scores and seconds depend on, besides task, method, keep and example.
+        environment: For people.
+        options: The user's numbers.
+    """
+
+    subject: Subject
+    parts: list[Part]
+    configurations: list[Configuration]
+    methods: list[MethodInfo]
+    skipped: list[Skipped]
+    data: str
+    fits: list[tuple[list[Any], list[Task]]]
+    scored: list[Any]
+    facts: dict[str, Any]
+    environment: dict[str, str]
+    options: Options
+
+    @property
+    def lead(self) -> Task:
+        """The task whose `batch` and `run` serve all."""
+        return self.parts[0].task
+
+    def skip(self, configuration: Configuration, reason: str) -> None:
+        """Take a configuration out."""
+        self.configurations.remove(configuration)
+        self.skipped.append(Skipped(configuration.label, configuration.keep, reason))
+
+    def request(self, number: int, complete: bool) -> dict[str, Any]:
+        """The study as the store keeps it, for `Results.open`."""
+        return {
+            "study": number,
+            "model": self.subject.name,
+            "data": self.data,
+            "tasks": [
+                {"identity": p.identity, "scored": sorted(p.scored), **asdict(p.task.info)}
+                for p in self.parts
+            ],
+            "methods": [asdict(info) for info in self.methods],
+            "configurations": [[c.label, c.keep, c.identity] for c in self.configurations],
+            "keeps": list(self.options.keeps),
+            "skipped": [asdict(skipped) for skipped in self.skipped],
+            "examples": [[e.id, e.label or ""] for e in self.scored],
+            "environment": self.environment,
+            "source": asdict(self._source()),
+            "seed": self.options.seed,
+            "complete": complete,
+        }
+
+    def _source(self) -> Source:
+        """What a user needs to see the same model and the same images."""
+        model, side = self.subject.model, self.subject.image_size
+        known = type(model).__module__.startswith("transformers.")
+        return Source(
+            name=self.subject.source,
+            cls=type(model).__name__ if known else "",
+            inputs={} if side is None else sizes(self.subject.processor, side),
+        )
+
+
+def tasks(given: Any) -> list[Task]:
+    """The tasks that were asked for.
+
+    Raises:
+        UnknownNameError: If there is none of a name.
+        UsageError: If they cannot be scored from the same forward pass.
+    """
+    found = []
+    for one in given if isinstance(given, list | tuple) else [given]:
+        task = find_task(one)() if isinstance(one, str) else one
+        if not isinstance(task, Task):
+            raise UsageError(
+                f"compare: task={task!r} is not a task; give a name or an instance of a subclass "
+                "of tokenry.compare.tasks.Task."
+            )
+        found.append(task)
+    if not found:
+        raise UsageError("compare: task is empty; give at least one, such as 'agreement'.")
+    for task in found[1:]:
+        if (type(task).run, type(task).batch) != (type(found[0]).run, type(found[0]).batch):
+            raise UsageError(
+                f"compare: the tasks {found[0].slug} and {task.slug} give the model different "
+                "things to do, so one pass cannot serve both; compare them one by one."
+            )
+    if len({task.slug for task in found}) < len(found):
+        raise UsageError("compare: a task is given twice.")
+    return found
+
+
+def parts(chosen: Sequence[Task], subject: Subject, examples: Sequence[Any]) -> list[Part]:
+    """Prepare the tasks, and give each its examples.
+
+    Raises:
+        UsageError: If a task does not fit the model or the data.
+    """
+    found = []
+    for task in chosen:
+        task.prepare(subject, examples)
+        fitted, scored = (frozenset(e.id for e in part) for part in task.split(examples))
+        basis = hashlib.sha256("\n".join(sorted(fitted)).encode()).hexdigest()[:12]
+        identity = f"{task.describe()}#{source_digest(type(task))}"
+        found.append(Part(task, f"{identity}@{basis}" if fitted else identity, fitted, scored))
+    return found
+
+
+def ordered(examples: Sequence[Any], wanted: frozenset[str], seed: int) -> list[Any]:
+    """The wanted examples in an order that depends on nothing but their names and the seed.
+
+    Data often comes sorted; the first part of a shuffled list stands for the whole of it, and the
+    order stays when other examples come in between.
+    """
+    return sorted(
+        (e for e in examples if e.id in wanted),
+        key=lambda e: hashlib.sha256(f"{seed}:{e.id}".encode()).digest(),
+    )
+
+
+def settle(
+    subject: Subject,
+    methods: tuple[list[MethodInfo], list[Configuration], list[Skipped]],
+    chosen: Sequence[Task],
+    data: ImageData,
+    options: Options,
+) -> Study:
+    """Check that everything fits together.
+
+    Args:
+        subject: The model, on its device.
+        methods: What `configure` made of the methods.
+        chosen: The tasks.
+        data: What is measured on, before it is limited.
+        options: The rest.
+
+    Raises:
+        UsageError: If a task, the model and the data do not fit each other.
+    """
+    infos, configurations, skipped = methods
+    used = data if options.limit is None else data.limit(options.limit, options.seed)
+    shares = parts(chosen, subject, used.examples)
+    facts = subjects.facts(subject)
+    # The hash of the whole data: a larger limit then only adds examples.
+    facts |= {"data": data.hash, "batch_size": options.batch_size}
+    facts |= {"repeats": options.repeats, "seed": options.seed}
+    return Study(
+        subject=subject,
+        parts=shares,
+        configurations=configurations,
+        methods=infos,
+        skipped=skipped,
+        data=data.name,
+        fits=[
+            (ordered(used.examples, names, options.seed), tasks)
+            for names, tasks in _by_fitted(shares).items()
+        ],
+        scored=ordered(used.examples, frozenset().union(*(p.scored for p in shares)), options.seed),
+        facts=facts,
+        environment=subjects.environment(subject, facts),
+        options=options,
+    )
+
+
+def _by_fitted(shares: Sequence[Part]) -> dict[frozenset[str], list[Task]]:
+    """The tasks that are fitted on anything, by what they are fitted on."""
+    found: dict[frozenset[str], list[Task]] = {}
+    for part in shares:
+        if part.fitted:
+            found.setdefault(part.fitted, []).append(part.task)
+    return found

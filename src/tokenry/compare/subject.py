@@ -1,0 +1,136 @@
+"""The model that is compared: found, named, moved to its device, and given back as it was."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from tokenry import zoo
+from tokenry.compare.tasks.base import Subject
+from tokenry.errors import UsageError
+
+
+def find(model: Any, device: str | torch.device | None, image_size: int | None) -> Subject:
+    """The model with its processor.
+
+    Args:
+        model: A name for `tokenry.zoo.load`, a `zoo.Loaded`, or a model that transformers loaded.
+        device: Where to run; None stays where the model is.
+        image_size: Side in pixels that images are brought to.
+
+    Raises:
+        UsageError: If no processor belongs to the model.
+    """
+    if isinstance(model, str | Path):
+        loaded, source = zoo.load(model), str(model)
+    elif isinstance(model, zoo.Loaded | nn.Module):
+        inner = model.model if isinstance(model, zoo.Loaded) else model
+        source = str(getattr(inner, "name_or_path", ""))
+        loaded = model if isinstance(model, zoo.Loaded) else _with_processor(model, source)
+    else:
+        raise UsageError(
+            f"compare: model is a {type(model).__name__}; give a name such as "
+            "'zoo:dinov2-small-saliency', a folder, or a loaded model."
+        )
+    home = next(loaded.model.parameters()).device
+    return Subject(
+        model=loaded.model,
+        processor=loaded.processor,
+        name=_shown(source) or type(loaded.model).__name__,
+        device=home if device is None else torch.device(device),
+        image_size=image_size,
+        source=source,
+    )
+
+
+@contextmanager
+def undisturbed(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """Evaluation mode, on `device`, without gradients; afterwards all is as it was."""
+    modes = [(module, module.training) for module in model.modules()]
+    home = next(model.parameters()).device
+    try:
+        model.eval()
+        if home != device:
+            model.to(device)
+        # Not inference_mode: what a model caches in it could not be trained with later.
+        with torch.no_grad():
+            yield
+    finally:
+        if home != device:
+            model.to(home)
+        for module, training in modes:
+            module.training = training
+
+
+def facts(subject: Subject) -> dict[str, Any]:
+    """All of the model and the machine that scores or seconds depend on."""
+    model = subject.model
+    processor = subject.processor.to_json_string() if subject.processor is not None else ""
+    return {
+        "model": zoo.weights_hash(model),
+        "attention": str(getattr(model.config, "_attn_implementation", "")),
+        "processor": hashlib.sha256(processor.encode()).hexdigest()[:16],
+        "image_size": subject.image_size,
+        "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
+        "device": _device_name(subject.device),
+        "threads": torch.get_num_threads(),
+        "tokenry": version("tokenry"),
+        "torch": torch.__version__,
+    }
+
+
+def environment(subject: Subject, found: dict[str, Any]) -> dict[str, str]:
+    """The facts for people, and what else may explain a figure."""
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("transformers", "numpy")},
+        "system": platform.platform(terse=True),
+        "cores": str(os.cpu_count()),
+        "class": type(subject.model).__name__,
+        **{name: str(value) for name, value in found.items() if value is not None},
+    }
+
+
+def _shown(source: str) -> str:
+    """A folder's own name: where it lies on this machine concerns nobody else."""
+    return Path(source).resolve().name if source and Path(source).is_dir() else source
+
+
+def _with_processor(model: Any, name: str) -> zoo.Loaded:
+    from transformers import AutoImageProcessor
+
+    problem: Exception | str = "it was not loaded by name"
+    if name:
+        try:
+            processor = AutoImageProcessor.from_pretrained(name)  # type: ignore[no-untyped-call]
+            return zoo.Loaded(model, processor)
+        except (OSError, ValueError) as error:
+            problem = error
+    raise UsageError(
+        f"compare: {type(model).__name__} has no known image processor ({problem}); give its name "
+        "instead, or tokenry.zoo.Loaded(model, processor)."
+    )
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return f"cuda: {torch.cuda.get_device_name(device)}"
+    return f"{device.type}: {_processor_name()}"
+
+
+def _processor_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()

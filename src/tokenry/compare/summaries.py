@@ -1,0 +1,118 @@
+"""From rows to one line per configuration: means, paired differences, verdicts, the front."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from tokenry.compare import stats
+from tokenry.compare.pareto import front
+from tokenry.compare.records import UNTOUCHED, Interval, Profile, Row, Summary, TaskInfo
+
+Configuration = tuple[str, float]
+"""Label of the method, and keep."""
+
+REFERENCE: Configuration = (UNTOUCHED, 1.0)
+
+
+def summarize(
+    task: TaskInfo, rows: Sequence[Row], profiles: Mapping[Configuration, Profile], seed: int
+) -> list[Summary]:
+    """One summary per configuration of a task, in the order of the rows.
+
+    Only examples that every configuration has are used, so that an interrupted comparison stays
+    paired.
+
+    Args:
+        task: The task.
+        rows: Its rows.
+        profiles: Costs that are measured once per configuration.
+        seed: Of the bootstrap.
+    """
+    by_configuration: dict[Configuration, dict[str, Row]] = defaultdict(dict)
+    for row in rows:
+        by_configuration[row.method, row.keep][row.example] = row
+    if REFERENCE not in by_configuration:
+        return []
+    common = set.intersection(*(set(found) for found in by_configuration.values()))
+    examples = [example for example in by_configuration[REFERENCE] if example in common]
+    if not examples:
+        return []
+    table = [[found[example] for example in examples] for found in by_configuration.values()]
+    return _Table(task, list(by_configuration), table, seed).summaries(profiles)
+
+
+class _Table:
+    """Rows of one task, as one matrix of scores and one of seconds."""
+
+    def __init__(
+        self, task: TaskInfo, names: list[Configuration], table: list[list[Row]], seed: int
+    ) -> None:
+        self._task, self._names, self._table, self._seed = task, names, table, seed
+        self._scores = np.array([[row.score for row in rows] for rows in table])
+        self._logs = _log_seconds(table)
+        self._reference = names.index(REFERENCE)
+
+    def summaries(self, profiles: Mapping[Configuration, Profile]) -> list[Summary]:
+        """All of them."""
+        differences = self._scores - self._scores[self._reference]
+        score_draws = stats.resampled_means(self._scores, self._seed)
+        difference_draws = stats.resampled_means(differences, self._seed)
+        goodness = self._scores if self._task.higher_is_better else -self._scores
+        on_front = front(goodness, self._logs, self._seed)
+        return [
+            self._summary(
+                index,
+                profiles.get(name),
+                stats.mean_interval(self._scores[index], score_draws[index]),
+                stats.mean_interval(differences[index], difference_draws[index]),
+                bool(on_front[index]),
+            )
+            for index, name in enumerate(self._names)
+        ]
+
+    def _summary(
+        self,
+        index: int,
+        profile: Profile | None,
+        score: Interval,
+        difference: Interval,
+        on_front: bool,
+    ) -> Summary:
+        scores, reference = self._scores[index], self._scores[self._reference]
+        p_value = stats.mcnemar(scores, reference) if self._task.binary else None
+        speedup = stats.log_interval(self._logs[self._reference] - self._logs[index])
+        return Summary(
+            task=self._task.slug,
+            method=self._names[index][0],
+            keep=self._names[index][1],
+            n=len(scores),
+            score=score,
+            difference=difference,
+            p_value=p_value,
+            verdict=stats.verdict(
+                scores - reference, difference, p_value, self._task.higher_is_better
+            ),
+            seconds=stats.log_interval(self._logs[index]),
+            speedup=speedup,
+            faster=stats.speed(speedup, self._logs.shape[1]),
+            peak_bytes=profile.peak_bytes if profile else 0,
+            tokens=float(np.mean([row.tokens for row in self._table[index]])),
+            flops=profile.flops if profile else 0.0,
+            on_front=on_front,
+        )
+
+
+def _log_seconds(table: list[list[Row]]) -> stats.Array:
+    """Logarithm of seconds per example, one column per batch that was timed together.
+
+    Examples of one batch share its time. Rows that were added later, in batches of other examples,
+    make columns of their own.
+    """
+    columns: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for position, rows in enumerate(zip(*table, strict=True)):
+        columns[tuple(row.batch for row in rows)].append(position)
+    logs = np.log([[row.seconds for row in rows] for rows in table])
+    return np.stack([logs[:, positions].mean(1) for positions in columns.values()], axis=1)
