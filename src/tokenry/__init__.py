@@ -1,1 +1,54 @@
 """tokenry: the published ways to spend fewer tokens, compared on your model and your data."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tokenry.catalog import names as methods
+    from tokenry.checks import check
+    from tokenry.compare.results import Results
+    from tokenry.compare.run import compare
+    from tokenry.errors import TokenryError
+    from tokenry.plugs.attach import attach
+    from tokenry.report.page import report
+
+__all__ = ["Results", "TokenryError", "attach", "check", "compare", "methods", "report"]
+
+_HOME = {
+    "Results": "tokenry.compare.results:Results",
+    "TokenryError": "tokenry.errors:TokenryError",
+    "attach": "tokenry.plugs.attach:attach",
+    "check": "tokenry.checks:check",
+    "compare": "tokenry.compare.run:compare",
+    "methods": "tokenry.catalog:names",
+    "report": "tokenry.report.page:report",
+}
+
+# Two verbs are called like the folder they live in. A folder sets its name on this module once,
+# when it is first imported. Importing both now (they are empty) and then forgetting their names
+# leaves the names to the verbs, whatever is imported later and in whatever order.
+for _folder in ("compare", "report"):
+    import_module(f"tokenry.{_folder}")
+    globals().pop(_folder, None)
+del _folder
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used."""
+    if name == "__version__":
+        from importlib import metadata
+
+        value: Any = metadata.version("tokenry")
+    elif name in _HOME:
+        module, _, attribute = _HOME[name].partition(":")
+        value = getattr(import_module(module), attribute)
+    else:
+        raise AttributeError(f"module 'tokenry' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -63,7 +63,7 @@ class Setting:
     @property
     def allowed(self) -> str:
         """What may stand here, for messages and tables."""
-        options = [o for o in _alternatives(self.kind) if o is not type(None)]
+        options = [o for o in alternatives(self.kind) if o is not type(None)]
         words = []
         for option in options:
             if typing.get_origin(option) is Literal:
@@ -78,7 +78,7 @@ class Setting:
 
     def check(self, owner: str, value: Any) -> None:
         """Raise UsageError unless `value` may stand here."""
-        if not any(_fits(value, option) for option in _alternatives(self.kind)):
+        if not any(_fits(value, option) for option in alternatives(self.kind)):
             raise UsageError(
                 f"{owner}: {self.name}={value!r} is not {self.allowed}; {self.name} is {self.doc}."
             )
@@ -91,7 +91,8 @@ class Setting:
                 )
 
 
-def _alternatives(kind: Any) -> tuple[Any, ...]:
+def alternatives(kind: Any) -> tuple[Any, ...]:
+    """The members of a union type; of another type, the type itself."""
     union = (typing.Union, types.UnionType)
     return typing.get_args(kind) if typing.get_origin(kind) in union else (kind,)
 

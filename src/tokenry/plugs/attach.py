@@ -104,10 +104,12 @@ class Attachment:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
+        self._state = None
+        if self._tower.__dict__.get(_MARK) is not self:  # taken off before, perhaps replaced since
+            return
         for module in (self._tower, *self._row.blocks(self._tower)):
             if module.__dict__.pop(_MARK, None) is not None and isinstance(module, _Reducing):
                 module.__class__ = type(module).__bases__[1]
-        self._state = None
 
     def _put_on(self) -> None:
         keep = self._handles.append
@@ -136,10 +138,14 @@ class Attachment:
         full = _patches((pixels.shape[-2], pixels.shape[-1]), tower)
         grid = self.method.input_grid(full)
         if grid != full:
+            self._refuse_mask(kwargs.get("attention_mask"))
             pixels = _resized(pixels, grid, tower)
-            args, kwargs = (), {**kwargs, "pixel_values": pixels}
+            if args:
+                args = (pixels, *args[1:])
+            else:
+                kwargs = {**kwargs, "pixel_values": pixels}
             if "interpolate_pos_encoding" in inspect.signature(type(tower).forward).parameters:
-                kwargs["interpolate_pos_encoding"] = True
+                kwargs = {**kwargs, "interpolate_pos_encoding": True}
         self._state = self._begin(pixels, full, grid, kwargs.get("attention_mask"))
         self._state.memory = memory
         return args, kwargs
@@ -297,11 +303,19 @@ class Attachment:
         output.last_hidden_state = scaled
         return output
 
+    def _refuse_mask(self, mask: Tensor | None) -> None:
+        if mask is not None:
+            raise UsageError(
+                f"{type(self.method).__name__}: resizes the picture, to which a mask of its "
+                "patches no longer fits; leave attention_mask out or take another method."
+            )
+
     def _refuse_checkpointing(self) -> None:
-        if self._tower.training and getattr(self._tower, "is_gradient_checkpointing", False):
+        blocks = self._row.blocks(self._tower)
+        if self._tower.training and any(getattr(b, "gradient_checkpointing", 0) for b in blocks):
             raise AttachError(
                 f"{type(self.method).__name__}: gradient checkpointing runs each block twice, "
-                "which would remove tokens twice; call gradient_checkpointing_disable() first."
+                "which would remove tokens twice; switch it off first."
             )
 
 

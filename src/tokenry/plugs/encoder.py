@@ -17,12 +17,13 @@ class Encoded:
     """What a vision model says of a batch of images.
 
     Attributes:
-        pooled: One vector per image: the projected embedding where the model has one.
+        pooled: One vector per image: the projected embedding where the model has one, else the
+            output of its pooling layer, else the class token that its head reads.
         logits: Class scores; None when the model has no classification head.
         rows: Last hidden state of the encoder, as many rows as are left.
     """
 
-    pooled: Float[Tensor, "b d"]
+    pooled: Float[Tensor, "b e"]
     logits: Float[Tensor, "b c"] | None
     rows: Float[Tensor, "b k d"]
 
@@ -33,25 +34,29 @@ def encode(model: nn.Module, pixel_values: Float[Tensor, "b c y x"]) -> Encoded:
     Raises:
         UnsupportedModelError: If the model has no supported encoder, or no pooled output.
     """
-    tower, _ = find_tower(model)
-    seen: list[Any] = []
-    handle = tower.register_forward_hook(lambda module, args, output: seen.append(output))
+    tower, row = find_tower(model)
+    seen: list[tuple[Tensor, Tensor | None]] = []
+    # Before an attachment's own hook, which scales the rows for the heads that take plain means.
+    handle = tower.register_forward_hook(
+        lambda _, args, output: seen.append((output[0], getattr(output, "pooler_output", None))),
+        prepend=True,
+    )
     try:
         vision = getattr(model, "get_image_features", model)
         output = vision(pixel_values=pixel_values)
     finally:
         handle.remove()
-    inner = seen[-1]
-    pooled = getattr(output, "image_embeds", None)
-    if pooled is None:
-        pooled = getattr(output, "pooler_output", None)
-    if pooled is None:
-        pooled = getattr(inner, "pooler_output", None)
+    rows, pooled = seen[-1]
+    for name in ("pooler_output", "image_embeds"):
+        found = getattr(output, name, None)
+        pooled = pooled if found is None else found
+    if pooled is None and row.classes:
+        pooled = rows[:, 0]
     if pooled is None:
         raise UnsupportedModelError(
             f"{type(model).__name__}: has no pooled output; load it with its pooling layer."
         )
-    return Encoded(pooled, getattr(output, "logits", None), inner.last_hidden_state)
+    return Encoded(pooled, getattr(output, "logits", None), rows)
 
 
 def blocks(model: nn.Module) -> list[nn.Module]:

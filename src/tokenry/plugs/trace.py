@@ -107,8 +107,9 @@ def grid_origin(
     >>> grid_origin((2, 2), (1, 1), 1, 1, torch.device("cpu")).tolist()
     [[0, 1, 1, 1, 1]]
     """
-    rows = torch.arange(full[0], device=device) * grid[0] // full[0]
-    columns = torch.arange(full[1], device=device) * grid[1] // full[1]
+    # The small patch that holds the centre of the original one is also the nearest.
+    rows = (2 * torch.arange(full[0], device=device) + 1) * grid[0] // (2 * full[0])
+    columns = (2 * torch.arange(full[1], device=device) + 1) * grid[1] // (2 * full[1])
     patches = (rows[:, None] * grid[1] + columns).reshape(-1) + protected
     special = torch.arange(protected, device=device)
     return torch.cat([special, patches]).expand(batch, -1)

@@ -1,0 +1,61 @@
+"""Tiny vision encoders with random weights, the same on every run, for checks and tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import transformers
+from jaxtyping import Float
+from torch import Tensor, nn
+
+TOWERS: dict[str, tuple[str, str]] = {
+    "vit": ("ViTConfig", "ViTModel"),
+    "deit": ("DeiTConfig", "DeiTModel"),
+    "dinov2": ("Dinov2Config", "Dinov2Model"),
+    "dinov2-registers": ("Dinov2WithRegistersConfig", "Dinov2WithRegistersModel"),
+    "clip": ("CLIPVisionConfig", "CLIPVisionModel"),
+    "siglip": ("SiglipVisionConfig", "SiglipVisionModel"),
+}
+
+SHAPE: dict[str, Any] = {
+    "image_size": 32,
+    "patch_size": 4,
+    "hidden_size": 32,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+}
+
+
+def tiny(name: str, seed: int = 0, **changes: Any) -> nn.Module:
+    """A tiny encoder of the architecture `name`, in eval mode: 64 patches, 6 layers, width 32.
+
+    Args:
+        name: One of `TOWERS`.
+        seed: Of the weights.
+        **changes: Settings of the config that differ from `SHAPE`.
+    """
+    config, model = TOWERS[name]
+    changes = {**SHAPE, **changes}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return liven(getattr(transformers, model)(getattr(transformers, config)(**changes)))
+
+
+def liven(model: nn.Module, seed: int = 0) -> nn.Module:
+    """Weights large enough that attention is far from uniform and no bias or scale is idle."""
+    source = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weight in model.parameters():
+            noise = torch.randn(weight.shape, generator=source)
+            if weight.ndim > 1:
+                weight.copy_(noise * weight[0].numel() ** -0.5)
+            else:
+                weight.add_(noise * 0.1)
+    return model.eval()
+
+
+def images(count: int, side: int = 32, seed: int = 0) -> Float[Tensor, "b c y x"]:
+    """Random images, the same on every run."""
+    return torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(seed))

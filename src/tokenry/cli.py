@@ -1,0 +1,404 @@
+"""The command line: each command is a thin call of the public function of the same name.
+
+Exit codes: 0 all well, 1 a gate failed, 2 wrong usage, 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, CycloptsError, Parameter
+
+import tokenry
+from tokenry.card import Family
+from tokenry.errors import TokenryError, UsageError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from tokenry.compare.results import Best, Results
+
+GATE_FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
+
+Json = Annotated[bool, Parameter(negative="", show_default=False)]
+
+app = App(
+    name="tokenry",
+    help="Which way of spending fewer tokens is worth it, on your model and your data?",
+    version=lambda: tokenry.__version__,
+    help_format="markdown",
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: The words after `tokenry`; those of this process when not given.
+
+    Returns:
+        The exit code.
+    """
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        command, bound, _ = app.parse_args(words, exit_on_error=False, print_error=False)
+        return command(*bound.args, **bound.kwargs) or 0
+    except CycloptsError as error:
+        return _refuse(f"{error} See `tokenry --help`.")
+    except TokenryError as error:
+        return _refuse(str(error))
+    except KeyboardInterrupt:
+        _say("tokenry: stopped.")
+        return INTERRUPTED
+
+
+@app.command
+def compare(
+    model: str,
+    /,
+    *,
+    data: str,
+    methods: str,
+    keep: str = "1,.75,.5,.25",
+    task: str = "agreement",
+    out: Path = Path("report.html"),
+    results: Path = Path("results"),
+    limit: int | None = None,
+    seed: int = 0,
+    batch_size: int = 8,
+    repeats: int = 1,
+    budget_seconds: float | None = None,
+    image_size: int | None = None,
+    device: str | None = None,
+    max_loss: float | None = None,
+    picture: Path | None = None,
+    json: Json = False,
+) -> int:
+    r"""Measure what methods cost and what they lose, and write a report.
+
+    What is measured is stored at once. Ctrl-C keeps it, and the same command goes on from there.
+
+    For example:
+
+    ```
+    tokenry compare zoo:dinov2-small-saliency --data emoji --methods pitome,tome
+
+    tokenry compare facebook/dinov2-small --data photos \
+        --methods pitome,tome --keep 1,.7,.5 --limit 200 --out report.html
+    ```
+
+    Args:
+        model: `zoo:NAME`, a folder, or a name on the Hub.
+        data: A folder or table of pictures, or `emoji`, `emoji:google`, `emoji:twitter`, `digits`.
+        methods: Names, joined by commas; `tokenry list` shows all.
+        keep: Shares of tokens to process, each in (0, 1], joined by commas.
+        task: What is scored, joined by commas: agreement, classification, probe, retrieval, dense.
+        out: The report to write.
+        results: Folder of the measurements.
+        limit: At most so many pictures.
+        seed: Of all that is drawn.
+        batch_size: Pictures per pass.
+        repeats: Timed passes per batch; their median counts.
+        budget_seconds: Stop before this is over.
+        image_size: Side in pixels that pictures are brought to, a multiple of the patch size.
+        device: Where to run, such as `cuda`; where the model is when not given.
+        max_loss: A gate: exit with 1 unless a method is shown to be faster and to lose no more
+            score than this. Without it, 0.01 is allowed and nothing fails.
+        picture: Also draw the Pareto plot and token pictures, as a PNG file.
+        json: Print the findings for machines instead.
+    """
+    _prepare(max_loss, out, picture)
+    with _noting_interrupts() as interrupts:
+        found = tokenry.compare(
+            model,
+            _words(methods),
+            data,
+            keep=_numbers(keep),
+            task=_words(task),
+            out=results,
+            limit=limit,
+            seed=seed,
+            batch_size=batch_size,
+            repeats=repeats,
+            budget_seconds=budget_seconds,
+            image_size=image_size,
+            device=device,
+        )
+    stopped = bool(interrupts)
+    return _conclude(found, stopped, results, out, picture, max_loss, json)
+
+
+@app.command(name="list")
+def list_(*, family: Family | None = None, json: Json = False) -> None:
+    """List the methods, those of installed packages included.
+
+    Example: `tokenry list --family vision`
+
+    Args:
+        family: Only this family.
+        json: Print the cards for machines instead.
+    """
+    from tokenry import catalog
+
+    cards = [catalog.card(name) for name in tokenry.methods()]
+    cards = [card for card in cards if family in (None, card["family"])]
+    if json:
+        _print_json(cards)
+        return
+    table = _table("Method", "What it does", "Needs", "Paper")
+    for card in cards:
+        paper = f"{card['name']}, {card['year']}" if card["arxiv"] else "plain baseline"
+        table.add_row(card["slug"], card["summary"], card["needs"], paper)
+    _print(table)
+
+
+@app.command
+def show(method: str, /, *, json: Json = False) -> None:
+    """Show one method: what it does, its paper, its settings, what holds of it here.
+
+    Example: `tokenry show pitome`
+
+    Args:
+        method: Its name.
+        json: Print for machines instead.
+    """
+    from tokenry import catalog
+    from tokenry.method import settings
+
+    card = catalog.card(method)
+    found = settings(catalog.find(method))
+    if json:
+        plain = [
+            {"name": s.name, "allowed": s.allowed, "default": s.default, "doc": s.doc}
+            for s in found
+        ]
+        _print_json({**card, "settings": plain})
+        return
+    _print(_described(card))
+    table = _table("Setting", "What it is", "Allowed", "Default")
+    for setting in found:
+        table.add_row(setting.name, setting.doc, setting.allowed, repr(setting.default))
+    _print(table)
+
+
+@app.command
+def report(
+    results: Path, /, *, out: Path = Path("report.html"), picture: Path | None = None
+) -> None:
+    """Write the report of a comparison again, from its folder of measurements.
+
+    Example: `tokenry report results --out report.html`
+
+    Args:
+        results: The folder that `tokenry compare --results` wrote.
+        out: The report to write.
+        picture: Also draw the Pareto plot and token pictures, as a PNG file.
+    """
+    _prepare(None, out, picture)
+    _write(tokenry.Results.open(results), out, picture)
+    _print(f"Report: {out}")
+
+
+@app.command
+def zoo(*, json: Json = False) -> None:
+    """List the real models that installable packages carry.
+
+    Example: `tokenry zoo`
+
+    Args:
+        json: Print for machines instead.
+    """
+    from tokenry.zoo import models
+
+    if json:
+        fields = ("name", "title", "license", "size_mb", "kind", "installed", "install")
+        _print_json([{field: getattr(model, field) for field in fields} for model in models()])
+        return
+    table = _table("Model", "What it is", "Licence", "MB", "Installed")
+    for model in models():
+        size, here = str(model.size_mb), "yes" if model.installed else "no"
+        table.add_row(f"zoo:{model.name}", model.title, model.license, size, here)
+    _print(table)
+    for model in models():
+        if not model.installed:
+            _print(f"zoo:{model.name}: {model.install}")
+
+
+@app.command
+def check(method: str, /, *, json: Json = False) -> int:
+    """Try every common check on a method; exit with 1 if one fails.
+
+    Example: `tokenry check my_package.longest:Longest`
+
+    Args:
+        method: `package.module:Class`, looked up from the current folder too, or a name.
+        json: Print for machines instead.
+    """
+    sys.path.append(str(Path.cwd()))
+    found = tokenry.check(method)
+    if json:
+        _print_json([{"name": r.name, "outcome": r.outcome, "message": r.message} for r in found])
+    else:
+        table = _table("Check", "Outcome", "Message")
+        for result in found:
+            table.add_row(result.name, result.outcome, result.message)
+        _print(table)
+    return GATE_FAILED if any(result.outcome == "failed" for result in found) else 0
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(word) for word in _words(text)]
+    except ValueError:
+        raise UsageError(f"compare: keep={text!r} is not numbers joined by commas.") from None
+
+
+def _prepare(max_loss: float | None, *files: Path | None) -> None:
+    """Refuse now what would fail after an hour of measuring."""
+    if max_loss is not None and not max_loss >= 0:
+        raise UsageError(f"compare: max_loss={max_loss!r} is negative; it is a loss of score.")
+    for file in files:
+        if file is not None and not file.parent.is_dir():
+            raise UsageError(f"tokenry: the folder of {file} does not exist; make it first.")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # standard error is for the bar
+
+
+def _conclude(
+    found: Results,
+    stopped: bool,
+    results: Path,
+    out: Path,
+    picture: Path | None,
+    max_loss: float | None,
+    as_json: bool,
+) -> int:
+    """Say what was found and where it is; the exit code."""
+    if not found.complete:
+        why = "Stopped" if stopped else "The budget is spent"
+        _say(f"{why}; what was measured is in {results}, and the same command goes on from there.")
+    if not found.rows():
+        return INTERRUPTED
+    _write(found, out, picture)
+    best = found.best(0.01 if max_loss is None else max_loss)
+    if as_json:
+        places = {"report": str(out), "results": str(results)}
+        _print_json({**_findings(found, best), **places})
+    else:
+        _print(f"{best.confidence}\n\n{best.code.rstrip()}\n\nReport: {out}")
+    if stopped:
+        return INTERRUPTED
+    return GATE_FAILED if max_loss is not None and best.method == "none" else 0
+
+
+def _write(results: Results, out: Path, picture: Path | None) -> None:
+    tokenry.report(results, out)
+    if picture is not None:
+        from tokenry.report.picture import picture as draw
+
+        draw(results, picture)
+
+
+@contextmanager
+def _noting_interrupts() -> Iterator[list[int]]:
+    """Remember each Ctrl-C, which a comparison survives."""
+    seen: list[int] = []
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(number: int, frame: Any) -> None:
+        seen.append(number)
+        signal.default_int_handler(number, frame)
+
+    if before is signal.default_int_handler:  # else Ctrl-C is ignored, or someone else's
+        signal.signal(signal.SIGINT, note)
+    try:
+        yield seen
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _findings(results: Results, best: Best) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        "model": results.model,
+        "data": results.data,
+        "examples": results.examples,
+        "complete": results.complete,
+        "best": {
+            "method": best.method,
+            "keep": best.keep,
+            "confidence": best.confidence,
+            "code": best.code,
+        },
+        "summary": [asdict(summary) for summary in results.summary()],
+        "skipped": [asdict(skipped) for skipped in results.skipped],
+    }
+
+
+def _described(card: dict[str, Any]) -> str:
+    paper = f"{card['title']}, {card['venue'] or card['year']}" if card["arxiv"] else card["title"]
+    lines = [f"{card['slug']}: {card['name']}", paper]
+    if card["arxiv"]:
+        lines.append(f"https://arxiv.org/abs/{card['arxiv']}")
+    if card["code"]:
+        lines.append(f"Official code: {card['code']} ({card['code_license']})")
+    lines += ["", card["summary"], f"Dial: {card['dial']}", f"Needs: {card['needs']}"]
+    for claim in card["claims"]:
+        here = claim["measured"] or f"not shown: {claim['not_shown']}"
+        lines += ["", f"The paper: {claim['paper']}", f"Here: {claim['effect']} {here}"]
+    if card["differs"]:
+        lines += ["", "It differs from paper or official code:"]
+        lines += [f"- {difference}" for difference in card["differs"]]
+    return "\n".join([*lines, ""])
+
+
+def _table(*columns: str) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in columns:
+        table.add_column(column, overflow="fold", no_wrap=column == columns[0])
+    return table
+
+
+def _print(content: str | Table) -> None:
+    from rich.console import Console
+
+    Console(markup=False, highlight=False, soft_wrap=isinstance(content, str)).print(content)
+
+
+def _print_json(content: Any) -> None:
+    sys.stdout.write(json.dumps(_finite(content), indent=1, ensure_ascii=False) + "\n")
+
+
+def _finite(content: Any) -> Any:
+    """The same with None for infinity and NaN, which JSON does not know."""
+    if isinstance(content, float):
+        return content if math.isfinite(content) else None
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return content
+
+
+def _say(message: str) -> None:
+    sys.stderr.write(f"{message}\n")
+
+
+def _refuse(message: str) -> int:
+    _say(f"tokenry: {message}")
+    return WRONG_USAGE

@@ -1,0 +1,46 @@
+"""No network, shapes checked at run time, and tiny models for every test."""
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TRANSFORMERS_OFFLINE"] = "1"
+os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+
+import pytest
+from jaxtyping import config, install_import_hook
+
+# Before the first import of these rooms: every shape annotation there is checked when it runs.
+install_import_hook(["tokenry.ops", "tokenry.vision", "tokenry.plugs"], "beartype.beartype")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _settings_check_themselves():
+    """A method refuses wrong settings with a message of its own, which tests look at."""
+    from tokenry import catalog
+
+    for cls in catalog.classes():
+        cls.__init__.__no_type_check__ = True
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """Build a tiny model: `tiny("vit")`, `tiny("siglip", num_hidden_layers=2)`."""
+    from tokenry.checks.models import tiny
+
+    return tiny
+
+
+@pytest.fixture(scope="session")
+def images():
+    """Build random images: `images(3)`, `images(2, side=24)`."""
+    from tokenry.checks.models import images
+
+    return images
+
+
+@pytest.fixture
+def untyped():
+    """Switch the shape checks off: the compiler cannot trace them."""
+    config.update("jaxtyping_disable", True)
+    yield
+    config.update("jaxtyping_disable", False)
