@@ -13,12 +13,12 @@ def weights(
     scale: float,
     bias: Float[Tensor, "b 1 1 n"] | None = None,
 ) -> Float[Tensor, "b h q n"]:
-    r"""Softmax attention weights in float32, $\\mathrm{softmax}(s\\,QK^\\top + \\beta)$.
+    r"""Softmax attention weights in float32, $\mathrm{softmax}(s\,QK^\top + \beta)$.
 
     Args:
         queries: Query rows; pass only those whose weights are needed.
         keys: Key rows.
-        scale: Factor before the softmax, usually $1/\\sqrt{e}$.
+        scale: Factor before the softmax, usually $1/\sqrt{e}$.
         bias: Added to the score of each key: log size, or minus infinity for padding.
     """
     scores = (queries.float() @ keys.float().transpose(-1, -2)) * scale
@@ -47,7 +47,7 @@ def key_bias(
 ) -> Float[Tensor, "b 1 1 n"] | None:
     r"""What is added to the score of each key: log of its size, minus infinity for padding.
 
-    Adding $\\log s_j$ equals attention over a sequence that holds key $j$ $s_j$ times.
+    Adding $\log s_j$ equals attention over a sequence that holds key $j$ $s_j$ times.
 
     Args:
         size: How many original tokens each row stands for.

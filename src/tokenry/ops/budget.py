@@ -44,9 +44,9 @@ class Budget:
     def share(self, counts: Sequence[int], of: int | None = None) -> float:
         r"""The dial: mean share of the tokens that the layers really process.
 
-        $\\text{keep} = \\frac{1}{L\\,n_0} \\sum_{\\ell=1}^{L} \\tfrac12 (a_\\ell + m_\\ell)$
+        $\text{keep} = \frac{1}{L\,n_0} \sum_{\ell=1}^{L} \tfrac12 (a_\ell + m_\ell)$
 
-        where $a_\\ell$ rows enter the attention and $m_\\ell$ rows the MLP of layer $\\ell$.
+        where $a_\ell$ rows enter the attention and $m_\ell$ rows the MLP of layer $\ell$.
 
         Args:
             counts: Rows left after the removal of each layer.
@@ -96,7 +96,8 @@ class Budget:
         if spread == "ratio":
             left = [free * (1 - strength) ** (i + 1) for i in range(steps)]
         elif spread == "linear":
-            weight = [2 * (steps - i) / (steps + 1) for i in range(steps)]
+            last = steps - 1
+            weight = [2 * (last - i) / last if last else 1.0 for i in range(steps)]
             left = [free * (1 - strength * sum(weight[: i + 1])) for i in range(steps)]
         else:
             left = [free * (1 - strength * (i + 1)) for i in range(steps)]

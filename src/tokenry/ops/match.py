@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Real
 from torch import Tensor
 
 from tokenry.ops.plan import Plan, take_rows
@@ -28,7 +28,7 @@ def best_match(
     return best.values, best.indices
 
 
-def first_ranked(score: Float[Tensor, "b n"]) -> Int[Tensor, "b n"]:
+def first_ranked(score: Real[Tensor, "b n"]) -> Int[Tensor, "b n"]:
     """Positions in falling order of score; equal scores keep their order on every device."""
     return score.argsort(dim=-1, descending=True, stable=True)
 

@@ -56,7 +56,7 @@ class Plan:
     ) -> tuple[Float[Tensor, "b k d"], Float[Tensor, "b k 1"]]:
         r"""Size-weighted mean of each row that stays and the rows that merge into it.
 
-        $x'_j = \\sum_i s_i x_i / \\sum_i s_i, \\quad s'_j = \\sum_i s_i$
+        $x'_j = \sum_i s_i x_i / \sum_i s_i, \quad s'_j = \sum_i s_i$
 
         Args:
             x: Token rows.

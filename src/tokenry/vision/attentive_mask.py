@@ -43,7 +43,7 @@ def attentive_mask(
 ) -> Bool[Tensor, "b n"]:
     r"""The paper's training mask: True for the patches of the best cells.
 
-    $\\lfloor c\\rho \\rfloor + 1$ of the $c$ cells stay, all of their patches with them.
+    $\lfloor c\rho \rfloor + 1$ of the $c$ cells stay, all of their patches with them.
 
     Args:
         scores: One score per patch, in raster order.
@@ -66,7 +66,7 @@ class AttentiveMask(TokenReducer):
     r"""Drop the patches that the class token attends to least, in whole cells.
 
     The score of a patch is the attention it gets from the class token, averaged over heads and
-    layers: $a_i = \\frac{1}{LH} \\sum_{\\ell,h} A^{(\\ell,h)}_{0i}$.
+    layers: $a_i = \frac{1}{LH} \sum_{\ell,h} A^{(\ell,h)}_{0i}$.
 
     Args:
         keep: Share of tokens that the encoder processes after scoring.

@@ -27,8 +27,8 @@ def energy(
 ) -> Float[Tensor, "b n"]:
     r"""How large and how tight the cluster around each row is.
 
-    $E_i = \\frac1N \\sum_j f(C_{ij})$ with $C$ the cosine similarity. "elu" is
-    $f(x) = \\mathrm{elu}(x - m)$; "paper" is $x$ from the margin $m$ upwards and
+    $E_i = \frac1N \sum_j f(C_{ij})$ with $C$ the cosine similarity. "elu" is
+    $f(x) = \mathrm{elu}(x - m)$; "paper" is $x$ from the margin $m$ upwards and
     $e^{x-m} - 1$ below it.
 
     Args:
@@ -93,7 +93,7 @@ class PiToMe(TokenReducer):
         arxiv="2405.16148",
         venue="NeurIPS 2024",
         code="https://github.com/hchautran/PiToMe",
-        code_license="none stated",
+        code_license="CC-BY-NC-4.0",
         claims=(
             Claim(
                 paper="Keeps the spectrum of the token graph where ToMe keeps a constant gap.",

@@ -21,7 +21,7 @@ _ROWS = 256  # rows of the similarity matrix that exist at once
 
 
 def outliers(attention: Float[Tensor, "b n"]) -> Bool[Tensor, "b n"]:
-    r"""Rows whose attention lies above $Q_3 + 1.5\\,(Q_3 - Q_1)$.
+    r"""Rows whose attention lies above $Q_3 + 1.5\,(Q_3 - Q_1)$.
 
     >>> outliers(torch.tensor([[1.0, 1.0, 1.0, 1.0, 9.0]])).tolist()
     [[False, False, False, False, True]]
@@ -150,26 +150,26 @@ class TokenCorr(TokenReducer):
         count = torch.full_like(order[:, 0], view.count - p)
         if self.adaptive:
             drawn = (view.memory["density"] * (n - p)).ceil().long().clamp(min=1)
-            drawn_out = stands_out.gather(1, first_ranked(self._chance(low)))
+            drawn_out = stands_out.gather(1, first_ranked(self._draws(low)))
             place = torch.arange(n - p, device=x.device)
             both = (drawn_out & (place < drawn[:, None])).sum(1)
             count = torch.minimum(count, stands_out.sum(1) + drawn - both)
         return self._plan(view, order + p, count, n)
 
-    def _chance(self, low: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
-        """Order of the draws: the Gumbel trick draws without replacement, or plain attention."""
-        chance = low.clamp(min=1e-12).log()
+    def _draws(self, low: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
+        """Falls in the order of the draws: an exponential race draws without replacement."""
+        rate = low.clamp(min=1e-12)
         if self.draw == "top":
-            return chance
+            return -1 / rate
         generator = torch.Generator().manual_seed(self.seed)
         noise = torch.rand(low.shape[-1], generator=generator).clamp(min=1e-12)
-        return chance - (-noise.log()).log().to(low.device)
+        return noise.log().to(low.device) / rate
 
     def _rank(
         self, deep: Float[Tensor, "b n"], low: Float[Tensor, "b n"], stands_out: Tensor
     ) -> Int[Tensor, "b n"]:
-        """Outliers by deep attention, then the others in the order of the draws."""
-        return first_ranked(torch.where(stands_out, 1e6 + deep, self._chance(low)))
+        """Outliers by deep attention, then the others, below 0, in the order of the draws."""
+        return first_ranked(torch.where(stands_out, deep, self._draws(low)))
 
     def _plan(
         self, view: LayerView, order: Int[Tensor, "b n"], count: Int[Tensor, " b"], n: int
@@ -186,7 +186,8 @@ class TokenCorr(TokenReducer):
         target = (nearest + p).where(place >= count[:, None], -1)
         first = torch.arange(p, device=device).expand(b, -1)
         valid = torch.cat([torch.ones_like(first, dtype=torch.bool), real], 1)
-        return Plan(torch.cat([first, chosen], 1), source, target, valid if most > least else None)
+        ragged = least < view.count - p  # a plan of fewer rows than asked for says which are real
+        return Plan(torch.cat([first, chosen], 1), source, target, valid if ragged else None)
 
 
 def _in_order(

@@ -21,9 +21,9 @@ from tokenry.ops.similarity import unit
 class ToMe(TokenReducer):
     r"""Bipartite soft matching: even rows find their nearest odd row, the best pairs merge.
 
-    $S = \\hat K_A \\hat K_B^\\top$ with $\\hat K$ the mean over heads of the attention keys,
+    $S = \hat K_A \hat K_B^\top$ with $\hat K$ the mean over heads of the attention keys,
     rows of unit length; $A$ are the even and $B$ the odd rows. The `r` rows of $A$ with the
-    largest $\\max_j S_{ij}$ merge into that row of $B$, as size-weighted means.
+    largest $\max_j S_{ij}$ merge into that row of $B$, as size-weighted means.
 
     Args:
         keep: Share of tokens that is really processed, averaged over the layers.

@@ -22,7 +22,7 @@ def page_rank(
 ) -> Float[Tensor, "b n"]:
     r"""Weighted PageRank: each token votes, with its own score, for those it attends to.
 
-    $s \\leftarrow A^\\top s$; the sum of scores stays, and the limit is the left eigenvector of
+    $s \leftarrow A^\top s$; the sum of scores stays, and the limit is the left eigenvector of
     $A$ for eigenvalue 1.
 
     Args:
@@ -31,13 +31,15 @@ def page_rank(
         rounds: Most rounds of voting.
         tolerance: Stop when no score moves by more than this share of the mean score.
     """
-    score = start.unsqueeze(1)
-    limit = tolerance * start.mean()
+    score, limit = start.unsqueeze(1), tolerance * start.mean(-1)[:, None, None]
+    settled = torch.zeros_like(limit, dtype=torch.bool)
     for _ in range(rounds):
         voted = score @ attention
-        moved = (voted - score).abs().max()
-        score = voted
-        if rounds > 1 and moved <= limit:
+        moved = (voted - score).abs().amax(-1, keepdim=True)
+        # Each image stops by itself, so that its batch does not change its scores.
+        score = score.where(settled, voted)
+        settled = settled | (moved <= limit)
+        if settled.all():
             break
     return score.squeeze(1)
 
