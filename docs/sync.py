@@ -17,7 +17,7 @@ END = "<!-- end of methods -->"
 Cards = list[dict[str, Any]]
 
 
-def generated(root: Path = ROOT) -> dict[Path, str]:
+def generated(root: Path) -> dict[Path, str]:
     """The files under version control that come from the cards, with what they should hold."""
     cards = catalog.entries()
     readme = root / "README.md"
@@ -25,7 +25,7 @@ def generated(root: Path = ROOT) -> dict[Path, str]:
     tail = rest.partition(END)[2]
     return {
         root / "src/tokenry/catalog.json": catalog.render(cards),
-        readme: f"{head}{BEGIN}\n{method_table(cards)}\n{END}{tail}",
+        readme: f"{head}{BEGIN}\n\n{method_table(cards)}\n\n{END}{tail}",
     }
 
 
@@ -96,7 +96,7 @@ def _facts(card: dict[str, Any]) -> str:
         "Official code": code,
         "Needs": card["needs"],
         "Output equals the untouched model's": "always" if card["exact"] else "only at `keep=1`",
-        "The dial": card["dial"],
+        "[The dial](../reference/keep.md)": card["dial"],
     }
     return "\n".join(["| | |", "|---|---|", *(f"| {k} | {v} |" for k, v in facts.items())])
 
@@ -133,7 +133,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; fail when stale")
     check = parser.parse_args().check
     status = 0
-    for path, text in generated().items():
+    for path, text in generated(ROOT).items():
         if path.read_text(encoding="utf-8") == text:
             continue
         if check:
