@@ -41,7 +41,7 @@ sync: $(VENV)/installed ## write catalog.json and the README's method table from
 	$(BIN)/python docs/sync.py
 
 docs: $(VENV)/installed-docs ## build docs/_build/html; warnings fail
-	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html
+	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
 	@echo "open $(CURDIR)/docs/_build/html/index.html"
 
 picture: demo ## draw the README's picture from the demo's measurements

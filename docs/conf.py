@@ -48,6 +48,7 @@ sphinx_gallery_conf = {
     "abort_on_example_error": True,
     "write_computation_times": False,
     "show_signature": False,
+    "capture_repr": (),
     "download_all_examples": False,
     "copyfile_regex": r"",
     "within_subsection_order": "FileNameSortKey",
@@ -73,10 +74,8 @@ def write_method_pages(app):
 def fill_in_commands(app, docname, source):
     """Put what the command line says of itself into its page."""
     if docname == "reference/cli":
-        commands = cli.generate_docs(
-            output_format="markdown", heading_level=1, generate_toc=False, flatten_commands=False
-        )
-        source[0] = source[0].replace("<!-- commands -->", commands.partition("\n## ")[2])
+        _, first, commands = cli.generate_docs(usage_name="tokenry").partition("\n## tokenry ")
+        source[0] = source[0].replace("<!-- commands -->", first + commands)
 
 
 def markdown_to_rst(app, what, name, obj, options, lines):

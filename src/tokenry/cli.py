@@ -51,10 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         command, bound, _ = app.parse_args(words, exit_on_error=False, print_error=False)
         return command(*bound.args, **bound.kwargs) or 0
-    except CycloptsError as error:
-        return _refuse(f"{error} See `tokenry --help`.")
-    except TokenryError as error:
-        return _refuse(str(error))
+    except (CycloptsError, TokenryError) as error:
+        hint = " See `tokenry --help`." if isinstance(error, CycloptsError) else ""
+        _say(f"tokenry: {error}{hint}")
+        return WRONG_USAGE
     except KeyboardInterrupt:
         _say("tokenry: stopped.")
         return INTERRUPTED
@@ -397,8 +397,3 @@ def _finite(content: Any) -> Any:
 
 def _say(message: str) -> None:
     sys.stderr.write(f"{message}\n")
-
-
-def _refuse(message: str) -> int:
-    _say(f"tokenry: {message}")
-    return WRONG_USAGE

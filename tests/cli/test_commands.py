@@ -154,3 +154,11 @@ def test_check_finds_a_class_in_the_current_folder(tokenry, tmp_path):
     done = tokenry("check", "mine_for_check:Dumb")
     assert done.code == 1
     assert "the docstring does not begin with one sentence" in " ".join(done.out.split())
+
+
+def test_check_tries_everything_on_a_method_of_ours(process):
+    done = process("check", "tome", "--json")
+    results = json.loads(done.out)
+    assert [result for result in results if result["outcome"] != "passed"] == []
+    assert done.code == 0
+    assert "compile" in {result["name"] for result in results}

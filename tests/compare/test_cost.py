@@ -110,3 +110,24 @@ def test_a_layer_that_runs_twice_counts_twice_and_hooks_go_away():
     assert found.seconds[0] >= 0.02
     assert not layer._forward_hooks
     assert not layer._forward_pre_hooks
+
+
+def test_a_gpu_is_asked_for_its_own_figures(monkeypatch):
+    """Without a GPU here: what is asked of it, and in which order."""
+    asked = []
+    answers = {"memory_allocated": 1000, "max_memory_allocated": 5000}
+    for name in ("synchronize", "memory_allocated", "reset_peak_memory_stats"):
+        monkeypatch.setattr(
+            torch.cuda, name, lambda device, name=name: asked.append(name) or answers.get(name)
+        )
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 5000)
+    gpu = torch.device("cuda")
+    layer, x = nn.Linear(2, 3), torch.ones(1, 2)
+    assert operations_and_bytes(lambda: asked.append("run") or layer(x), gpu) == (12, 4000)
+    assert asked == [
+        *("synchronize", "memory_allocated", "reset_peak_memory_stats"),
+        *("run", "synchronize"),
+    ]
+    asked.clear()
+    timed(lambda: asked.append("run"), gpu)
+    assert asked == ["synchronize", "run", "synchronize"]

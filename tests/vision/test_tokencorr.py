@@ -334,7 +334,7 @@ def kept_patches(dinov2, pictures, method, monkeypatch):
 
 @pytest.mark.slow
 def test_density_grows_with_the_amount_of_text(dinov2):
-    """At tau = 0.95: the default of 0.9 finds every patch of this model redundant (card)."""
+    """At tau = 0.95: the low keys of this model are all alike at the default of 0.9."""
     pages = [filled(seed, round(seed * LINES / 19)) for seed in range(20)]
     ink = [np.mean(np.asarray(picture.convert("L")) < 128) for picture in pages]
     keys = []
@@ -343,8 +343,8 @@ def test_density_grows_with_the_amount_of_text(dinov2):
     with torch.no_grad():
         dinov2.model(**dinov2.processor(pages, return_tensors="pt"))
     handle.remove()
+    assert density(keys[0], TokenCorr().similarity, 0.05).max() < 0.02
     found = density(keys[0], 0.95, 0.05)
-    print([round(v, 3) for v in found.tolist()], spearmanr(ink, found).statistic)
     assert found[0] < 0.02  # a blank page
     assert found[-1] > 5 * found[1]  # 17 lines against one
     assert spearmanr(ink, found).statistic > 0.9
@@ -356,7 +356,6 @@ def test_adaptive_keeps_fewer_tokens_of_an_emptier_page(dinov2, monkeypatch):
     method = TokenCorr(keep=0.75, adaptive=True, similarity=0.95)
     _, valid = kept_patches(dinov2, pages, method, monkeypatch)
     counts = valid.sum(1).tolist()
-    print(counts)
     assert counts == sorted(counts)
     assert counts[0] < counts[-1] / 2
 
@@ -368,12 +367,10 @@ def test_claim_keeps_text(dinov2, monkeypatch):
     kept, _ = kept_patches(dinov2, list(pages), TokenCorr(keep=0.5), monkeypatch)
     k = kept.shape[1]
     on_text = text.gather(1, kept).float().mean(1)
-    print("kept", k, "share", on_text.mean(), "cover", text.float().mean())
     plain = look(*(torch.zeros(1, 1, 257, 2),) * 2, k + 1, torch.zeros(1, 256))
     x = torch.zeros(1, 257, 2)
     floors = [Grid(keep=0.5), *(Random(keep=0.5, seed=seed) for seed in range(5))]
     for floor in floors:
         theirs = floor.reduce(x, plain).keep[0, 1:] - 1
         ahead = on_text - text[:, theirs].float().mean(1)
-        print(floor.describe(), text[:, theirs].float().mean())
         assert ahead.mean() > 3 * ahead.std() / len(ahead) ** 0.5

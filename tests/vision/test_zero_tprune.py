@@ -1,13 +1,16 @@
 """Zero-TPrune against numpy, networkx and planted attention graphs."""
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import networkx as nx
 import numpy as np
 import pytest
 import torch
 from scipy.stats import spearmanr
 
-from tokenry.method import Heads, LayerView
-from tokenry.ops.plan import take_rows
+from tokenry.method import Heads, LayerView, TokenReducer
+from tokenry.ops.plan import Plan, take_rows
 from tokenry.plugs.attach import attach
 from tokenry.vision.zero_tprune import ZeroTPrune, fuse_heads, page_rank
 
@@ -185,6 +188,16 @@ def test_the_stages_alone_equal_the_loops(similar):
     assert plan.keep[0].tolist() == expected
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_padding_votes_for_nobody_and_counts_for_no_variance(seed):
+    q, k = noise(1, 3, 20, 8, seed=seed), noise(1, 3, 20, 8, seed=seed + 100)
+    method, x = ZeroTPrune(keep=0.5, similar=0.0), torch.zeros(1, 20, 4)
+    valid = torch.arange(20)[None] < 14
+    padded = method.reduce(x, look(q, k, 9, valid=valid)).keep
+    alone = method.reduce(x[:, :14], look(q[:, :, :14], k[:, :, :14], 9)).keep
+    assert padded.tolist() == alone.tolist()
+
+
 @pytest.mark.parametrize("name", ["vit", "deit", "dinov2-registers"])
 @pytest.mark.parametrize("keep", [0.8, 0.5, 0.3])
 def test_the_class_token_is_never_dropped(tiny, images, name, keep):
@@ -262,3 +275,59 @@ def test_a_majority_hides_the_object_from_i_then_s_but_not_from_i_s_i(seed):
     assert len(i_then_s) == len(both) == 17
     assert is_object[i_then_s].sum() == 0
     assert is_object[both].sum() == 8
+
+
+# --- why the card's claim is not shown -----------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomInTheSameLayers(TokenReducer):
+    """Drops as many tokens as Zero-TPrune, in the same layers, other ones in every image."""
+
+    seed: int = 0
+
+    place: ClassVar = "before"
+    spread: ClassVar = "ratio"
+
+    def __post_init__(self):
+        pass
+
+    def layers(self, depth):
+        return ZeroTPrune().layers(depth)
+
+    def reduce(self, x, view):
+        generator = torch.Generator().manual_seed(100 * self.seed + view.layer)
+        score = torch.rand(x.shape[:2], generator=generator)
+        score[:, 0] = 2
+        return Plan(score.argsort(-1, descending=True)[:, : view.count].sort(-1).values)
+
+
+@pytest.mark.slow
+def test_not_shown_on_dinov2_random_stays_closer(closeness, interval):
+    chance = closeness(RandomInTheSameLayers(keep=0.67))
+    ranked, similar = (closeness(ZeroTPrune(keep=0.67, similar=share)) for share in (0.5, 1.0))
+    _, _, high = interval(ranked - chance)
+    assert high < 0
+    _, low, _ = interval(similar - ranked)  # the S-stage is not what costs
+    assert low > 0
+
+
+@pytest.mark.slow
+def test_not_shown_first_layers_of_dinov2_vote_for_the_paper():
+    from tokenry import data, zoo
+
+    loaded = zoo.load("zoo:dinov2-small-saliency", attn_implementation="eager")
+    drawings = [example.image() for example in data.load("emoji").limit(12)]
+    pixels = loaded.processor(drawings, return_tensors="pt")["pixel_values"]
+    with torch.no_grad():
+        attention = loaded.model(pixels, output_attentions=True).attentions
+    inked = pixels.amin((1,)).unfold(1, 14, 14).unfold(2, 14, 14).amin((-1, -2)).flatten(1) < 2
+    ahead = []
+    for layer in (0, 2, 5, 8):
+        weights = attention[layer].double().flatten(0, 1)
+        votes = page_rank(weights, torch.ones(len(weights), 257).double(), 30, 0.0)
+        score = votes.unflatten(0, (12, 6)).mean(1)[:, 1:]
+        paper = (score * ~inked).sum(1) / (~inked).sum(1)
+        ahead.append(((score * inked).sum(1) / inked.sum(1) / paper).median().item())
+    assert max(ahead[:2]) < 1
+    assert min(ahead[2:]) > 5

@@ -40,7 +40,7 @@ def tiny(name: str, seed: int = 0, **changes: Any) -> nn.Module:
     changes = {**SHAPE, **changes}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return liven(getattr(transformers, model)(getattr(transformers, config)(**changes)))
+        return liven(getattr(transformers, model)(getattr(transformers, config)(**changes)), seed)
 
 
 def liven(model: nn.Module, seed: int = 0) -> nn.Module:

@@ -112,7 +112,7 @@ def _pictures(folder: Path, study: int, keys: dict[tuple[str, float], Key]) -> P
     """Pictures stay in the folder until somebody looks at them."""
 
     def picture(label: str, keep: float, example: str) -> tuple[NDArray[np.int16], bytes] | None:
-        with Store(folder, write=False) as store:
+        with Store(folder, write=False, check=False) as store:
             groups = store.groups(study, keys[label, keep], example)
             thumbnail = store.thumbnail(study, example)
         return None if groups is None or thumbnail is None else (groups, thumbnail)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -123,7 +125,7 @@ class Results:
             UnknownNameError: If there is no such task.
         """
         chosen = self.tasks if task is None else (self._task(task),)
-        return [summary for one in chosen for summary in self._summary(one)]
+        return [summary for one in chosen for summary in self._summaries[one.slug]]
 
     def card(self, label: str) -> dict[str, Any] | None:
         """What is known of a method, as in `tokenry.card.Card`; None for the untouched model."""
@@ -160,7 +162,7 @@ class Results:
         if not max_loss >= 0:
             raise UsageError(f"best: max_loss={max_loss!r} is negative; it is a loss of score.")
         info = self.tasks[0] if task is None else self._task(task)
-        summaries = self._summary(info)
+        summaries = self._summaries[info.slug]
         if not summaries:
             raise UsageError("best: nothing was measured; run the comparison to its first batch.")
         sign = 1 if info.higher_is_better else -1
@@ -176,11 +178,11 @@ class Results:
     def pictures(self, worst: int = 8, task: str | None = None) -> list[Picture]:
         """Which patches became one token, where it went worst.
 
-        Of each configuration that reduces tokens, in order, the examples that lose most against
-        the untouched model, the worst first.
+        The examples that lose most against the untouched model, in the mean over all
+        configurations that reduce tokens, the worst first; of each, every configuration's picture.
 
         Args:
-            worst: Most pictures per configuration.
+            worst: Most examples.
             task: Which task; the first when not given.
 
         Raises:
@@ -190,12 +192,16 @@ class Results:
         sign = 1 if info.higher_is_better else -1
         rows = [row for row in self._rows if row.task == info.slug]
         reference = {row.example: row.score for row in rows if row.method == UNTOUCHED}
-        found = []
-        for method, keep in self._reducing():
-            mine = [r for r in rows if (r.method, r.keep) == (method, keep)]
-            mine = [row for row in mine if row.example in reference]
-            mine.sort(key=lambda row: sign * (row.score - reference[row.example]))
-            found += [self._picture(row) for row in mine[:worst]]
+        reducing = self._reducing()
+        mine = {(r.method, r.keep, r.example): r for r in rows if (r.method, r.keep) in reducing}
+        losses: dict[str, list[float]] = {}
+        for (_, _, example), row in mine.items():
+            if example in reference:
+                loss = sign * (reference[example] - row.score)
+                losses.setdefault(example, []).append(loss)
+        chosen = sorted(losses, key=lambda example: -statistics.fmean(losses[example]))[:worst]
+        wanted = [(method, keep, example) for example in chosen for method, keep in reducing]
+        found = [self._picture(mine[one]) for one in wanted if one in mine]
         return [picture for picture in found if picture is not None]
 
     def to_frame(self, backend: Literal["pandas", "polars"] | None = None) -> Any:
@@ -233,10 +239,16 @@ class Results:
                 return info
         raise UnknownNameError("method", label, [*self.methods, UNTOUCHED])
 
-    def _summary(self, task: TaskInfo) -> list[Summary]:
-        rows = [row for row in self._rows if row.task == task.slug]
+    @cached_property
+    def _summaries(self) -> dict[str, list[Summary]]:
+        """The summaries of each task: a second's work, done once."""
         profiles = {(p.method, p.keep): p for p in self._profiles}
-        return summarize(task, rows, profiles, self.seed)
+        return {
+            task.slug: summarize(
+                task, [row for row in self._rows if row.task == task.slug], profiles, self.seed
+            )
+            for task in self.tasks
+        }
 
     def _reducing(self) -> list[Configuration]:
         """Configurations in which some layer sees fewer tokens than the untouched model's."""

@@ -83,13 +83,14 @@ class Store:
     Args:
         folder: The folder; made when it does not exist and `write` is true.
         write: Whether to write. One process at a time can.
+        check: Whether to look for damage first, which takes a few seconds per gigabyte.
 
     Raises:
         StoreError: If the folder cannot be read or written, is in use by another process, is
             damaged, or was written by another version of the store.
     """
 
-    def __init__(self, folder: Path, *, write: bool) -> None:
+    def __init__(self, folder: Path, *, write: bool, check: bool = True) -> None:
         self.folder = folder
         self._write = write
         if write:
@@ -104,7 +105,7 @@ class Store:
             self._connection = sqlite3.connect(folder / FILE, timeout=1, isolation_level=None)
         try:
             with self._explained():
-                self._prepare()
+                self._prepare(check)
         except BaseException:
             self._connection.close()
             raise
@@ -178,7 +179,7 @@ class Store:
             )
 
     def add_request(self, content: dict[str, Any]) -> int:
-        """Note what is asked for; the number to `finish` it by."""
+        """Note what is asked for; the number to `change_request` it by."""
         with self._whole():
             self._run("INSERT INTO requests (content) VALUES (?)", json.dumps(content))
         ((number,),) = self._run("SELECT max(id) FROM requests")
@@ -249,7 +250,7 @@ class Store:
             return bytes(content)
         return None
 
-    def _prepare(self) -> None:
+    def _prepare(self, check: bool) -> None:
         """Lock, check and, when new, fill the file."""
         if self._write:
             self._run("PRAGMA locking_mode=EXCLUSIVE")
@@ -277,9 +278,10 @@ class Store:
                 f"reads and writes version {VERSION}; give another folder, or use the tokenry "
                 "that wrote them."
             )
-        ((health,),) = self._run("PRAGMA integrity_check(1)")
-        if health != "ok":
-            raise sqlite3.DatabaseError(health)
+        if check:
+            ((health,),) = self._run("PRAGMA integrity_check(1)")
+            if health != "ok":
+                raise sqlite3.DatabaseError(health)
 
     def _run(self, query: str, *values: Any) -> list[Values]:
         with self._explained():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from functools import cache
 from types import TracebackType
@@ -15,7 +14,7 @@ from tokenry import catalog
 from tokenry.errors import AttachError, UsageError
 from tokenry.method import Heads, LayerView, Method, TokenReducer
 from tokenry.ops.budget import Budget
-from tokenry.plugs.blocks import MEAN_POOLED, config, find_tower
+from tokenry.plugs.blocks import MEAN_POOLED, config, find_tower, interpolating
 from tokenry.plugs.trace import TokenState, Trace, grid_origin
 
 _MARK = "_tokenry"
@@ -75,6 +74,7 @@ class Attachment:
         self._protected = self._row.protected(self._tower)
         self._depth = len(self._row.blocks(self._tower))
         self._state: TokenState | None = None
+        self._observes = type(method).observe is not TokenReducer.observe
         self._scoring = False
         self._planned: dict[int, tuple[int, ...]] = {}
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
@@ -117,14 +117,22 @@ class Attachment:
         keep(self._tower.register_forward_pre_hook(self._start, with_kwargs=True))
         keep(self._tower.register_forward_hook(self._finish))
         for index, block in enumerate(self._row.blocks(self._tower)):
-            attention = block.get_submodule(self._row.attention)
-            keep(attention.get_submodule("q_proj").register_forward_hook(self._see_queries))
-            keep(attention.get_submodule("k_proj").register_forward_hook(self._see_keys))
+            if index in self._listened():
+                attention = block.get_submodule(self._row.attention)
+                keep(attention.get_submodule("q_proj").register_forward_hook(self._see_queries))
+                keep(attention.get_submodule("k_proj").register_forward_hook(self._see_keys))
             block.__dict__[_MARK] = (self, index)
             block.__class__ = _reducing(cast(Any, type(block)))
         if self._row.pool and getattr(self._tower, "use_head", False):
             pool = self._tower.get_submodule(self._row.pool)
             keep(pool.register_forward_pre_hook(self._weigh_pool, with_kwargs=True))
+
+    def _listened(self) -> set[int]:
+        """Layers whose queries and keys the method may ask for."""
+        if self._observes:
+            return set(range(self._depth))
+        layers = self.method.layers(self._depth)
+        return set(layers) if self.method.place == "middle" else {index - 1 for index in layers}
 
     def _start(
         self, tower: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -144,8 +152,7 @@ class Attachment:
                 args = (pixels, *args[1:])
             else:
                 kwargs = {**kwargs, "pixel_values": pixels}
-            if "interpolate_pos_encoding" in inspect.signature(type(tower).forward).parameters:
-                kwargs = {**kwargs, "interpolate_pos_encoding": True}
+            kwargs = interpolating(tower, kwargs)
         self._state = self._begin(pixels, full, grid, kwargs.get("attention_mask"))
         self._state.memory = memory
         return args, kwargs
@@ -197,15 +204,18 @@ class Attachment:
             x = self._row.attend(block, x, mask, kwargs)
             self._observe(state, index)
             x = self._reduce(state, index, x)
+            state.queries = state.keys = None
             state.tokens.append((entered, x.shape[1]))
             return self._row.feed(block, x)
         state.tokens.append((entered, entered))
         x = cast(Tensor, plain(x, mask, **kwargs))
         self._observe(state, index)
+        if index + 1 not in self.method.layers(self._depth):
+            state.queries = state.keys = None
         return x
 
     def _observe(self, state: TokenState, index: int) -> None:
-        if type(self.method).observe is not TokenReducer.observe:
+        if self._observes:
             with torch.no_grad():
                 self.method.observe(self._view(state, index))
 

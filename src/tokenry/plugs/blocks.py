@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from typing import Any
 
@@ -144,6 +145,13 @@ REFUSED = {
 def config(module: nn.Module) -> Any:
     """The configuration of a transformers module."""
     return module.config
+
+
+def interpolating(tower: nn.Module, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """`kwargs` for images of another size than trained on, where the tower must be told so."""
+    if "interpolate_pos_encoding" in inspect.signature(type(tower).forward).parameters:
+        return {**kwargs, "interpolate_pos_encoding": True}
+    return kwargs
 
 
 def find_tower(model: nn.Module) -> tuple[nn.Module, Tower]:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from tokenry.errors import UnsupportedModelError
-from tokenry.plugs.blocks import config, find_tower
+from tokenry.plugs.blocks import config, find_tower, interpolating
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Encoded:
 
 
 def encode(model: nn.Module, pixel_values: Float[Tensor, "b c y x"]) -> Encoded:
-    """Run the vision part of `model` once.
+    """Run the vision part of `model` once, on images of any size that its patches divide.
 
     Raises:
         UnsupportedModelError: If the model has no supported encoder, or no pooled output.
@@ -37,15 +37,25 @@ def encode(model: nn.Module, pixel_values: Float[Tensor, "b c y x"]) -> Encoded:
     tower, row = find_tower(model)
     seen: list[tuple[Tensor, Tensor | None]] = []
     # Before an attachment's own hook, which scales the rows for the heads that take plain means.
-    handle = tower.register_forward_hook(
-        lambda _, args, output: seen.append((output[0], getattr(output, "pooler_output", None))),
-        prepend=True,
-    )
+    handles = [
+        tower.register_forward_hook(
+            lambda _, args, out: seen.append((out[0], getattr(out, "pooler_output", None))),
+            prepend=True,
+        )
+    ]
+    if pixel_values.shape[-2:] != (image_size(model), image_size(model)):
+        handles.append(
+            tower.register_forward_pre_hook(
+                lambda module, args, kwargs: (args, interpolating(module, kwargs)),
+                with_kwargs=True,
+            )
+        )
     try:
         vision = getattr(model, "get_image_features", model)
         output = vision(pixel_values=pixel_values)
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
     rows, pooled = seen[-1]
     for name in ("pooler_output", "image_embeds"):
         found = getattr(output, name, None)

@@ -106,7 +106,10 @@ class AttentiveMask(TokenReducer):
                 effect="With half the patches, an attentive choice stays closer to the untouched "
                 "model than a random choice of as many cells.",
                 test="tests/vision/test_attentive_mask.py::test_claim_beats_random_cells",
-                measured="pending",
+                measured="Cosine to the untouched model 0.961, against 0.940 for random cells "
+                "(difference 0.021, 95 % interval 0.008 to 0.035), with 128 of 256 patches, "
+                "after a whole scoring pass; with scorer='prefix' it is worse than random cells "
+                "(0.859 against 0.919). zoo:dinov2-small-saliency, 48 emoji at 224 px.",
             ),
         ),
         differs=(

@@ -103,7 +103,10 @@ class TokenCorr(TokenReducer):
                 effect="Of the tokens kept of a text page, more lie on text than with a random "
                 "choice or an even grid of as many.",
                 test="tests/vision/test_tokencorr.py::test_claim_keeps_text",
-                measured="pending",
+                measured="56 % of the 85 patches kept at keep=0.5 lie on text, against 26 % on an "
+                "even grid and 25-28 % at random (5 seeds). At keep=0.4 and below, where the cut "
+                "comes after the first layer, fewer than at random: 15-18 %. "
+                "zoo:dinov2-small-saliency, 16 drawn pages of 224 px.",
             ),
         ),
         differs=(

@@ -44,7 +44,12 @@ def page_rank(
     return score.squeeze(1)
 
 
-def fuse_heads(scores: Float[Tensor, "b h n"], low: float, high: float) -> Float[Tensor, "b n"]:
+def fuse_heads(
+    scores: Float[Tensor, "b h n"],
+    low: float,
+    high: float,
+    valid: Bool[Tensor, "b n"] | None = None,
+) -> Float[Tensor, "b n"]:
     r"""Root mean square over heads, of the heads whose variance lies in `[low, high]`.
 
     The paper's emphasising importance ranking with its variance-based head filter. Where no
@@ -54,8 +59,12 @@ def fuse_heads(scores: Float[Tensor, "b h n"], low: float, high: float) -> Float
         scores: Per head, with mean 1.
         low: Smallest variance of a head that counts (paper: v_min).
         high: Largest (paper: v_max).
+        valid: False where a row is padding, which counts for no variance.
     """
-    spread = scores.var(-1, unbiased=False)
+    away = (scores - 1).square()
+    if valid is not None:
+        away = away.where(valid.unsqueeze(1), torch.nan)
+    spread = away.nanmean(-1)
     passes = (spread >= low) & (spread <= high)
     passes = passes | ~passes.any(-1, keepdim=True)
     weight = passes.unsqueeze(-1).to(scores.dtype)
@@ -109,8 +118,13 @@ class ZeroTPrune(TokenReducer):
                 "3.0 %, PageRank recovers 1.8 of it.",
                 effect="At equal token counts, closer to the untouched model than random dropping "
                 "in the same layers.",
-                test="tests/vision/test_zero_tprune.py::test_claim_beats_random",
-                measured="pending",
+                not_shown="On zoo:dinov2-small-saliency the reverse holds. 48 emoji at 224 px with "
+                "35 % fewer FLOPs: cosine to the untouched model 0.914, random 0.964. Cross-vendor "
+                "retrieval of 300 emoji at 112 px: mean reciprocal rank 0.243, random 0.309, "
+                "untouched 0.417. The first layers of this model attend to empty paper more than "
+                "to the drawing, so that PageRank drops the drawing; the S-stage alone equals "
+                "random (0.974; 0.315). On 24 photographs both come to 0.968, and small ViTs "
+                "trained on digits lose nothing either way.",
             ),
         ),
         differs=(
@@ -171,10 +185,10 @@ class ZeroTPrune(TokenReducer):
     ) -> Float[Tensor, "b k"]:
         """PageRank over `rows`, one head at a time so that one (k, k) matrix exists at once."""
         real = real.gather(1, rows)
-        k = rows.shape[1]
+        k = real.sum(-1, keepdim=True)
         start = real.float()
         if view.protected:
-            start[:, 0] = k**0.5
+            start[:, :1] = k.sqrt()
         start = start * (k / start.sum(-1, keepdim=True))
         bias = torch.zeros_like(start).masked_fill(~real, float("-inf"))
         scores = []
@@ -182,7 +196,7 @@ class ZeroTPrune(TokenReducer):
             q, key = take_rows(queries, rows), take_rows(keys, rows)
             graph = weights(q[:, None], key[:, None], view.scale, bias[:, None, None]).squeeze(1)
             scores.append(page_rank(graph, start, rounds, self.tolerance))
-        return fuse_heads(torch.stack(scores, 1), self.low, self.high)
+        return fuse_heads(torch.stack(scores, 1), self.low, self.high, real)
 
     def _drop_similar(
         self,
@@ -198,7 +212,8 @@ class ZeroTPrune(TokenReducer):
         half = order.shape[1] // 2
         more, less = order[:, : order.shape[1] - half], order[:, order.shape[1] - half :]
         metric = unit(view.keys.transpose(1, 2).flatten(2))
-        likeness, _ = best_match(take_rows(metric, less), take_rows(metric, more))
+        padding = ~real.gather(1, more)
+        likeness, _ = best_match(take_rows(metric, less), take_rows(metric, more), padding)
         likeness = likeness.masked_fill(~real.gather(1, less), float("inf"))
         gone = less.gather(1, first_ranked(likeness)[:, :r])
         stays = torch.ones_like(rows).scatter_(1, gone, 0)
