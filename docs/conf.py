@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import re
 import sys
 import textwrap
@@ -14,6 +15,10 @@ sys.path.insert(0, str(HERE))
 import sync  # noqa: E402
 
 from tokenry.cli import app as cli  # noqa: E402
+
+# Progress of loading does not belong in the gallery's output.
+os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 
 project = "tokenry"
 author = "the tokenry authors"

@@ -15,8 +15,9 @@ results = tokenry.compare(
     ["pitome", "tome", "pool", "random"],
     "emoji",
     keep=0.5,
-    limit=16,
-    batch_size=4,
+    limit=8,
+    batch_size=2,
+    progress=False,
 )
 
 # %%

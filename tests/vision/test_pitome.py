@@ -246,6 +246,19 @@ def test_claim_beats_random(closeness, interval, keep):
     assert low > 0
 
 
+@pytest.mark.slow
+def test_moves_a_trained_classifier_less_than_random(digit_reader, interval):
+    """At half of the multiplications, the same counts: class probabilities move less."""
+    untouched, _, _ = digit_reader(PiToMe())
+    right, moved, share = digit_reader(PiToMe(keep=0.5))
+    assert 0.45 < share < 0.5
+    assert (right - untouched).mean() > -0.005
+    _, drifted, _ = digit_reader(Random(keep=0.5, schedule="ratio"))
+    mean, low, high = interval(drifted - moved)
+    print(f"{mean:+.5f} [{low:+.5f}, {high:+.5f}]")
+    assert low > 0
+
+
 @pytest.mark.parametrize("variant", ["full", "bsm"])
 def test_golden_values(look, golden, variant):
     """A seeded layer of two images: energies, who stays, who merges where, what comes out."""

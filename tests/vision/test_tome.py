@@ -206,17 +206,24 @@ def test_proportional_attention_helps(closeness, interval, keep):
 
 
 @pytest.mark.slow
-def test_claim_on_a_trained_classifier(digit_reader, interval):
-    """Half of the multiplications: reads more digits right than after average pooling."""
-    untouched, _ = digit_reader(ToMe())
-    merged, share = digit_reader(ToMe(keep=0.5))
+def test_claim_costs_a_trained_classifier_little(digit_reader, interval):
+    """At half of the multiplications: as many digits right, and far more than after pooling.
+
+    Random dropping costs this easy task too little to tell by right and wrong; the class
+    probabilities tell.
+    """
+    untouched, _, _ = digit_reader(ToMe())
+    right, moved, share = digit_reader(ToMe(keep=0.5))
     assert untouched.mean() > 0.95
     assert 0.45 < share < 0.5
-    for baseline in (Pool(keep=0.5), Random(keep=0.5)):
-        right, _ = digit_reader(baseline)
-        mean, low, high = interval(merged - right)
-        print(f"{baseline.describe()}: {mean:+.4f} [{low:+.4f}, {high:+.4f}]")
-        assert low > 0 or isinstance(baseline, Random)
+    assert (right - untouched).mean() > -0.005
+    pooled, _, _ = digit_reader(Pool(keep=0.5))
+    assert interval(right - pooled)[1] > 0
+    for other in (Random(keep=0.5), ToMe(keep=0.5, proportional=False)):
+        reads, drifted, _ = digit_reader(other)
+        mean, low, high = interval(drifted - moved)
+        print(f"{other.describe()}: right {(right - reads).mean():+.4f}, nats {mean:+.5f}")
+        assert low > 0
 
 
 def test_golden_values(look, golden):

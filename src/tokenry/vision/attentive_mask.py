@@ -115,6 +115,7 @@ class AttentiveMask(TokenReducer):
         differs=(
             "Exactly the dial's number of patches stays, so the last cell may be cut; "
             "attentive_mask() has the paper's count of one cell more.",
+            "Cells are averaged; for cells of two patches that is the paper's bilinear resizing.",
             "The scoring encoder is the model itself, not a moving average of it.",
             "An encoder without a class token is asked with its mean query.",
         ),
@@ -143,7 +144,6 @@ class AttentiveMask(TokenReducer):
         votes = votes[:, view.protected :]
         view.memory["votes"] = view.memory.get("votes", 0) + votes
 
-    @torch.no_grad()
     def reduce(self, x: Float[Tensor, "b n d"], view: LayerView) -> Plan:
         """Keep the `view.count` rows whose cells are attended to most."""
         p = view.protected

@@ -136,7 +136,6 @@ class PiToMe(TokenReducer):
         """Whether proportional attention is on."""
         return self.proportional
 
-    @torch.no_grad()
     def reduce(self, x: Float[Tensor, "b n d"], view: LayerView) -> Plan:
         """Merge the rows of highest energy in pairs, until `view.count` rows are left."""
         p, r = view.protected, x.shape[1] - view.count
