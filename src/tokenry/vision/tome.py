@@ -60,7 +60,17 @@ class ToMe(TokenReducer):
                 effect="At equal token counts, merging stays closer to the untouched model than "
                 "random dropping and than average pooling.",
                 test="tests/vision/test_tome.py::test_claim_beats_random_and_pooling",
-                measured="pending",
+                measured="Cosine to the untouched model higher than random dropping by 0.018 "
+                "(95 % interval 0.014 to 0.022) at keep=0.75 and by 0.100 (0.081 to 0.121) at 0.5; "
+                "than average pooling by 0.021 (0.017 to 0.026) and 0.061 (0.048 to 0.076). "
+                "zoo:dinov2-small-saliency, 48 emoji at 224 px.",
+            ),
+            Claim(
+                paper="Supervised models need proportional attention.",
+                effect="Closer to the untouched model with log size in the scores than without.",
+                test="tests/vision/test_tome.py::test_proportional_attention_helps",
+                measured="Cosine higher by 0.014 (0.011 to 0.018) at keep=0.75 and by 0.056 (0.045 "
+                "to 0.070) at 0.5; the same model and drawings.",
             ),
         ),
         differs=(

@@ -142,8 +142,8 @@ class ZeroTPrune(TokenReducer):
             "printed, every head would fall below the filter.",
             "The share that each stage drops is not published; each removal is split evenly "
             "(similar=0.5), and every stage leaves the same share.",
-            "Head variance counts the class token too, which dominates it; where no head passes the "
-            "filter, all count.",
+            "Head variance counts the class token too, which dominates it; where no head passes "
+            "the filter, all count.",
             "Attention among survivors is renormalised by taking the softmax over them alone.",
             "An encoder without a class token starts from equal scores (the paper's uni variant).",
         ),
