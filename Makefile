@@ -26,7 +26,7 @@ test: $(VENV)/installed ## the fast tests
 	$(PYTEST) -m "not slow"
 
 slow: $(VENV)/installed ## the tests that need a real model or more than five seconds
-	$(PYTEST) -m slow
+	$(PYTEST) -m slow --durations 10
 
 lint: $(VENV)/installed ## style, types, import rules, generated files
 	$(BIN)/ruff check

@@ -100,13 +100,27 @@ class PiToMe(TokenReducer):
                 effect="On clusters of unequal size, the spectral distance of the coarsened graph "
                 "is lower than ToMe's.",
                 test="tests/vision/test_pitome.py::test_claim_spectrum_closer_than_tome",
-                measured="pending",
+                measured="Spectral distance 0.035, 0.075 and 0.105 for 6, 12 and 15 merges, ToMe's "
+                "0.954, 1.738 and 2.204, where parity keeps the clusters apart; in random order "
+                "0.105 against 0.402 for 15 merges. Means of 20 planted draws.",
             ),
             Claim(
                 paper="40-60 % fewer FLOPs at a smaller drop than other mergers.",
                 effect="At equal token counts, closer to the untouched model than random dropping.",
                 test="tests/vision/test_pitome.py::test_claim_beats_random",
-                measured="pending",
+                measured="Cosine to the untouched model higher than random dropping by 0.020 (95 % "
+                "interval 0.016 to 0.024) at keep=0.75 and by 0.050 (0.040 to 0.061) at 0.5, with "
+                "variant='bsm-full'. The full variant: 0.012 (0.007 to 0.018) at 0.75, not "
+                "distinguishable at 0.5. zoo:dinov2-small-saliency, 48 emoji at 224 px.",
+            ),
+            Claim(
+                paper="A smaller drop than ToMe at equal FLOPs.",
+                effect="At equal token counts, closer to the untouched model than ToMe.",
+                not_shown="The reverse on zoo:dinov2-small-saliency: at keep=0.5 the mean cosine "
+                "to the untouched model is 0.960 (full) and 0.987 (bsm-full) against ToMe's 0.994 "
+                "on the same ratio schedule, 96 emoji; 0.894 and 0.965 against 0.973 on 60 "
+                "photographs. The bsm variant, whose pairs come from energy ranks but of which "
+                "only the best merge, comes to 0.995 and 0.976.",
             ),
         ),
         differs=(
