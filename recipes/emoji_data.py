@@ -21,7 +21,7 @@ import tarfile
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import numpy as np
 from PIL import Image, features
@@ -116,7 +116,8 @@ def members(archive: Path, names: Sequence[str]) -> dict[str, bytes]:
     with tarfile.open(archive, "r:gz") as tar:
         for entry in tar:
             if entry.name in wanted:
-                found[wanted[entry.name]] = tar.extractfile(entry).read()  # type: ignore[union-attr]
+                stream = cast(IO[bytes], tar.extractfile(entry))
+                found[wanted[entry.name]] = stream.read()
     if missing := sorted(set(names) - set(found)):
         raise SystemExit(f"{archive}: lacks {', '.join(missing)}")
     return found

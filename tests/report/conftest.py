@@ -41,6 +41,9 @@ def info(slug: str, **card: Any) -> MethodInfo:
     return MethodInfo(slug, known["class"], f"tokenry.vision.{slug}", "", True, known)
 
 
+SKIPPED = (Skipped("resize", 0.25, "the image would be smaller than a patch"),)
+
+
 def build(
     *,
     methods: Sequence[MethodInfo] | None = None,
@@ -71,9 +74,7 @@ def build(
             "infos": infos,
             "keeps": keeps,
             "labels": names,
-            "skipped": (Skipped("resize", 0.25, "the image would be smaller than a patch"),)
-            if "resize" in known
-            else (),
+            "skipped": SKIPPED if "resize" in known else (),
             "environment": {"tokenry": "0.1.0", "torch": "2.13.0", "cores": "2"},
             "complete": True,
             "seed": 0,

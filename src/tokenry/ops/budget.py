@@ -15,7 +15,7 @@ Spread = Literal["constant", "linear", "ratio"] | tuple[int, ...]
 def kept_count(n: int, keep: float) -> int:
     """How many of `n` rows stay at share `keep`: the nearest integer, halves up, at least one.
 
-    >>> [kept_count(10, k) for k in (1, 0.55, 0.5, 0.01)]
+    >>> [kept_count(10, k) for k in (1.0, 0.55, 0.5, 0.01)]
     [10, 6, 5, 1]
     """
     return max(1, math.floor(n * keep + 0.5))

@@ -102,7 +102,9 @@ class PiToMe(TokenReducer):
                 test="tests/vision/test_pitome.py::test_claim_spectrum_closer_than_tome",
                 measured="Spectral distance 0.035, 0.075 and 0.105 for 6, 12 and 15 merges, ToMe's "
                 "0.954, 1.738 and 2.204, where parity keeps the clusters apart; in random order "
-                "0.105 against 0.402 for 15 merges. Means of 20 planted draws.",
+                "0.105 against 0.402 for 15 merges. Means of 20 planted draws. On the keys of "
+                "zoo:dinov2-small-saliency it is the other way round: with 64 of 256 patches "
+                "merged in layer 6, 0.046 against 0.033 on photographs.",
             ),
             Claim(
                 paper="40-60 % fewer FLOPs at a smaller drop than other mergers.",
@@ -111,7 +113,9 @@ class PiToMe(TokenReducer):
                 measured="Cosine to the untouched model higher than random dropping by 0.020 (95 % "
                 "interval 0.016 to 0.024) at keep=0.75 and by 0.050 (0.040 to 0.061) at 0.5, with "
                 "variant='bsm-full'. The full variant: 0.012 (0.007 to 0.018) at 0.75, not "
-                "distinguishable at 0.5. zoo:dinov2-small-saliency, 48 emoji at 224 px.",
+                "distinguishable at 0.5. zoo:dinov2-small-saliency, 48 emoji at 224 px. On 60 "
+                "photographs bsm-full gains 0.015 and 0.032, but full loses 0.008 and 0.039: "
+                "there it is worse than random dropping.",
             ),
             Claim(
                 paper="A smaller drop than ToMe at equal FLOPs.",
