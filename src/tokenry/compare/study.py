@@ -241,9 +241,14 @@ def settle(
         ],
         scored=ordered(used.examples, frozenset().union(*(p.scored for p in shares)), options.seed),
         facts=facts,
-        environment=subjects.environment(subject, facts),
+        environment=subjects.environment(subject, facts) | _credit(data),
         options=options,
     )
+
+
+def _credit(data: ImageData) -> dict[str, str]:
+    """The licence that pictures of the data carry, for whoever shows the report."""
+    return {"licence of the data": data.license} if data.license else {}
 
 
 def _by_fitted(shares: Sequence[Part]) -> dict[frozenset[str], list[Task]]:

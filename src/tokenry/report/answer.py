@@ -67,7 +67,9 @@ def _loss(entry: Entry) -> str:
     change = words.amount(sign * entry.summary.difference.value, entry.task, signed=True)
     if change.startswith("\u2212"):
         return f"loss {change[1:]}"
-    return f"gain {change[1:]}" if change.startswith("+") else "no loss"
+    if change.startswith("+"):
+        return f"gain {change[1:]}"
+    return "loss below 0.1\u202f%" if entry.task.binary else "loss below 0.001"
 
 
 def _figures(chosen: Entry, untouched: Entry | None) -> list[tuple[str, str, str]]:
