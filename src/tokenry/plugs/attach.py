@@ -197,22 +197,22 @@ class Attachment:
         reduces = state.counts[index] < x.shape[1] and index in self.method.layers(self._depth)
         if reduces and self.method.place == "before":
             x = self._reduce(state, index, x)
+            state.queries = state.keys = None
         if state.touched:
             mask = state.bias(x.dtype)
         entered = x.shape[1]
-        if reduces and self.method.place == "middle":
-            x = self._row.attend(block, x, mask, kwargs)
-            self._observe(state, index)
-            x = self._reduce(state, index, x)
-            state.queries = state.keys = None
-            state.tokens.append((entered, x.shape[1]))
-            return self._row.feed(block, x)
-        state.tokens.append((entered, entered))
-        x = cast(Tensor, plain(x, mask, **kwargs))
+        between = reduces and self.method.place == "middle"
+        if not (between or self._observes):
+            state.tokens.append((entered, entered))
+            return cast(Tensor, plain(x, mask, **kwargs))
+        x = self._row.attend(block, x, mask, kwargs)
         self._observe(state, index)
-        if index + 1 not in self.method.layers(self._depth):
-            state.queries = state.keys = None
-        return x
+        if between:
+            x = self._reduce(state, index, x)
+        if between or index + 1 not in self.method.layers(self._depth):
+            state.queries = state.keys = None  # not to be held while the MLP runs
+        state.tokens.append((entered, x.shape[1]))
+        return self._row.feed(block, x)
 
     def _observe(self, state: TokenState, index: int) -> None:
         if self._observes:
