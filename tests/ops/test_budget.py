@@ -215,3 +215,9 @@ def test_an_unreachable_keep_names_the_lowest(spread, n, protected, max_drop):
     least = float(share_by_loops(lowest(budget), n, 12, True))
     assert least <= named <= least + 0.001
     assert budget.share(budget.counts(named, spread)) == pytest.approx(named, abs=1 / n)
+
+
+def test_a_schedule_longer_than_the_layers_is_refused():
+    budget = Budget(tokens=65, protected=1, depth=4, layers=(0, 1), middle=True)
+    with pytest.raises(UsageError, match="Mine: schedule has 3 numbers"):
+        budget.counts(1.0, (1, 2, 3), "Mine")

@@ -63,13 +63,18 @@ class Budget:
             keep: The dial, in (0, 1].
             spread: "constant": the same number goes in each layer; "linear": twice the mean
                 in the first, none in the last; "ratio": the same share goes in each layer;
-                a tuple: exactly these numbers go, one for each of `layers`.
+                a tuple: exactly these numbers go, one for each of `layers`, 0 where it is short.
             owner: Who asks, for messages.
 
         Raises:
-            UsageError: If no removal of this spread comes to `keep`.
+            UsageError: If no removal of this spread comes to `keep`, or a tuple is too long.
         """
         if isinstance(spread, tuple):
+            if len(spread) > len(self.layers):
+                raise UsageError(
+                    f"{owner}: schedule has {len(spread)} numbers, but tokens are removed in "
+                    f"{len(self.layers)} layers; give at most one number for each."
+                )
             removed = dict(zip(self.layers, spread, strict=False))
             return self._run(lambda i, free: removed.get(self.layers[i], 0))
         if keep == 1 or not self.layers:

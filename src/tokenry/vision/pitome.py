@@ -65,7 +65,7 @@ class PiToMe(TokenReducer):
     Args:
         keep: Share of tokens that is really processed, averaged over the layers.
         schedule: How the removal is spread over the layers; the paper's ratio is "ratio".
-        margin: Margin of the first layer (paper: m); it falls linearly to 0 at the last.
+        margin: Margin of the first layer (paper: m); it falls linearly, to m/L at the last.
         variant: "full" as above; "bsm": even and odd ranks over all rows, and only the r best
             matches merge; "bsm-full": bsm in the first half of the layers, as released for DeiT.
         form: Which energy function; see `energy`.

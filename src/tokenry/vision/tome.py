@@ -76,6 +76,8 @@ class ToMe(TokenReducer):
         differs=(
             "Rows that stay keep their order; the released code reorders them, which no "
             "transformer layer notices and which spatial code after the encoder would.",
+            "That order decides which rows are even in the next layer; on the zoo DINOv2 "
+            "the cosine to the untouched model moves by 0.005 or less.",
             "A zero key stays zero instead of giving NaN.",
         ),
     )
