@@ -288,4 +288,9 @@ class TokenReducer(Method):
 
     @abstractmethod
     def reduce(self, x: Float[Tensor, "b n d"], view: LayerView) -> Plan:
-        """Say which `view.count` rows of `x` stay and where the others go."""
+        """Say which `view.count` rows of `x` stay and where the others go.
+
+        A method that works before a layer is asked as soon as the attention of the layer
+        before has run, so that its queries and keys need not be held any longer; `x` is then
+        what goes into that layer's MLP. Before the first layer there are none.
+        """

@@ -74,6 +74,15 @@ def test_a_gate_that_a_method_meets_holds(compare, monkeypatch):
     assert set(allowed) == {0.25}
 
 
+@pytest.fixture
+def listening():
+    """Ctrl-C as in a terminal; a shell makes its background jobs ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("listening")
 def test_ctrl_c_keeps_what_is_measured(compare, tmp_path, monkeypatch):
     reduce, calls, stop = Random.reduce, [], None
 

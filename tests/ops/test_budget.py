@@ -94,7 +94,7 @@ def test_counts_keep_the_share_that_was_asked_for(spread):
     for budget, keep in itertools.product(BUDGETS, KEEPS):
         n = budget.tokens
         least = share_by_loops(lowest(budget), n, budget.depth, budget.middle)
-        missed = float(least) - keep - 1 / min(n, 100)
+        missed = float(least) - keep - 1 / n
         if abs(missed) < 1e-9:
             continue  # either answer is right
         if missed > 0:

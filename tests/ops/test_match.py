@@ -103,6 +103,13 @@ def test_ties_go_to_the_first():
     assert merges(plan) == [[(0, 1), (2, 1)]]
 
 
+def test_padding_goes_before_a_row_that_has_no_partner():
+    metric = torch.ones(1, 4, 2)
+    valid = torch.tensor([[True, False, False, False]])
+    plan = merge_best(metric, torch.tensor([[0, 2]]), torch.tensor([[1, 3]]), 1, valid)
+    assert plan.keep.tolist() == [[0, 1, 3]]
+
+
 @pytest.mark.parametrize("n", [5, 100, 5000])
 def test_ranking_is_stable(n):
     score = torch.arange(n).remainder(3).float()[None]

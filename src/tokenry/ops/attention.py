@@ -21,9 +21,9 @@ def weights(
         scale: Factor before the softmax, usually $1/\sqrt{e}$.
         bias: Added to the score of each key: log size, or minus infinity for padding.
     """
-    scores = (queries.float() @ keys.float().transpose(-1, -2)) * scale
+    scores = (queries.float() * scale) @ keys.float().transpose(-1, -2)
     if bias is not None:
-        scores = scores + bias
+        scores += bias
     return scores.softmax(-1)
 
 

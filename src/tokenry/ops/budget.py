@@ -88,7 +88,7 @@ class Budget:
                 high = middle
         options = [self._spread(spread, strength) for strength in (low, high, 1.0)]
         best = min(options, key=lambda counts: abs(self.share(counts) - keep))
-        if self.share(best) > keep + 1 / min(self.tokens, 100):
+        if self.share(best) > keep + 1 / self.tokens:
             raise UsageError(
                 f"{owner}: keep={keep} cannot be reached with {self.tokens} tokens, of which "
                 f"{self.protected} are protected, in {self.depth} layers; the lowest is "

@@ -47,7 +47,8 @@ def merge_best(
         a: Indices of the rows that may go, none of them protected.
         b: Indices of the rows that may take them in, none of them protected.
         r: How many go, at most `a.shape[1]`.
-        valid: False where a row is padding; padding goes last and takes nothing in.
+        valid: False where a row is padding; it takes nothing in, and goes after all rows that
+            have a partner but before those that have none.
 
     Returns:
         The plan; rows that stay keep their order.
@@ -55,7 +56,7 @@ def merge_best(
     blocked = None if valid is None else ~valid.gather(1, b)
     score, partner = best_match(take_rows(metric, a), take_rows(metric, b), blocked)
     if valid is not None:
-        score = score.masked_fill(~valid.gather(1, a), float("-inf"))
+        score = score.masked_fill(~valid.gather(1, a), torch.finfo(score.dtype).min)
     order = first_ranked(score)
     source = a.gather(1, order[:, :r])
     destination = b.gather(1, partner.gather(1, order[:, :r]))

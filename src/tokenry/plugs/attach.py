@@ -14,6 +14,7 @@ from tokenry import catalog
 from tokenry.errors import AttachError, UsageError
 from tokenry.method import Heads, LayerView, Method, TokenReducer
 from tokenry.ops.budget import Budget
+from tokenry.ops.plan import Plan
 from tokenry.plugs.blocks import MEAN_POOLED, config, find_tower, interpolating
 from tokenry.plugs.trace import TokenState, Trace, grid_origin
 
@@ -194,32 +195,39 @@ class Attachment:
         state = self._state
         if state is None:  # a block called on its own, outside the tower
             return cast(Tensor, plain(x, mask, **kwargs))
-        reduces = state.counts[index] < x.shape[1] and index in self.method.layers(self._depth)
-        if reduces and self.method.place == "before":
-            x = self._reduce(state, index, x)
-            state.queries = state.keys = None
+        before = self.method.place == "before"
+        if before and self._reduces(state, index, x):
+            x = state.apply(x, state.plan or self._plan(state, index, x))
+            state.plan = None
         if state.touched:
             mask = state.bias(x.dtype)
         entered = x.shape[1]
-        between = reduces and self.method.place == "middle"
-        if not (between or self._observes):
+        plans = self._reduces(state, index + before, x)
+        state.listens = plans or self._observes
+        if not state.listens:
             state.tokens.append((entered, entered))
             return cast(Tensor, plain(x, mask, **kwargs))
         x = self._row.attend(block, x, mask, kwargs)
         self._observe(state, index)
-        if between:
-            x = self._reduce(state, index, x)
-        if between or index + 1 not in self.method.layers(self._depth):
-            state.queries = state.keys = None  # not to be held while the MLP runs
+        if plans and before:
+            state.plan = self._plan(state, index + 1, x)
+        elif plans:
+            x = state.apply(x, self._plan(state, index, x))
+        state.queries = state.keys = None  # not to be held while the MLP runs
         state.tokens.append((entered, x.shape[1]))
         return self._row.feed(block, x)
+
+    def _reduces(self, state: TokenState, index: int, x: Tensor) -> bool:
+        """Whether rows of `x` go in layer `index`."""
+        layers = self.method.layers(self._depth)
+        return index in layers and state.counts[index] < x.shape[1]
 
     def _observe(self, state: TokenState, index: int) -> None:
         if self._observes:
             with torch.no_grad():
                 self.method.observe(self._view(state, index))
 
-    def _reduce(self, state: TokenState, index: int, x: Tensor) -> Tensor:
+    def _plan(self, state: TokenState, index: int, x: Tensor) -> Plan:
         # Which rows go where has no gradient; moving and merging them has.
         with torch.no_grad():
             plan = self.method.reduce(x.detach(), self._view(state, index))
@@ -229,7 +237,7 @@ class Attachment:
                 f"{type(self.method).__name__}: reduce left {k} rows in layer {index}; "
                 f"view.count asks for {count}."
             )
-        return state.apply(x, plan)
+        return plan
 
     def _view(self, state: TokenState, index: int) -> LayerView:
         return LayerView(
@@ -273,11 +281,11 @@ class Attachment:
         return self._planned[n]
 
     def _see_queries(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
-        if self._state is not None:
+        if self._state is not None and self._state.listens:
             self._state.queries = output
 
     def _see_keys(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
-        if self._state is not None:
+        if self._state is not None and self._state.listens:
             self._state.keys = output
 
     def _weigh_pool(

@@ -65,6 +65,8 @@ class TokenState:
     tokens: list[tuple[int, int]] = field(default_factory=list)
     queries: Float[Tensor, "b n he"] | None = None
     keys: Float[Tensor, "b n he"] | None = None
+    listens: bool = False
+    plan: Plan | None = None
     merged: bool = False
     touched: bool = False
 

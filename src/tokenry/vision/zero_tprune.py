@@ -16,6 +16,8 @@ from tokenry.ops.match import best_match, first_ranked
 from tokenry.ops.plan import Plan, take_rows
 from tokenry.ops.similarity import unit
 
+_SCORES = 2**20  # attention scores that exist at once, unless one image has more
+
 
 def page_rank(
     attention: Float[Tensor, "b n n"], start: Float[Tensor, "b n"], rounds: int, tolerance: float
@@ -194,7 +196,7 @@ class ZeroTPrune(TokenReducer):
     def _importance(
         self, view: LayerView, rows: Int[Tensor, "b k"], real: Bool[Tensor, "b n"], rounds: int
     ) -> Float[Tensor, "b k"]:
-        """PageRank over `rows`, one head at a time so that one (k, k) matrix exists at once."""
+        """PageRank over `rows`, head by head, for as many images as `_SCORES` allows at once."""
         real = real.gather(1, rows)
         k = real.sum(-1, keepdim=True)
         start = real.float()
@@ -202,12 +204,17 @@ class ZeroTPrune(TokenReducer):
             start[:, :1] = k.sqrt()
         start = start * (k / start.sum(-1, keepdim=True))
         bias = torch.zeros_like(start).masked_fill(~real, float("-inf"))
-        scores = []
+        images = max(1, _SCORES // rows.shape[1] ** 2)
+        heads = []
         for queries, keys in zip(view.queries.unbind(1), view.keys.unbind(1), strict=True):
-            q, key = take_rows(queries, rows), take_rows(keys, rows)
-            graph = weights(q[:, None], key[:, None], view.scale, bias[:, None, None]).squeeze(1)
-            scores.append(page_rank(graph, start, rounds, self.tolerance))
-        return fuse_heads(torch.stack(scores, 1), self.low, self.high, real)
+            scores = []
+            inputs = (queries, keys, rows, bias, start)
+            for q, key, row, away, first in zip(*(x.split(images) for x in inputs), strict=True):
+                q, key = take_rows(q, row)[:, None], take_rows(key, row)[:, None]
+                graph = weights(q, key, view.scale, away[:, None, None]).squeeze(1)
+                scores.append(page_rank(graph, first, rounds, self.tolerance))
+            heads.append(torch.cat(scores))
+        return fuse_heads(torch.stack(heads, 1), self.low, self.high, real)
 
     def _drop_similar(
         self,

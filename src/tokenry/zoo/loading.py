@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -190,12 +189,9 @@ def _refuse_nan_weights(name: str, model: PreTrainedModel) -> None:
 def _explained(name: str) -> Iterator[None]:
     from safetensors import SafetensorError
 
-    # Its table of unused weights is by design here, and missing ones are refused below.
-    report = logging.getLogger("transformers.modeling_utils")
-    level = report.level
-    report.setLevel(logging.ERROR)
     try:
-        yield
+        with _quiet(progress=not name.startswith(PREFIX)):
+            yield
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         if _local(name):
             tried = "this folder"
@@ -209,5 +205,20 @@ def _explained(name: str) -> Iterator[None]:
             "online, pass a folder with config.json and model.safetensors, or take a zoo model: "
             f"{', '.join(near)}. (HF_HUB_OFFLINE=1 skips the network.)"
         ) from error
+
+
+@contextmanager
+def _quiet(progress: bool) -> Iterator[None]:
+    """Without the loader's remarks: unused weights are by design, missing ones are refused."""
+    from transformers.utils import logging as remarks
+
+    level, bar = remarks.get_verbosity(), remarks.is_progress_bar_enabled()
+    remarks.set_verbosity_error()
+    if not progress:
+        remarks.disable_progress_bar()
+    try:
+        yield
     finally:
-        report.setLevel(level)
+        remarks.set_verbosity(level)
+        if bar:
+            remarks.enable_progress_bar()
