@@ -209,7 +209,9 @@ class ZeroTPrune(TokenReducer):
         for queries, keys in zip(view.queries.unbind(1), view.keys.unbind(1), strict=True):
             scores = []
             inputs = (queries, keys, rows, bias, start)
-            for q, key, row, away, first in zip(*(x.split(images) for x in inputs), strict=True):
+            for q, key, row, away, first in zip(
+                *(torch.split(x, images) for x in inputs), strict=True
+            ):
                 q, key = take_rows(q, row)[:, None], take_rows(key, row)[:, None]
                 graph = weights(q, key, view.scale, away[:, None, None]).squeeze(1)
                 scores.append(page_rank(graph, first, rounds, self.tolerance))

@@ -210,8 +210,7 @@ def _explained(name: str) -> Iterator[None]:
 @contextmanager
 def _quiet(progress: bool) -> Iterator[None]:
     """Without the loader's remarks: unused weights are by design, missing ones are refused."""
-    from transformers.utils import logging as remarks
-
+    remarks: Any = import_module("transformers.utils.logging")
     level, bar = remarks.get_verbosity(), remarks.is_progress_bar_enabled()
     remarks.set_verbosity_error()
     if not progress:
