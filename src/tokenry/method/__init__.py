@@ -1,16 +1,21 @@
 """The contracts: what a method is, and what each family's methods answer."""
 
 from tokenry.method.base import In, Keep, Method, Setting, alternatives, settings
+from tokenry.method.policy import CachePolicy, KVView, Read, Slots
 from tokenry.method.reducer import Heads, LayerView, Schedule, TokenReducer
 
 __all__ = [
+    "CachePolicy",
     "Heads",
     "In",
+    "KVView",
     "Keep",
     "LayerView",
     "Method",
     "Schedule",
+    "Read",
     "Setting",
+    "Slots",
     "TokenReducer",
     "alternatives",
     "settings",

@@ -1,10 +1,13 @@
-"""Attention weights on demand: all of them, or the one row that a rule needs."""
+"""Attention on demand: grouped heads, the weights that a rule needs, sums over all queries."""
 
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+_QUERIES = 256  # rows of the attention matrix that exist at once
 
 
 def weights(
@@ -63,3 +66,81 @@ def key_bias(
     if valid is not None:
         bias = bias.masked_fill(~valid.unsqueeze(-1), float("-inf"))
     return bias.squeeze(-1)[:, None, None, :]
+
+
+def grouped(x: Float[Tensor, "b h t e"], g: int) -> Float[Tensor, "b g r e"]:
+    """The query heads of each key head below each other, so that no key is copied."""
+    return x.unflatten(1, (g, -1)).flatten(2, 3)
+
+
+def attend(
+    queries: Float[Tensor, "b h t e"],
+    keys: Float[Tensor, "b g s e"],
+    values: Float[Tensor, "b g s v"],
+    scale: float,
+    allowed: Bool[Tensor, "b g t s"] | None = None,
+    bias: Float[Tensor, "b g s"] | None = None,
+) -> Float[Tensor, "b h t v"]:
+    """Attention in which query head `i` reads key head `i // (h // g)`.
+
+    Args:
+        queries: Query rows.
+        keys: One key per slot.
+        values: One value per slot.
+        scale: Factor before the softmax.
+        allowed: Which query may read which slot; None for all.
+        bias: Added to the scores of each key: the log of how many tokens it stands for.
+    """
+    g, t = keys.shape[1], queries.shape[2]
+    heads = queries.shape[1] // g
+    mask: Tensor | None = allowed
+    if bias is not None:
+        mask = bias.unsqueeze(2).to(queries.dtype)
+        if allowed is not None:
+            mask = torch.where(allowed, mask, float("-inf"))
+    if mask is not None:
+        mask = mask.expand(-1, -1, t, -1).unsqueeze(2).expand(-1, -1, heads, -1, -1).flatten(2, 3)
+    out = scaled_dot_product_attention(grouped(queries, g), keys, values, mask, scale=scale)
+    return out.unflatten(2, (heads, t)).flatten(1, 2)
+
+
+def column_mass(
+    queries: Float[Tensor, "b h t e"],
+    keys: Float[Tensor, "b g s e"],
+    scale: float,
+    allowed: Bool[Tensor, "b g t s"] | None = None,
+    real: Bool[Tensor, "b t"] | None = None,
+    bias: Float[Tensor, "b g s"] | None = None,
+) -> Float[Tensor, "b h s"]:
+    r"""Attention that each key gets, summed over the queries: $m_j = \sum_i A_{ij}$.
+
+    One pass of products in chunks of queries; the whole matrix never exists.
+
+    Args:
+        queries: Query rows.
+        keys: One key per slot.
+        scale: Factor before the softmax.
+        allowed: Which query may read which slot; None for causal, the queries being the last.
+        real: False where a query is padding and has no say.
+        bias: Added to the scores of each key.
+    """
+    (b, h, t, _), (g, s) = queries.shape, keys.shape[1:3]
+    mass = queries.new_zeros(b, g, h // g, s, dtype=torch.float32)
+    for start in range(0, t, _QUERIES):
+        stop = min(start + _QUERIES, t)
+        reach = s - t + stop if allowed is None else s
+        some = grouped(queries[:, :, start:stop].float() * scale, g)
+        scores = some @ keys[:, :, :reach].float().transpose(-1, -2)
+        scores = scores.unflatten(2, (h // g, stop - start))
+        if bias is not None:
+            scores += bias[:, :, None, None, :reach]
+        if allowed is None:
+            rows = torch.arange(s - t + start, s - t + stop, device=keys.device)
+            later = torch.arange(reach, device=keys.device) > rows[:, None]
+        else:
+            later = ~allowed[:, :, None, start:stop]
+        share = scores.masked_fill_(later, float("-inf")).softmax(-1)
+        if real is not None:
+            share = share * real[:, None, None, start:stop, None]
+        mass[..., :reach] += share.sum(-2)
+    return mass.flatten(1, 2)

@@ -1,0 +1,149 @@
+"""The contract of the cache family: which slots of the key-value cache stay, or are read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tokenry.method.base import Keep, Method
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float, Int
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class KVView:
+    """What a cache policy sees of one layer's cache, and nothing else of the model.
+
+    Slots stand in the order of the tokens they hold. Query head `i` reads key head
+    `i // (h // g)`.
+
+    Attributes:
+        layer: Index among the layers with full attention, from 0.
+        depth: Number of such layers.
+        count: How many slots shall be left, or be read.
+        seen: How many tokens a full cache would hold.
+        keys: One key per slot: rotated to its position, unless the policy is `unrotated`.
+        values: One value per slot.
+        tokens: Which token each slot holds, from 0 to `seen - 1`.
+        size: How many tokens each slot stands for; None when each stands for one.
+        valid: False where a slot holds padding; None when none does.
+        queries: Queries, rotated like `keys`: those of the chunk that reads, for `select`; the
+            last `window` ones, for `evict`; None when the policy asked for none.
+        places: Position of each query as the model counts, `(b, t)`.
+        positions: Position of each slot's token as the model counts, `(b, s)`; None once slots
+            went.
+        mass: Attention that each slot got from every query head, summed over all queries so
+            far; None unless the policy asks for it.
+        scale: The factor before the softmax.
+        inv_freq: Rotary frequencies; None for a model that does not rotate.
+        memory: What the policy noted of this layer; tensors in it have the batch first.
+    """
+
+    layer: int
+    depth: int
+    count: int
+    seen: int
+    keys: Float[Tensor, "b g s e"]
+    values: Float[Tensor, "b g s v"]
+    tokens: Int[Tensor, "b g s"]
+    size: Float[Tensor, "b g s"] | None
+    valid: Bool[Tensor, "b g s"] | None
+    queries: Float[Tensor, "b h t e"] | None
+    places: Int[Tensor, "b t"] | None
+    positions: Int[Tensor, "b s"] | None
+    mass: Float[Tensor, "b h s"] | None
+    scale: float
+    inv_freq: Float[Tensor, " f"] | None
+    memory: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """What is left of a layer's cache.
+
+    Attributes:
+        keep: Indices of the slots that stay, rising.
+        keys: What they hold from now on; None for what they held.
+        values: The same for values.
+        size: How many tokens each stands for; None when that is as before.
+    """
+
+    keep: Int[Tensor, "b g k"]
+    keys: Float[Tensor, "b g k e"] | None = None
+    values: Float[Tensor, "b g k v"] | None = None
+    size: Float[Tensor, "b g k"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Slots that a chunk of queries reads, and where they stand for it.
+
+    Several reads of one chunk share one softmax.
+
+    Attributes:
+        slots: Indices of the slots, rising.
+        positions: Position to which each key is rotated; None for its own.
+        places: Position to which each query is rotated for these slots, `(b, t)`; None for
+            its own.
+        allow: Which query may read which slot, `(b, g, t, k)`; None for all that hold a token
+            no later than the query's.
+    """
+
+    slots: Int[Tensor, "b g k"]
+    positions: Int[Tensor, "b g k"] | None = None
+    places: Int[Tensor, "b t"] | None = None
+    allow: Bool[Tensor, "b g t k"] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CachePolicy(Method):
+    """Says what becomes of the key-value cache of a causal language model.
+
+    A subclass writes `evict` (slots go for good, memory is freed) or `select` (the cache stays
+    complete, each chunk of queries reads a part of it), and says what it has to see: the last
+    queries (`window`), the attention each slot got (`weighs`), keys without rotation
+    (`unrotated`).
+    """
+
+    keep: Keep = 1.0
+
+    weighs: ClassVar[bool] = False
+    """Whether `evict` needs `view.mass`; costs a second product of queries and keys."""
+
+    unrotated: ClassVar[bool] = False
+    """Whether keys are cached, and queries shown, without their rotation."""
+
+    @property
+    def window(self) -> int:
+        """How many of the last queries `evict` needs."""
+        return 0
+
+    @property
+    def least(self) -> int:
+        """Fewest slots that the rule can leave, or read."""
+        return 1
+
+    @property
+    def chunk(self) -> int:
+        """How many queries `select` is asked about at once."""
+        return 512
+
+    def shares(self, views: Sequence[KVView]) -> Sequence[float]:
+        """The share of its tokens that each layer keeps; the mean is `keep`."""
+        return [self.keep] * len(views)
+
+    def evict(self, view: KVView) -> Slots:
+        """Say which `view.count` slots stay."""
+        raise NotImplementedError
+
+    def select(self, view: KVView) -> tuple[Read, ...]:
+        """Say which slots the queries of this chunk read, `view.count` for the last one."""
+        raise NotImplementedError
+
+    @property
+    def selects(self) -> bool:
+        """Whether slots are read selectively, not evicted."""
+        return type(self).select is not CachePolicy.select

@@ -1,0 +1,71 @@
+"""Slots of a key-value cache: which stay, taken out of each head's own list."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float, Int, Real
+from torch import Tensor
+
+from tokenry.ops.plan import take_rows
+
+
+def take_slots(x: Float[Tensor, "b g s e"], index: Int[Tensor, "b g k"]) -> Float[Tensor, "b g k e"]:
+    """The slots `index` of each head, in new memory.
+
+    >>> take_slots(torch.arange(4.0).view(1, 1, 4, 1), torch.tensor([[[3, 0]]])).flatten().tolist()
+    [3.0, 0.0]
+    """
+    return take_rows(x.flatten(0, 1), index.flatten(0, 1)).unflatten(0, index.shape[:2])
+
+
+def top_slots(
+    score: Real[Tensor, "b g s"],
+    count: int,
+    first: int = 0,
+    last: int = 0,
+    valid: Bool[Tensor, "b g s"] | None = None,
+) -> Int[Tensor, "b g k"]:
+    """The `count` slots of highest score, in rising order; equal scores go to the first.
+
+    Args:
+        score: One score per slot.
+        count: How many, from 1 to s.
+        first: So many slots at the front stay whatever their score.
+        last: So many slots at the end stay.
+        valid: False where a slot is padding, which goes before all others.
+
+    >>> top_slots(torch.tensor([[[5.0, 1.0, 9.0, 2.0, 3.0]]]), 3, first=1, last=1).tolist()
+    [[[0, 2, 4]]]
+    """
+    s = score.shape[-1]
+    if valid is None:
+        rank = torch.arange(s, device=score.device)
+        held = s
+    else:
+        rank, held = valid.cumsum(-1) - 1, valid.sum(-1, keepdim=True)
+    score = score.float().masked_fill((rank < first) | (rank >= held - last), float("inf"))
+    if valid is not None:
+        score = score.masked_fill(~valid, float("-inf"))
+    order = score.argsort(-1, descending=True, stable=True)
+    return order[..., :count].sort(-1).values
+
+
+def reachable(
+    tokens: Int[Tensor, "b g s"],
+    queries: Int[Tensor, " t"],
+    valid: Bool[Tensor, "b g s"] | None = None,
+) -> Bool[Tensor, "b g t s"]:
+    """Which query may read which slot: those of tokens no later than it, padding aside.
+
+    A query that could read nothing (itself padding) reads all, so that no row is NaN.
+
+    Args:
+        tokens: Which token each slot holds.
+        queries: Which token each query is.
+        valid: False where a slot is padding.
+    """
+    allowed = tokens.unsqueeze(-2) <= queries[:, None]
+    if valid is not None:
+        allowed = allowed & valid.unsqueeze(-2)
+        allowed = allowed | ~allowed.any(-1, keepdim=True)
+    return allowed

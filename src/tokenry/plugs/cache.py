@@ -1,0 +1,192 @@
+"""One layer of a key-value cache that knows which token each of its slots holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from transformers.cache_utils import DynamicLayer
+
+from tokenry.errors import UsageError
+from tokenry.method import Slots
+from tokenry.ops.rope import rotate
+from tokenry.ops.slots import take_slots
+
+
+class TrackedLayer(DynamicLayer):
+    """Keys and values of the slots that are left, and what is known of them.
+
+    To transformers it looks as long as the full cache (`seen`), so that positions, masks and
+    `generate` stay right; what it holds may be less, and differ from head to head.
+
+    Attributes:
+        seen: How many tokens have gone in.
+        size: How many tokens each slot stands for, `(b, g, s)`; None when each stands for one.
+        mass: Attention that each slot got from each query head, `(b, h, s)`; None when unasked.
+        queries: The last queries, `(b, h, w, e)`; None when unasked.
+        positions: Position of each token as the model counts, `(b, s)`; None when unasked.
+        inv_freq: Rotary frequencies when keys are held without their rotation, else None.
+        memory: What the policy noted; tensors in it have the batch first.
+    """
+
+    def __init__(self, inv_freq: Tensor | None = None) -> None:
+        super().__init__()
+        self.inv_freq = inv_freq
+        self._forget()
+
+    def _forget(self) -> None:
+        self.seen = 0
+        self.size: Tensor | None = None
+        self.mass: Tensor | None = None
+        self.queries: Tensor | None = None
+        self.positions: Tensor | None = None
+        self.memory: dict[str, Any] = {}
+        self._tokens: Tensor | None = None
+
+    @classmethod
+    def adopt(cls, layer: DynamicLayer, inv_freq: Tensor | None) -> TrackedLayer:
+        """A tracked layer that holds what `layer` holds."""
+        tracked = cls(inv_freq)
+        if layer.is_initialized and layer.keys.numel():
+            tracked.update(layer.keys, layer.values)
+        return tracked
+
+    @property
+    def slots(self) -> int:
+        """Slots held by each head."""
+        return int(self.keys.shape[-2]) if self.is_initialized else 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether every token still has a slot of its own."""
+        return self._tokens is None
+
+    @property
+    def tokens(self) -> Int[Tensor, "b g s"]:
+        """Which token each slot holds."""
+        if self._tokens is None:
+            every = torch.arange(self.slots, device=self.keys.device)
+            return every.expand(*self.keys.shape[:2], -1)
+        return self._tokens
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of keys and values."""
+        if not self.is_initialized:
+            return 0
+        return sum(int(x.untyped_storage().nbytes()) for x in (self.keys, self.values))
+
+    def place(self, positions: Int[Tensor, "b t"]) -> None:
+        """Say where the tokens of the next `update` stand."""
+        before = self.positions
+        self.positions = positions if before is None else torch.cat([before, positions], 1)
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Take in new tokens; what all queries up to now may read."""
+        t = key_states.shape[-2]
+        if self.inv_freq is not None and self.positions is not None:
+            back = -self.positions[:, None, -t:]
+            key_states = rotate(key_states, back, self.inv_freq)
+        if self._tokens is not None:
+            new = torch.arange(self.seen, self.seen + t, device=self._tokens.device)
+            heads = self._tokens.shape[:2]
+            self._tokens = torch.cat([self._tokens, new.expand(*heads, -1)], -1)
+        if self.size is not None:
+            self.size = torch.cat([self.size, self.size.new_ones(*self.size.shape[:2], t)], -1)
+        if self.mass is not None:
+            self.mass = torch.nn.functional.pad(self.mass, (0, t))
+        self.seen += t
+        keys, values = super().update(key_states, value_states, *args, **kwargs)
+        return keys, values
+
+    def keep(self, left: Slots) -> None:
+        """Let all slots go but those, and free their memory."""
+        index = left.keep
+        tokens = self.tokens.gather(-1, index)
+        keys = take_slots(self.keys, index) if left.keys is None else left.keys
+        values = take_slots(self.values, index) if left.values is None else left.values
+        self.keys, self.values = keys.contiguous(), values.contiguous()
+        if left.size is not None:
+            self.size = left.size
+        elif self.size is not None:
+            self.size = self.size.gather(-1, index)
+        if self.mass is not None:
+            heads = self.mass.shape[1] // index.shape[1]
+            self.mass = self.mass.gather(-1, index.repeat_interleave(heads, 1))
+        self._tokens = tokens
+
+    def valid(self, real: Bool[Tensor, "b n"] | None) -> Bool[Tensor, "b g s"] | None:
+        """Which slots hold no padding, given which tokens are none."""
+        if real is None:
+            return None
+        tokens = self.tokens
+        return real[:, None].expand(-1, tokens.shape[1], -1).gather(-1, tokens)
+
+    def bias(self) -> Float[Tensor, "b g s"] | None:
+        """The log of how many tokens each slot stands for."""
+        return None if self.size is None else self.size.log()
+
+    def get_seq_length(self) -> int:
+        """Tokens that have gone in."""
+        return self.seen
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """Length and offset of the mask of the full cache."""
+        return self.seen + query_length, 0
+
+    def crop(self, tokens_to_remove: int) -> None:
+        """Take back the last tokens, if no head has let one of them go.
+
+        Raises:
+            UsageError: If one has.
+        """
+        n = abs(tokens_to_remove)
+        if tokens_to_remove > 0 or n > self.slots:
+            raise UsageError(f"crop: got {tokens_to_remove}; give minus the number of tokens.")
+        if n == 0:
+            return
+        last = torch.arange(self.seen - n, self.seen, device=self.keys.device)
+        if not torch.equal(self.tokens[..., -n:], last.expand(*self.tokens.shape[:2], -1)):
+            raise UsageError(
+                f"crop: some of the last {n} tokens are no longer in the cache; a policy that "
+                "keeps a window of recent tokens leaves them."
+            )
+        self.seen -= n
+        for name in ("keys", "values"):
+            setattr(self, name, getattr(self, name)[..., :-n, :])
+        for name in ("_tokens", "size", "mass", "positions"):
+            held = getattr(self, name)
+            setattr(self, name, None if held is None else held[..., :-n])
+
+    def reset(self) -> None:
+        """Forget everything."""
+        super().reset()
+        self._forget()
+
+    def reorder_cache(self, beam_idx: Tensor) -> None:
+        """Follow the beams."""
+        self._each(lambda x: x.index_select(0, beam_idx.to(x.device)))
+
+    def batch_repeat_interleave(self, repeats: int) -> None:
+        """Repeat each sequence of the batch."""
+        self._each(lambda x: x.repeat_interleave(repeats, 0))
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        """Keep some sequences of the batch."""
+        self._each(lambda x: x[indices])
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> None:
+        if not self.is_initialized:
+            return
+        for name in ("keys", "values", "_tokens", "size", "mass", "queries", "positions"):
+            held = getattr(self, name)
+            setattr(self, name, None if held is None else change(held))
+        self.memory = {
+            name: change(held) if isinstance(held, Tensor) else held
+            for name, held in self.memory.items()
+        }
