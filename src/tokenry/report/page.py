@@ -285,6 +285,8 @@ def _paper(results: Results, label: str, lines: Sequence[Entry]) -> dict[str, An
         if e.summary.keep < 1
     ]
     facts = [("In this run", measured), ("Dial", [card["dial"]])]
+    if "(" in label:
+        facts.append(("Configured as", [label]))
     if card["needs"] != "nothing":
         facts.append(("Needs", [card["needs"]]))
     return {
