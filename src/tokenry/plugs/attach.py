@@ -48,7 +48,7 @@ def attach(
         )
     (one,) = methods
     if isinstance(one, str):
-        one = catalog.find(one)(**settings)
+        one = catalog.make(one, **settings)
     elif settings:
         raise UsageError(
             f"attach: {one.describe()} is configured already; "
