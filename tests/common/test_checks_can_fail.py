@@ -12,7 +12,7 @@ from tokenry.card import Card, Claim
 from tokenry.errors import UnknownNameError, UsageError
 from tokenry.method import In, Method, TokenReducer
 from tokenry.ops.plan import Plan
-from tokenry.plugs import attach
+from tokenry.plugs import reduction
 from tokenry.plugs.trace import TokenState
 
 CARD = Card(
@@ -240,12 +240,12 @@ def unhook_only(self):
 
 
 def test_restore_catches_attributes_left_behind(monkeypatch):
-    monkeypatch.setattr(attach.Attachment, "detach", lambda self: None)
+    monkeypatch.setattr(reduction.Reduction, "detach", lambda self: None)
     assert "attributes" in checks.one(Sound, "restore").message
 
 
 def test_restore_catches_classes_left_behind(monkeypatch):
-    monkeypatch.setattr(attach.Attachment, "detach", unhook_only)
+    monkeypatch.setattr(reduction.Reduction, "detach", unhook_only)
     assert "class" in checks.one(Sound, "restore").message
 
 
@@ -261,13 +261,13 @@ def test_gradient_catches_a_cut(monkeypatch):
 
 
 def test_state_dict_catches_a_new_buffer(monkeypatch):
-    put_on = attach.Attachment._put_on
+    put_on = reduction.Reduction._put_on
 
     def with_buffer(self):
         put_on(self)
         self._tower.register_buffer("extra", torch.zeros(1))
 
-    monkeypatch.setattr(attach.Attachment, "_put_on", with_buffer)
+    monkeypatch.setattr(reduction.Reduction, "_put_on", with_buffer)
     assert "extra" in checks.one(Sound, "state-dict").message
 
 

@@ -140,7 +140,7 @@ def test_a_method_of_another_kind_is_refused(tiny):
 
         card: ClassVar[Card] = ToMe.card
 
-    with pytest.raises(UsageError, match="Other does not reduce the tokens of an encoder"):
+    with pytest.raises(UsageError, match="Other is not switched on by attach"):
         attach(tiny("vit"), Other())
 
 

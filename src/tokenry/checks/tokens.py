@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from tokenry.checks.declaration import variants
 from tokenry.checks.models import images, tiny
 from tokenry.method import TokenReducer
-from tokenry.plugs.attach import Attachment, attach
+from tokenry.plugs.attach import attach
+from tokenry.plugs.attachment import Attachment
 from tokenry.plugs.trace import Trace
 
 KEEP = 0.6
@@ -36,7 +37,7 @@ def same(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor], tolerance: fl
     )
 
 
-def trace_of(attachment: Attachment) -> Trace:
+def trace_of(attachment: Attachment[Any]) -> Trace:
     """The record of the pass that just ended."""
     return cast(Trace, attachment.trace)
 
@@ -44,7 +45,7 @@ def trace_of(attachment: Attachment) -> Trace:
 @contextmanager
 def attached(
     cls: type[TokenReducer], tower: str, **settings: Any
-) -> Iterator[tuple[nn.Module, Attachment]]:
+) -> Iterator[tuple[nn.Module, Attachment[Any]]]:
     """A tiny model with the method on it, at `KEEP` unless `settings` say otherwise."""
     model = tiny(tower)
     with attach(model, cls(**{"keep": KEEP, **settings})) as attachment:

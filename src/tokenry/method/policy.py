@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from tokenry.errors import UsageError
 from tokenry.method.base import Keep, Method
 
 if TYPE_CHECKING:
@@ -30,16 +31,10 @@ class KVView:
         tokens: Which token each slot holds, from 0 to `seen - 1`.
         size: How many tokens each slot stands for; None when each stands for one.
         valid: False where a slot holds padding; None when none does.
-        queries: Queries, rotated like `keys`: those of the chunk that reads, for `select`; the
-            last `window` ones, for `evict`; None when the policy asked for none.
-        places: Position of each query as the model counts, `(b, t)`.
-        positions: Position of each slot's token as the model counts, `(b, s)`; None once slots
-            went.
-        mass: Attention that each slot got from every query head, summed over all queries so
-            far; None unless the policy asks for it.
+        places: Position of each query of this pass as the model counts.
         scale: The factor before the softmax.
-        inv_freq: Rotary frequencies; None for a model that does not rotate.
         memory: What the policy noted of this layer; tensors in it have the batch first.
+        asked: What only some policies ask for, by name; see the properties.
     """
 
     layer: int
@@ -51,13 +46,38 @@ class KVView:
     tokens: Int[Tensor, "b g s"]
     size: Float[Tensor, "b g s"] | None
     valid: Bool[Tensor, "b g s"] | None
-    queries: Float[Tensor, "b h t e"] | None
-    places: Int[Tensor, "b t"] | None
-    positions: Int[Tensor, "b s"] | None
-    mass: Float[Tensor, "b h s"] | None
+    places: Int[Tensor, "b t"]
     scale: float
-    inv_freq: Float[Tensor, " f"] | None
     memory: dict[str, Any]
+    asked: dict[str, Tensor]
+
+    @property
+    def queries(self) -> Float[Tensor, "b h t e"]:
+        """For `select` the queries of the chunk, for `evict` the last `window` ones.
+
+        They are rotated like `keys`.
+        """
+        return self._asked("queries", "give the policy a window")
+
+    @property
+    def mass(self) -> Float[Tensor, "b h s"]:
+        """Attention that each slot got from each query head, summed over all queries so far."""
+        return self._asked("mass", "set weighs = True on the policy")
+
+    @property
+    def positions(self) -> Int[Tensor, "b s"]:
+        """Position of each slot's token as the model counts."""
+        return self._asked("positions", "set unrotated = True on the policy")
+
+    @property
+    def inv_freq(self) -> Float[Tensor, " f"]:
+        """Rotary frequencies of the model."""
+        return self._asked("inv_freq", "set unrotated = True on the policy")
+
+    def _asked(self, name: str, remedy: str) -> Tensor:
+        if name not in self.asked:
+            raise UsageError(f"KVView: {name} was not asked for; {remedy}.")
+        return self.asked[name]
 
 
 @dataclass(frozen=True, slots=True)

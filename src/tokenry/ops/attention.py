@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
@@ -68,9 +68,19 @@ def key_bias(
     return bias.squeeze(-1)[:, None, None, :]
 
 
-def grouped(x: Float[Tensor, "b h t e"], g: int) -> Float[Tensor, "b g r e"]:
+def by_key_head(x: Shaped[Tensor, "b h *rest"], g: int) -> Shaped[Tensor, "b g r *rest"]:
+    """Query heads beside each other that share a key head: head `i` reads key head `i // r`."""
+    return x.reshape(x.shape[0], g, -1, *x.shape[2:])
+
+
+def grouped(x: Float[Tensor, "b h t e"], g: int) -> Float[Tensor, "b g rt e"]:
     """The query heads of each key head below each other, so that no key is copied."""
-    return x.unflatten(1, (g, -1)).flatten(2, 3)
+    return by_key_head(x, g).flatten(2, 3)
+
+
+def ungrouped(x: Float[Tensor, "b g rt e"], t: int) -> Float[Tensor, "b h t e"]:
+    """The opposite of `grouped`."""
+    return x.reshape(x.shape[0], -1, t, x.shape[-1])
 
 
 def attend(
@@ -101,7 +111,7 @@ def attend(
     if mask is not None:
         mask = mask.expand(-1, -1, t, -1).unsqueeze(2).expand(-1, -1, heads, -1, -1).flatten(2, 3)
     out = scaled_dot_product_attention(grouped(queries, g), keys, values, mask, scale=scale)
-    return out.unflatten(2, (heads, t)).flatten(1, 2)
+    return ungrouped(out, t)
 
 
 def column_mass(
@@ -131,7 +141,7 @@ def column_mass(
         reach = s - t + stop if allowed is None else s
         some = grouped(queries[:, :, start:stop].float() * scale, g)
         scores = some @ keys[:, :, :reach].float().transpose(-1, -2)
-        scores = scores.unflatten(2, (h // g, stop - start))
+        scores = scores.reshape(b, g, h // g, stop - start, reach)
         if bias is not None:
             scores += bias[:, :, None, None, :reach]
         if allowed is None:

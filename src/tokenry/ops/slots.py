@@ -9,13 +9,16 @@ from torch import Tensor
 from tokenry.ops.plan import take_rows
 
 
-def take_slots(x: Float[Tensor, "b g s e"], index: Int[Tensor, "b g k"]) -> Float[Tensor, "b g k e"]:
+def take_slots(
+    x: Float[Tensor, "b g s e"], index: Int[Tensor, "b g k"]
+) -> Float[Tensor, "b g k e"]:
     """The slots `index` of each head, in new memory.
 
     >>> take_slots(torch.arange(4.0).view(1, 1, 4, 1), torch.tensor([[[3, 0]]])).flatten().tolist()
     [3.0, 0.0]
     """
-    return take_rows(x.flatten(0, 1), index.flatten(0, 1)).unflatten(0, index.shape[:2])
+    taken = take_rows(x.flatten(0, 1), index.flatten(0, 1))
+    return taken.view(*index.shape, x.shape[-1])
 
 
 def top_slots(
@@ -37,16 +40,14 @@ def top_slots(
     >>> top_slots(torch.tensor([[[5.0, 1.0, 9.0, 2.0, 3.0]]]), 3, first=1, last=1).tolist()
     [[[0, 2, 4]]]
     """
-    s = score.shape[-1]
-    if valid is None:
-        rank = torch.arange(s, device=score.device)
-        held = s
-    else:
+    rank = torch.arange(score.shape[-1], device=score.device)
+    held = torch.tensor(score.shape[-1], device=score.device)
+    if valid is not None:
         rank, held = valid.cumsum(-1) - 1, valid.sum(-1, keepdim=True)
     score = score.float().masked_fill((rank < first) | (rank >= held - last), float("inf"))
     if valid is not None:
         score = score.masked_fill(~valid, float("-inf"))
-    order = score.argsort(-1, descending=True, stable=True)
+    order = score.argsort(dim=-1, descending=True, stable=True)
     return order[..., :count].sort(-1).values
 
 

@@ -14,7 +14,7 @@ from tokenry.plugs.attachment import Attachment
 from tokenry.plugs.caching import Caching
 from tokenry.plugs.reduction import Reduction
 
-_PLUGS: dict[type[Method], Callable[[nn.Module, Any], Attachment]] = {
+_PLUGS: dict[type[Method], Callable[[nn.Module, Any], Attachment[Method]]] = {
     TokenReducer: Reduction,
     CachePolicy: Caching,
 }
@@ -22,13 +22,14 @@ _PLUGS: dict[type[Method], Callable[[nn.Module, Any], Attachment]] = {
 
 def attach(
     model: nn.Module, method: str | Method | Sequence[str | Method], **settings: Any
-) -> Attachment:
+) -> Attachment[Method]:
     """Switch a method on; use it in a `with` statement, or call `detach()` when done.
 
     Args:
         model: Any model that holds a supported vision encoder, or for a cache policy a supported
             causal language model.
-        method: Name of a method, a configured instance, or a list of one: a stack.
+        method: Name of a method, alone or with settings as in "pitome(margin=0.5)"; a configured
+            instance; or a list of one: a stack.
         **settings: Settings of the method, when it is given by name: `keep=0.6`.
 
     Returns:
@@ -48,7 +49,7 @@ def attach(
         )
     (one,) = methods
     if isinstance(one, str):
-        one = catalog.find(one)(**settings)
+        one = catalog.make(one, **settings)
     elif settings:
         raise UsageError(
             f"attach: {one.describe()} is configured already; "

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from tokenry.method import Method
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from tokenry.method import Method
+M = TypeVar("M", bound=Method, covariant=True)
 
 MARK = "_tokenry"
 """The attribute under which a module knows its attachment."""
 
 
-class Attachment(ABC):
+class Attachment(ABC, Generic[M]):
     """A method on a model; use it in a `with` statement, or call `detach()` when done.
 
     Attributes:
@@ -23,7 +25,7 @@ class Attachment(ABC):
         trace: What became of the tokens in the last pass; None before the first.
     """
 
-    method: Method
+    method: M
     trace: Any = None
 
     def __enter__(self) -> Self:

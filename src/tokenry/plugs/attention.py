@@ -70,9 +70,7 @@ def install(base: str, owner: str) -> str:
     return name
 
 
-def _attend(
-    base: str, module: nn.Module, *args: Any, **kwargs: Any
-) -> tuple[Tensor, None]:
+def _attend(base: str, module: nn.Module, *args: Any, **kwargs: Any) -> tuple[Tensor, None]:
     attachment: Attends = module.__dict__[MARK]
     return attachment.attend(Call(base, (module, *args), kwargs)), None
 

@@ -16,7 +16,7 @@ from tokenry.ops.rope import rotate
 from tokenry.ops.slots import take_slots
 
 
-class TrackedLayer(DynamicLayer):
+class TrackedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
     """Keys and values of the slots that are left, and what is known of them.
 
     To transformers it looks as long as the full cache (`seen`), so that positions, masks and
@@ -32,8 +32,11 @@ class TrackedLayer(DynamicLayer):
         memory: What the policy noted; tensors in it have the batch first.
     """
 
+    keys: Tensor
+    values: Tensor
+
     def __init__(self, inv_freq: Tensor | None = None) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.inv_freq = inv_freq
         self._forget()
 
@@ -50,8 +53,9 @@ class TrackedLayer(DynamicLayer):
     def adopt(cls, layer: DynamicLayer, inv_freq: Tensor | None) -> TrackedLayer:
         """A tracked layer that holds what `layer` holds."""
         tracked = cls(inv_freq)
-        if layer.is_initialized and layer.keys.numel():
-            tracked.update(layer.keys, layer.values)
+        keys, values = layer.keys, layer.values
+        if layer.is_initialized and keys is not None and values is not None and keys.numel():
+            tracked.update(keys, values)
         return tracked
 
     @property

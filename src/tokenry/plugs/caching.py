@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor, nn
-from torch.nn.functional import pad
-from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
+from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from tokenry.errors import AttachError, UnsupportedModelError, UsageError
 from tokenry.method import CachePolicy, KVView
 from tokenry.ops.attention import attend, column_mass
 from tokenry.ops.budget import kept_count
+from tokenry.ops.rope import rotate
 from tokenry.ops.slots import reachable
 from tokenry.plugs.attachment import MARK, Attachment
 from tokenry.plugs.attention import Call, install
@@ -58,13 +58,13 @@ class CacheTrace:
 class _Pass:
     """One forward pass under way."""
 
-    cache: Cache
+    cache: Any
     real: Bool[Tensor, "b n"] | None
     places: Int[Tensor, "b t"]
     read: dict[int, Int[Tensor, "b g k"]]
 
 
-class Caching(Attachment):
+class Caching(Attachment[CachePolicy]):
     """A cache policy on a model. Made by `attach`; not safe for two threads at once."""
 
     trace: CacheTrace | None
@@ -72,6 +72,7 @@ class Caching(Attachment):
     def __init__(self, model: nn.Module, method: CachePolicy) -> None:
         self.method = method
         self.trace = None
+        self._decoder: Any
         self._decoder, row = find_decoder(model)
         self._config: Any = self._decoder.config
         self._attentions = row.attentions(self._decoder)
@@ -146,7 +147,7 @@ class Caching(Attachment):
         given = args[0] if args else kwargs.get("input_ids")
         given = kwargs["inputs_embeds"] if given is None else given
         t = given.shape[1]
-        cache = kwargs.get("past_key_values")
+        cache: Any = kwargs.get("past_key_values")
         if cache is None:
             cache = self._new_cache(kwargs)
             kwargs = {**kwargs, "past_key_values": cache}
@@ -192,7 +193,7 @@ class Caching(Attachment):
 
     def _adopted(self, layer: DynamicLayer) -> TrackedLayer:
         bare = self._acts and self.method.unrotated
-        held = layer.is_initialized and layer.keys.numel() > 0
+        held = layer.keys is not None and layer.keys.numel() > 0
         if held and self._acts and (bare or self.method.weighs):
             raise UsageError(
                 f"{self._owner}: the cache was filled before the policy was attached, and what the "
@@ -205,7 +206,9 @@ class Caching(Attachment):
             return
         config = self._config.get_text_config()
         heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-        width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        width = (
+            getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        )
         if layer.keys.shape[:2] != (b, heads) or layer.keys.shape[-1] != width:
             raise UsageError(
                 f"{self._owner}: layer {index} of the cache holds keys of shape "
@@ -239,13 +242,12 @@ class Caching(Attachment):
 
     def attend(self, call: Call) -> Tensor:
         """One attention: as ever while the cache is complete, else over the slots that are left."""
-        now, index = self._pass, int(call.module.layer_idx)  # type: ignore[arg-type]
+        now, index = self._pass, int(call.module.layer_idx)
         if now is None or index not in self._full:
             return call.plain()
         layer = now.cache.layers[index]
         if self._acts and self.method.selects:
-            view = self._view(layer, index, call.scale, layer.slots)
-            return read(self.method, view, call, now, index)
+            return self._read(layer, index, call, now)
         t = call.queries.shape[2]
         allowed = None
         if not layer.complete:
@@ -259,18 +261,26 @@ class Caching(Attachment):
         else:
             out = call.plain()
         if self._acts:
-            self._note(layer, call, allowed)
+            self._note(now, layer, call, allowed)
+        return out
+
+    def _read(self, layer: TrackedLayer, index: int, call: Call, now: _Pass) -> Tensor:
+        """One attention over what a selecting policy names."""
+        queries = call.queries
+        if layer.inv_freq is not None:
+            queries = rotate(queries, -now.places.unsqueeze(1), layer.inv_freq)
+        view = self._view(now, layer, index, call.scale, layer.slots)
+        out, now.read[index] = read(self.method, view, queries)
         return out
 
     @torch.no_grad()
-    def _note(self, layer: TrackedLayer, call: Call, allowed: Tensor | None) -> None:
+    def _note(self, now: _Pass, layer: TrackedLayer, call: Call, allowed: Tensor | None) -> None:
         """Keep what the policy will want to see."""
-        now = self._pass
         window, t = self.method.window, call.queries.shape[2]
         if window:
             held = [] if layer.queries is None else [layer.queries]
             layer.queries = torch.cat([*held, call.queries], 2)[:, :, -window:].detach()
-        if self.method.weighs and now is not None:
+        if self.method.weighs:
             real = None if now.real is None else now.real[:, -t:]
             if layer.complete and now.real is not None:
                 last = torch.arange(layer.seen - t, layer.seen, device=call.queries.device)
@@ -279,8 +289,11 @@ class Caching(Attachment):
             mass = column_mass(call.queries, call.keys, call.scale, allowed, real, bias)
             layer.mass = mass if layer.mass is None else layer.mass + mass
 
-    def _view(self, layer: TrackedLayer, index: int, scale: float, count: int) -> KVView:
-        now = self._pass
+    def _view(
+        self, now: _Pass, layer: TrackedLayer, index: int, scale: float, count: int
+    ) -> KVView:
+        asked = {"queries": layer.queries, "mass": layer.mass, "positions": layer.positions}
+        asked["inv_freq"] = self._inv_freq
         return KVView(
             layer=self._full.index(index),
             depth=len(self._full),
@@ -290,14 +303,11 @@ class Caching(Attachment):
             values=layer.values,
             tokens=layer.tokens,
             size=layer.size,
-            valid=layer.valid(now.real if now else None),
-            queries=layer.queries,
-            places=now.places if now else None,
-            positions=layer.positions,
-            mass=layer.mass,
+            valid=layer.valid(now.real),
+            places=now.places,
             scale=scale,
-            inv_freq=self._inv_freq,
             memory=layer.memory,
+            asked={name: held for name, held in asked.items() if held is not None},
         )
 
     def _finish(self, decoder: nn.Module, args: tuple[Any, ...], output: Any) -> None:
@@ -308,23 +318,24 @@ class Caching(Attachment):
         layers = [now.cache.layers[index] for index in self._full]
         if self._acts and not self.method.selects:
             with torch.no_grad():
-                self._cut(layers)
+                self._cut(layers, now)
         self.trace = self._record(layers, now)
         self._pass = None
 
-    def _cut(self, layers: list[TrackedLayer]) -> None:
+    def _cut(self, layers: list[TrackedLayer], now: _Pass) -> None:
         seen, depth = layers[0].seen, len(layers)
         target = kept_count(seen, self.method.keep)
         if not self._over(sum(layer.slots for layer in layers) / depth, target):
             return
         views = [
-            self._view(layer, index, self._scale(index), target)
+            self._view(now, layer, index, self._scale(index), target)
             for index, layer in zip(self._full, layers, strict=True)
         ]
         counts = [kept_count(seen, share) for share in self.method.shares(views)]
         for layer, index, count in zip(layers, self._full, counts, strict=True):
             if count < layer.slots:
-                layer.keep(self.method.evict(self._view(layer, index, self._scale(index), count)))
+                view = self._view(now, layer, index, self._scale(index), count)
+                layer.keep(self.method.evict(view))
 
     def _scale(self, index: int) -> float:
         module: Any = self._attentions[index]
@@ -333,7 +344,7 @@ class Caching(Attachment):
     def _record(self, layers: list[TrackedLayer], now: _Pass) -> CacheTrace:
         resident = tuple(layer.slots for layer in layers)
         tokens = [
-            layer.tokens if index not in now.read else now.read[index]
+            now.read.get(index, layer.tokens)
             for index, layer in zip(self._full, layers, strict=True)
         ]
         read = tuple(held.shape[-1] for held in tokens)

@@ -33,8 +33,7 @@ class Decoder:
         if not self.rotary:
             return None
         buffers = dict(decoder.get_submodule(self.rotary).named_buffers())
-        found = buffers.get("full_attention_inv_freq", buffers.get("inv_freq"))
-        return found
+        return buffers.get("full_attention_inv_freq", buffers.get("inv_freq"))
 
 
 _LLAMA = Decoder()

@@ -17,7 +17,7 @@ from tokenry.plugs.blocks import MEAN_POOLED, config, find_tower, interpolating
 from tokenry.plugs.trace import TokenState, Trace, grid_origin
 
 
-class Reduction(Attachment):
+class Reduction(Attachment[TokenReducer]):
     """A token reducer on a model. Made by `attach`; not safe for two threads at once.
 
     Attributes:
