@@ -6,8 +6,6 @@ import torch
 from jaxtyping import Bool, Float, Int, Real
 from torch import Tensor
 
-from tokenry.ops.plan import take_rows
-
 
 def take_slots(
     x: Float[Tensor, "b g s e"], index: Int[Tensor, "b g k"]
@@ -17,7 +15,9 @@ def take_slots(
     >>> take_slots(torch.arange(4.0).view(1, 1, 4, 1), torch.tensor([[[3, 0]]])).flatten().tolist()
     [3.0, 0.0]
     """
-    taken = take_rows(x.flatten(0, 1), index.flatten(0, 1))
+    # One call per head: heads may lie apart in memory, and flattening would copy all slots.
+    heads = zip(x.flatten(0, 1), index.flatten(0, 1), strict=True)
+    taken = torch.stack([slots.index_select(0, some) for slots, some in heads])
     return taken.view(*index.shape, x.shape[-1])
 
 

@@ -15,6 +15,8 @@ from tokenry.method import Slots
 from tokenry.ops.rope import rotate
 from tokenry.ops.slots import take_slots
 
+_SPARE = 128  # one slot of room for so many that are held
+
 
 class TrackedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
     """Keys and values of the slots that are left, and what is known of them.
@@ -30,6 +32,7 @@ class TrackedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         positions: Position of each token as the model counts, `(b, s)`; None when unasked.
         inv_freq: Rotary frequencies when keys are held without their rotation, else None.
         memory: What the policy noted; tensors in it have the batch first.
+        shared: The same for all layers of the cache; the first layer's is used.
     """
 
     keys: Tensor
@@ -47,6 +50,8 @@ class TrackedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         self.queries: Tensor | None = None
         self.positions: Tensor | None = None
         self.memory: dict[str, Any] = {}
+        self.shared: dict[str, Any] = {}
+        self._room: dict[str, Tensor] = {}
         self._tokens: Tensor | None = None
 
     @classmethod
@@ -105,8 +110,30 @@ class TrackedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         if self.mass is not None:
             self.mass = torch.nn.functional.pad(self.mass, (0, t))
         self.seen += t
-        keys, values = super().update(key_states, value_states, *args, **kwargs)
-        return keys, values
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        self.keys = self._appended("keys", key_states)
+        self.values = self._appended("values", value_states)
+        return self.keys, self.values
+
+    def _appended(self, name: str, new: Tensor) -> Tensor:
+        """What is held and `new` behind it: in place while room is left, else in new memory.
+
+        Joining them anew for each token costs as much as the attention over a long cache.
+        """
+        held: Tensor = getattr(self, name)
+        if held.ndim == 1:
+            held = new[..., :0, :]
+        if torch.is_grad_enabled():  # a gradient may still need what stands there
+            return torch.cat([held, new], -2)
+        n, stop = held.shape[-2], held.shape[-2] + new.shape[-2]
+        room = self._room.get(name)
+        if room is None or stop > room.shape[-2] or not _may_write(room, held):
+            room = new.new_empty(*new.shape[:2], stop + stop // _SPARE, new.shape[-1])
+            room[..., :n, :] = held
+            self._room[name] = room
+        room[..., n:stop, :] = new
+        return room[..., :stop, :]
 
     def keep(self, left: Slots) -> None:
         """Let all slots go but those, and free their memory."""
@@ -115,6 +142,7 @@ class TrackedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         keys = take_slots(self.keys, index) if left.keys is None else left.keys
         values = take_slots(self.values, index) if left.values is None else left.values
         self.keys, self.values = keys.contiguous(), values.contiguous()
+        self._room.clear()
         if left.size is not None:
             self.size = left.size
         elif self.size is not None:
@@ -128,8 +156,8 @@ class TrackedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         """Which slots hold no padding, given which tokens are none."""
         if real is None:
             return None
-        tokens = self.tokens
-        return real[:, None].expand(-1, tokens.shape[1], -1).gather(-1, tokens)
+        every = real[:, None].expand(-1, self.keys.shape[1], -1)
+        return every if self._tokens is None else every.gather(-1, self._tokens)
 
     def bias(self) -> Float[Tensor, "b g s"] | None:
         """The log of how many tokens each slot stands for."""
@@ -190,7 +218,14 @@ class TrackedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         for name in ("keys", "values", "_tokens", "size", "mass", "queries", "positions"):
             held = getattr(self, name)
             setattr(self, name, None if held is None else change(held))
-        self.memory = {
-            name: change(held) if isinstance(held, Tensor) else held
-            for name, held in self.memory.items()
-        }
+        self._room.clear()
+        self.memory, self.shared = (
+            {name: change(x) if isinstance(x, Tensor) else x for name, x in noted.items()}
+            for noted in (self.memory, self.shared)
+        )
+
+
+def _may_write(room: Tensor, held: Tensor) -> bool:
+    """Whether `held` lies in `room`, and this is no tensor of an inference mode that is over."""
+    ours = room.data_ptr() == held.data_ptr() and room.shape[:2] == held.shape[:2]
+    return ours and (torch.is_inference_mode_enabled() or not room.is_inference())

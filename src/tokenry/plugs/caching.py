@@ -41,7 +41,7 @@ class CacheTrace:
     seen: int
     resident: tuple[int, ...]
     read: tuple[int, ...]
-    tokens: tuple[Int[Tensor, "b g k"], ...]
+    tokens: tuple[Int[Tensor, "b g _"], ...]
     bytes_resident: int
     bytes_read: int
     bytes_full: int
@@ -236,7 +236,7 @@ class Caching(Attachment[CachePolicy]):
                 "or make its window smaller."
             )
 
-    def _over(self, held: float, target: int) -> bool:
+    def _over(self, held: int | float, target: int) -> bool:
         """Whether a cut is due: it is put off until one per cent has gathered."""
         return held > target + max(1, target // 100)
 
@@ -307,6 +307,7 @@ class Caching(Attachment[CachePolicy]):
             places=now.places,
             scale=scale,
             memory=layer.memory,
+            shared=now.cache.layers[self._full[0]].shared,
             asked={name: held for name, held in asked.items() if held is not None},
         )
 
