@@ -284,9 +284,7 @@ def test_reading_everything_is_full_attention(name, attention):
                 cache = out.past_key_values
                 got.append(out.logits)
         # Unpadded positions differ from those that a model gives without being told, by a shift.
-        torch.testing.assert_close(
-            torch.cat(got, 1)[real], expected[real], atol=1e-5, rtol=1e-4
-        )
+        torch.testing.assert_close(torch.cat(got, 1)[real], expected[real], atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["greedy", "beams", "sampling", "chunks"])
@@ -323,7 +321,7 @@ def test_too_short_a_text_is_refused():
         least = 30
 
     model, given = decoder("llama"), text()
-    with attach(model, Least(keep=0.5)), pytest.raises(UsageError, match="20 slots.*needs 30"):
+    with attach(model, Least(keep=0.5)), pytest.raises(UsageError, match=r"20 slots.*needs 30"):
         model(**given)
     model(**given)
 
