@@ -71,9 +71,7 @@ def test_the_set_equals_loops(look, heads, frequencies, sinks, local, edge, t):
             keys[text], queries[text], list(range(60)), 24, method, frequencies, lambda h: h // 2
         )
         assert one.slots[text].tolist() == [expected] * 3
-        # Numbered anew, the queries last.
-        assert one.positions[text].tolist() == [list(range(24))]
-        assert one.places[text].tolist() == list(range(24 - t, 24))
+    assert one.packed
 
 
 def test_paper_sizes_at_full_length():
@@ -110,20 +108,16 @@ def test_padding_is_left_out(look, heads, frequencies):
             keys[text], queries[text], real, 30, TokenSelect(), frequencies, lambda h: h // 2
         )
         assert one.slots[text, 0].tolist() == expected
-        assert one.positions[text, 0].tolist() == list(range(30))
-        assert one.places[text].tolist() == [27, 28, 29]
 
 
 def test_a_text_of_little_but_padding(look, heads):
-    """Fewer tokens than are read: all of them, and padding that stands nowhere."""
+    """Fewer tokens than are read: all of them, and no slot twice."""
     keys, queries = heads(6, 50, 2)
     valid = torch.ones(2, 50, dtype=torch.bool)
     valid[0, :45] = False
     (one,) = TokenSelect().select(look(keys, queries, 20, valid))
     assert set(range(45, 50)) <= set(one.slots[0, 0].tolist())
     assert len(set(one.slots[0, 0].tolist())) == 20
-    assert one.places[0].tolist() == [3, 4]
-    assert one.positions[0, 0, -5:].tolist() == [0, 1, 2, 3, 4]
 
 
 def test_each_head_has_one_vote(look, heads):
@@ -147,9 +141,8 @@ def test_neighbours_share_the_highest_vote(look, heads):
     keys, queries = heads(8, 60, 1, b=1)
     alone = TokenSelect(edge=0.0).select(look(keys, queries, 6))[0].slots[0, 0, :-1]
     pooled = TokenSelect(edge=0.0, pool=3).select(look(keys, queries, 6))[0].slots[0, 0, :-1]
-    vote = TokenSelect(edge=0.0)._count(
-        keys, TokenSelect()._probe(look(keys, queries, 6), None), torch.arange(60)[None] < 59
-    )[0]
+    view = look(keys, queries, 6)
+    vote = TokenSelect()._count(keys, TokenSelect()._probe(view), 0, 1, None)[0]
     spread = [max(vote[max(0, i - 1) : i + 2].tolist()) for i in range(59)]
     assert sorted(spread[i] for i in pooled) == sorted(sorted(spread)[-5:])
     assert set(alone.tolist()) != set(pooled.tolist())
@@ -273,7 +266,7 @@ def test_reuse_moves_the_output_little(tiny_llama):
             for i in range(110, 160):
                 step = tiny_llama(ids[:, i : i + 1], past_key_values=out.past_key_values)
                 logits.append(step.logits)
-                probes += [x.memory["probe"] for x in out.past_key_values.layers]
+                probes += [x.memory.get("unit", torch.rand(1)) for x in out.past_key_values.layers]
         again = [torch.equal(a, b) for a, b in zip(probes, probes[3:], strict=False)]
         return torch.cat(logits, 1), sum(again) / len(again)
 
@@ -290,8 +283,8 @@ def test_own_positions_leave_everything_where_it_was(look, heads):
     keys, queries = heads(13, 60)
     (one,) = TokenSelect(positions="own").select(look(keys, queries, 20))
     (packed,) = TokenSelect().select(look(keys, queries, 20))
-    assert one.positions is None
-    assert one.places is None
+    assert packed.packed
+    assert not one.packed
     assert torch.equal(one.slots, packed.slots)
 
 

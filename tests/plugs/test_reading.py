@@ -106,6 +106,21 @@ def turned(row, position):
     return [complex(row[i], row[i + f]) * cmath.exp(1j * angles[i]) for i in range(f)]
 
 
+def renumbered(view, one, queries):
+    """The same read with the numbers written out: real slots from 0, the query's own its place."""
+    positions = torch.zeros_like(one.slots)
+    places = torch.zeros(len(queries), queries.shape[2], dtype=torch.long)
+    for i, g in torch.cartesian_prod(*map(torch.arange, one.slots.shape[:2])).tolist():
+        number = 0
+        for k, slot in enumerate(one.slots[i, g].tolist()):
+            positions[i, g, k] = number
+            token = slot - view.seen + queries.shape[2]
+            if token >= 0:
+                places[i, token] = number
+            number += view.valid is None or bool(view.valid[i, g, slot])
+    return Read(one.slots, positions, places)
+
+
 def by_loops(view, reads, queries):
     """Each query over the slots it may read, with one softmax."""
     (b, h, t, _), g = queries.shape, view.keys.shape[1]
@@ -155,7 +170,7 @@ READS = {
 @pytest.mark.parametrize("reads", READS.values(), ids=READS)
 def test_reads_equal_loops(reads):
     keys, values, queries = tensors(1)
-    got, slots = read(Prescribed([reads]), view_of(keys, values, 3), queries)
+    got, slots = read(Prescribed([reads]), view_of(keys, values, 3), queries, {})
     expected = by_loops(view_of(keys, values, 3), reads, queries)
     torch.testing.assert_close(got.transpose(1, 2), expected, atol=1e-6, rtol=1e-6)
     assert slots.tolist() == torch.cat([one.slots for one in reads], -1).tolist()
@@ -170,7 +185,7 @@ def test_padding_is_not_read(name):
     valid[1, 8:] = False
     positions = (valid.cumsum(1) - 1).clamp(min=0)
     view = view_of(keys, values, 3, valid, positions)
-    got, _ = read(Prescribed([READS[name]]), view, queries)
+    got, _ = read(Prescribed([READS[name]]), view, queries, {})
     got = got.transpose(1, 2)
     expected = by_loops(view, READS[name], queries)
     torch.testing.assert_close(got[0], expected[0], atol=1e-6, rtol=1e-6)
@@ -178,11 +193,29 @@ def test_padding_is_not_read(name):
     assert got.isfinite().all()
 
 
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("t", [1, 3])
+def test_packed_slots_are_numbered_anew(t, padded):
+    keys, values, queries = tensors(6, t=t)
+    slots = slots_of(*[[0, 2, 3, 6, 7, 8], [1, 2, 3, 6, 7, 8]] * 2)
+    valid = None
+    if padded:
+        valid = torch.ones(2, 9, dtype=torch.bool)
+        valid[0, :3] = False
+        valid[1, 6:7] = False
+    view = view_of(keys, values, t, valid)
+    got, _ = read(Prescribed([[Read(slots, packed=True)]]), view, queries, {})
+    expected = by_loops(view, [renumbered(view, Read(slots), queries)], queries)
+    real = torch.ones(2, t, dtype=torch.bool) if valid is None else valid[:, -t:]
+    got = got.transpose(1, 2).transpose(1, 2)[real]
+    torch.testing.assert_close(got, expected.transpose(1, 2)[real], atol=1e-6, rtol=1e-6)
+
+
 def test_one_query_over_all_it_may_read():
     """The short way that decoding takes, without a mask."""
     keys, values, queries = tensors(3, t=1)
     for name in ("own places", "other positions"):
-        got, _ = read(Prescribed([READS[name]]), view_of(keys, values, 1), queries)
+        got, _ = read(Prescribed([READS[name]]), view_of(keys, values, 1), queries, {})
         expected = by_loops(view_of(keys, values, 1), READS[name], queries)
         torch.testing.assert_close(got.transpose(1, 2), expected, atol=1e-6, rtol=1e-6)
 
@@ -193,7 +226,7 @@ def test_each_chunk_sees_the_cache_as_it_was_then():
     view = view_of(keys, values, 10)
     reads = [[Read(torch.arange(n).expand(2, 2, -1))] for n in (6, 10, 12)]
     policy = Prescribed(reads)
-    got, slots = read(policy, view, queries)
+    got, slots = read(policy, view, queries, {})
     assert [part.seen for part in policy.seen] == [6, 10, 12]
     # keep = 0.5 of 2, 6 and 10 tokens before, and the chunk
     assert [part.count for part in policy.seen] == [1 + 4, 3 + 4, 5 + 2]
@@ -213,7 +246,7 @@ def test_least_is_left_of_what_came_before():
 
     keys, values, queries = tensors(5, s=12, t=4)
     policy = Least([[Read(torch.arange(12).expand(2, 2, -1))]], keep=0.1)
-    read(policy, view_of(keys, values, 4), queries)
+    read(policy, view_of(keys, values, 4), queries, {})
     assert policy.seen[0].count == 5 + 4
 
 

@@ -224,7 +224,7 @@ class ActQKV(CachePolicy):
         flat, (layer, depth) = self._flatness(view, score, free), (view.layer, view.depth)
         name, shared = f"left of {view.seen}", view.shared
         left = shared.pop(name) if layer else torch.full_like(flat[:, 0], round(mean * depth))
-        part = flat[:, layer] / flat[:, layer:].sum(-1)
+        part = flat[:, layer] / flat[:, layer:].sum(-1).clamp(min=1e-6)
         if view.queries.shape[2] > 1 or flat.isnan().any():
             part = torch.full_like(part, 1 / (depth - layer))
         count = free.sum(-1).to(left.dtype)

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal, final
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn.functional import cosine_similarity, max_pool1d, pad
+from torch.nn.functional import max_pool1d, normalize, pad
 
 from tokenry.card import Card, Claim
 from tokenry.method import CachePolicy, In, KVView, Read
@@ -105,23 +105,24 @@ class TokenSelect(CachePolicy):
     def select(self, view: KVView) -> tuple[Read, ...]:
         """Read all while the budget allows; else sinks, window, and the slots of most votes."""
         (b, g, s), t = view.keys.shape[:3], view.queries.shape[2]
+        every = torch.arange(s, device=view.keys.device)
         if view.count >= s:
-            return (Read(torch.arange(s, device=view.keys.device).expand(b, g, -1)),)
-        valid = None if view.valid is None else view.valid[:, 0]
+            return (Read(every.expand(b, g, -1)),)
         first, last = self._always(view.count - t, t)
-        between = _between(view.keys, valid, first, last)
-        vote = self._vote(view, between, valid).masked_fill(~between, float("inf"))
-        if valid is not None:
-            vote = vote.masked_fill(~valid, float("-inf"))
-        chosen = vote.topk(view.count, sorted=False).indices.sort().values
+        if view.valid is None:
+            vote = self._vote(view, first, last, None)
+            most = vote[:, first : s - last].topk(view.count - first - last, sorted=False)
+            voted = most.indices.sort().values + first
+            start, end = every[:first].expand(b, -1), every[s - last :].expand(b, -1)
+            chosen = torch.cat([start, voted, end], 1)
+        else:
+            valid = view.valid[:, 0]
+            between = _between(valid, first, last)
+            vote = self._vote(view, first, last, between)
+            vote = vote.masked_fill(~between, float("inf")).masked_fill(~valid, float("-inf"))
+            chosen = vote.topk(view.count, sorted=False).indices.sort().values
         slots = chosen.unsqueeze(1).expand(-1, g, -1)
-        if self.positions == "own":
-            return (Read(slots),)
-        real = torch.ones_like(chosen) if valid is None else valid.gather(-1, chosen)
-        rank = real.cumsum(-1) - 1
-        asking = real.new_ones(b, t) if valid is None else valid[:, -t:]
-        behind = asking.sum(-1, keepdim=True) - asking.cumsum(-1)
-        return (Read(slots, rank.unsqueeze(1), rank[:, -1:] - behind),)
+        return (Read(slots, packed=self.positions == "packed"),)
 
     def _always(self, past: int, t: int) -> tuple[int, int]:
         """How many first and last slots are read in any case, of `past` and a chunk of `t`."""
@@ -130,64 +131,62 @@ class TokenSelect(CachePolicy):
         return first, t + min(max(0, self.local - t), int(room * self.local))
 
     def _vote(
-        self, view: KVView, between: Bool[Tensor, "b s"], valid: Bool[Tensor, "b s"] | None
+        self, view: KVView, first: int, last: int, between: Bool[Tensor, "b s"] | None
     ) -> Float[Tensor, "b s"]:
         """The vote of this chunk, or an earlier one that still counts."""
-        probe, memory = self._probe(view, valid), view.memory
-        if view.queries.shape[2] > 1:
+        probe, memory = self._probe(view), view.memory
+        if view.queries.shape[2] > 1 or self.reuse > 1:
             memory.clear()
-            return self._count(view.keys, probe, between)
-        if memory.get("seen") == view.seen - 1:
-            vote, asked = pad(memory["vote"], (0, 1)), memory["probe"]
-            cosine = cosine_similarity(probe.flatten(1), asked.flatten(1))
-            alike = (cosine >= self.reuse).unsqueeze(1)
+            return self._count(view.keys, probe, first, last, between)
+        unit = normalize(probe.flatten(1))
+        if memory.get("seen") != view.seen - 1:
+            vote = self._count(view.keys, probe, first, last, between)
         else:
-            vote, asked = between.float(), probe
-            alike = between.new_zeros(len(probe), 1)
-        if not alike.all():
-            vote = torch.where(alike, vote, self._count(view.keys, probe, between))
-            asked = torch.where(alike.unsqueeze(-1), asked, probe)
-        memory.update(vote=vote, probe=asked, seen=view.seen)
+            vote = pad(memory["vote"], (0, 1))
+            alike = (unit * memory["unit"]).sum(1, keepdim=True) >= self.reuse
+            if not alike.all():
+                new = self._count(view.keys, probe, first, last, between)
+                vote = torch.where(alike, vote, new)
+            unit = torch.where(alike, memory["unit"], unit)
+        memory.update(vote=vote, unit=unit, seen=view.seen)
         return vote
 
-    def _probe(self, view: KVView, valid: Bool[Tensor, "b s"] | None) -> Float[Tensor, "b h e"]:
+    def _probe(self, view: KVView) -> Float[Tensor, "b h e"]:
         """The mean query of each head, the chunk placed behind the window."""
         t = view.queries.shape[2]
         places = torch.arange(self.local, self.local + t, device=view.keys.device)
         queries = rotate(view.queries, places, view.inv_freq).float()
-        if valid is None:
+        if view.valid is None:
             return queries.mean(2)
-        real = valid[:, None, -t:, None]
+        real = view.valid[:, :1, -t:, None]
         return (queries * real).sum(2) / real.sum(2).clamp(min=1)
 
     def _count(
         self,
         keys: Float[Tensor, "b g s e"],
         probe: Float[Tensor, "b h e"],
-        between: Bool[Tensor, "b s"],
+        first: int,
+        last: int,
+        between: Bool[Tensor, "b s"] | None,
     ) -> Float[Tensor, "b s"]:
         """Each head spreads one vote over the slots between sinks and window."""
-        g = keys.shape[1]
+        g, s = keys.shape[1:3]
         heads = by_key_head(probe, g)
         if self.released:
             heads = probe.view(len(probe), -1, g, probe.shape[-1]).transpose(1, 2)
-        scores = (heads @ keys.float().mT).flatten(1, 2)
-        share = scores.masked_fill(~between.unsqueeze(1), float("-inf")).softmax(-1)
-        # Where there is nothing between, as in a row that is mostly padding, nothing is shared out.
-        vote = share.sum(1).nan_to_num(0.0)
-        if self.pool == 1:
-            return vote
-        return max_pool1d(vote, self.pool, 1, self.pool // 2)[:, : vote.shape[1]]
+        ends = (first, last) if between is None else (0, 0)
+        scores = (heads @ keys[:, :, ends[0] : s - ends[1]].float().mT).flatten(1, 2)
+        if between is not None:
+            # A text that is mostly padding may have nothing between, and nothing to share out.
+            scores = scores.masked_fill(~between.unsqueeze(1), -torch.finfo(scores.dtype).max)
+        vote = scores.softmax(-1).sum(1)
+        if self.pool > 1:
+            vote = max_pool1d(vote, self.pool, 1, self.pool // 2)[:, : vote.shape[1]]
+        return pad(vote, ends)
 
 
-def _between(
-    keys: Float[Tensor, "b g s e"], valid: Bool[Tensor, "b s"] | None, first: int, last: int
-) -> Bool[Tensor, "b s"]:
+def _between(valid: Bool[Tensor, "b s"], first: int, last: int) -> Bool[Tensor, "b s"]:
     """The slots behind the first and before the last ones, padding not counted."""
-    s = keys.shape[2]
-    rank = torch.arange(s, device=keys.device).expand(len(keys), -1)
-    if valid is None:
-        return (rank >= first) & (rank < s - last)
     rank = valid.cumsum(-1) - 1
     held = valid.sum(-1, keepdim=True)
     return (rank >= first) & (rank < held - last) & valid

@@ -13,7 +13,7 @@ def update_moments(
     chunks: Float[Tensor, " b"],
     rows: Float[Tensor, "b t d"],
     real: Bool[Tensor, "b t"],
-    cap: float = 1000.0,
+    cap: int = 1000,
 ) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b d"], Float[Tensor, " b"]]:
     r"""Mean and variance after one more chunk.
 

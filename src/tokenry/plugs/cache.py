@@ -12,7 +12,7 @@ from transformers.cache_utils import DynamicLayer
 
 from tokenry.errors import UsageError
 from tokenry.method import Slots
-from tokenry.ops.rope import rotate
+from tokenry.ops.rope import turn
 from tokenry.ops.slots import take_slots
 
 _SPARE = 128  # one slot of room for so many that are held
@@ -49,6 +49,7 @@ class TrackedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         self.mass: Tensor | None = None
         self.queries: Tensor | None = None
         self.positions: Tensor | None = None
+        self._back: tuple[Tensor, Tensor] | None = None
         self.memory: dict[str, Any] = {}
         self.shared: dict[str, Any] = {}
         self._room: dict[str, Tensor] = {}
@@ -88,8 +89,11 @@ class TrackedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
             return 0
         return sum(int(x.untyped_storage().nbytes()) for x in (self.keys, self.values))
 
-    def place(self, positions: Int[Tensor, "b t"]) -> None:
-        """Say where the tokens of the next `update` stand."""
+    def place(
+        self, positions: Int[Tensor, "b t"], back: tuple[Tensor, Tensor] | None = None
+    ) -> None:
+        """Say where the tokens of the next `update` stand, and how they turn back from there."""
+        self._back = back
         before = self.positions
         self.positions = positions if before is None else torch.cat([before, positions], 1)
 
@@ -98,9 +102,8 @@ class TrackedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
     ) -> tuple[Tensor, Tensor]:
         """Take in new tokens; what all queries up to now may read."""
         t = key_states.shape[-2]
-        if self.inv_freq is not None and self.positions is not None:
-            back = -self.positions[:, None, -t:]
-            key_states = rotate(key_states, back, self.inv_freq)
+        if self._back is not None:
+            key_states = turn(key_states, *self._back)
         if self._tokens is not None:
             new = torch.arange(self.seen, self.seen + t, device=self._tokens.device)
             heads = self._tokens.shape[:2]

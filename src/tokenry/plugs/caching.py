@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from tokenry.errors import AttachError, UnsupportedModelError, UsageError
 from tokenry.method import CachePolicy, KVView
 from tokenry.ops.attention import attend, column_mass
 from tokenry.ops.budget import kept_count
-from tokenry.ops.rope import rotate
+from tokenry.ops.rope import angles, turn
 from tokenry.ops.slots import reachable
 from tokenry.plugs.attachment import MARK, Attachment
 from tokenry.plugs.attention import Call, install
@@ -62,6 +62,8 @@ class _Pass:
     real: Bool[Tensor, "b n"] | None
     places: Int[Tensor, "b t"]
     read: dict[int, Int[Tensor, "b g k"]]
+    back: tuple[Tensor, Tensor] | None = None
+    turns: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
 
 class Caching(Attachment[CachePolicy]):
@@ -160,9 +162,17 @@ class Caching(Attachment[CachePolicy]):
         self._refuse_too_few(seen + t)
         self._pass = _Pass(cache, real, places.expand(given.shape[0], -1), {})
         if self.method.unrotated:
-            for index in self._full:
-                cache.layers[index].place(self._pass.places)
+            self._place(self._pass)
         return args, kwargs
+
+    def _place(self, now: _Pass) -> None:
+        """Tell each layer where its tokens will stand; one table of angles serves all."""
+        if self._acts and self._inv_freq is not None:
+            dtype = self._decoder.dtype
+            now.back = angles(-now.places.unsqueeze(1), self._inv_freq, dtype)
+        for index in self._full:
+            layer = now.cache.layers[index]
+            layer.place(now.places, None if layer.inv_freq is None else now.back)
 
     def _new_cache(self, kwargs: dict[str, Any]) -> Cache:
         wanted = kwargs.get("use_cache")
@@ -267,10 +277,10 @@ class Caching(Attachment[CachePolicy]):
     def _read(self, layer: TrackedLayer, index: int, call: Call, now: _Pass) -> Tensor:
         """One attention over what a selecting policy names."""
         queries = call.queries
-        if layer.inv_freq is not None:
-            queries = rotate(queries, -now.places.unsqueeze(1), layer.inv_freq)
+        if now.back is not None:
+            queries = turn(queries, *now.back)
         view = self._view(now, layer, index, call.scale, layer.slots)
-        out, now.read[index] = read(self.method, view, queries)
+        out, now.read[index] = read(self.method, view, queries, now.turns)
         return out
 
     @torch.no_grad()

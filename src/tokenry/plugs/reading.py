@@ -12,12 +12,15 @@ from torch import Tensor
 from tokenry.method import CachePolicy, KVView, Read
 from tokenry.ops.attention import attend, grouped, ungrouped
 from tokenry.ops.budget import kept_count
-from tokenry.ops.rope import rotate
+from tokenry.ops.rope import angles, rotate, turn
 from tokenry.ops.slots import reachable, take_slots
+
+Turns = dict[int, tuple[Tensor, Tensor]]
+"""Angles of the positions 0, 1, 2, ... by how many there are: the same for all layers."""
 
 
 def read(
-    policy: CachePolicy, view: KVView, queries: Float[Tensor, "b h t e"]
+    policy: CachePolicy, view: KVView, queries: Float[Tensor, "b h t e"], turns: Turns
 ) -> tuple[Float[Tensor, "b t h v"], Int[Tensor, "b g k"]]:
     """Ask the policy chunk by chunk, and attend to what it names.
 
@@ -25,6 +28,7 @@ def read(
         policy: Who selects.
         view: The whole layer, with the tokens of these queries at the end.
         queries: Without rotation if the policy is `unrotated`.
+        turns: Angles that other layers of this pass have needed already.
 
     Returns:
         The output, and which slots the last chunk read.
@@ -37,7 +41,7 @@ def read(
         part.asked["queries"] = queries[:, :, start:stop]
         with torch.no_grad():
             reads = policy.select(part)
-        out.append(_attend(part, reads, policy.unrotated))
+        out.append(_attend(part, reads, turns if policy.unrotated else None))
         slots = torch.cat([one.slots for one in reads], -1)
     return torch.cat(out, 2).transpose(1, 2), slots
 
@@ -62,9 +66,9 @@ def _part(policy: CachePolicy, view: KVView, past: int, seen: int) -> KVView:
     )
 
 
-def _attend(view: KVView, reads: Sequence[Read], unrotated: bool) -> Float[Tensor, "b h t v"]:
+def _attend(view: KVView, reads: Sequence[Read], turns: Turns | None) -> Float[Tensor, "b h t v"]:
     """One softmax over all reads."""
-    placed = [_placed(view, one) if unrotated else _taken(view, one) for one in reads]
+    placed = [_taken(view, one) if turns is None else _placed(view, one, turns) for one in reads]
     values = [take_slots(view.values, one.slots) for one in reads]
     allowed = _allowed(view, reads)
     if len(reads) == 1:
@@ -84,8 +88,12 @@ def _taken(view: KVView, one: Read) -> tuple[Float[Tensor, "b h t e"], Float[Ten
     return view.queries, take_slots(view.keys, one.slots)
 
 
-def _placed(view: KVView, one: Read) -> tuple[Float[Tensor, "b h t e"], Float[Tensor, "b g k e"]]:
+def _placed(
+    view: KVView, one: Read, turns: Turns
+) -> tuple[Float[Tensor, "b h t e"], Float[Tensor, "b g k e"]]:
     """Queries and keys of one read, rotated to where it places them."""
+    if one.packed:
+        return _packed(view, one, turns)
     queries, keys = _taken(view, one)
     places = view.places if one.places is None else one.places
     positions = one.positions
@@ -97,6 +105,24 @@ def _placed(view: KVView, one: Read) -> tuple[Float[Tensor, "b h t e"], Float[Te
     else:
         keys = rotate(keys, positions, view.inv_freq)
     return rotate(queries, places.unsqueeze(1), view.inv_freq), keys
+
+
+def _packed(
+    view: KVView, one: Read, turns: Turns
+) -> tuple[Float[Tensor, "b h t e"], Float[Tensor, "b g k e"]]:
+    """The same, numbered anew."""
+    queries, keys = _taken(view, one)
+    (t, k), valid = (queries.shape[2], keys.shape[2]), view.valid
+    if valid is None:
+        if k not in turns:
+            turns[k] = angles(torch.arange(k, device=keys.device), view.inv_freq, keys.dtype)
+        cos, sin = turns[k]
+        return turn(queries, cos[k - t :], sin[k - t :]), turn(keys, cos, sin)
+    rank = valid.gather(-1, one.slots).cumsum(-1) - 1
+    asking = valid[:, :1, -t:]
+    behind = asking.sum(-1, keepdim=True) - asking.cumsum(-1)
+    places = rank[:, :1, -1:] - behind
+    return rotate(queries, places, view.inv_freq), rotate(keys, rank, view.inv_freq)
 
 
 def _allowed(view: KVView, reads: Sequence[Read]) -> Bool[Tensor, "b g t k"] | None:
