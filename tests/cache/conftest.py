@@ -1,10 +1,16 @@
 """Views of random caches, and tiny models, for selecting policies."""
 
+from contextlib import nullcontext
+from pydoc_data.topics import topics
+
+import numpy as np
 import pytest
 import torch
 import transformers
 
+from tokenry import zoo
 from tokenry.method import KVView
+from tokenry.plugs.attach import attach
 
 
 @pytest.fixture(scope="session")
@@ -83,3 +89,56 @@ def padded_text():
         return {"input_ids": ids, "attention_mask": mask}
 
     return padded_text
+
+
+CITIES = ("Oslo", "Lima", "Cairo", "Paris", "Quito", "Dublin", "Tokyo", "Berlin", "Rome", "Delhi")
+
+
+class Haystack:
+    """A small chat model, pages of documentation, and a four-digit number somewhere in them."""
+
+    def __init__(self):
+        loaded = zoo.load("zoo:smollm2-135m")
+        self.model, self.tokenizer = loaded.model, loaded.processor
+        pages = "\n".join(topics[name] for name in sorted(topics))
+        self.straw = self.encode(pages[:400_000])
+
+    def encode(self, words):
+        return self.tokenizer(words, add_special_tokens=False, verbose=False)["input_ids"]
+
+    def hide(self, length, which):
+        """A text of `length` tokens, where the needle lies in it, the question, and the answer."""
+        rng = np.random.default_rng(which)
+        city, number = CITIES[which % len(CITIES)], f"{rng.integers(1000, 9999)}"
+        needle = self.encode(f"\nThe secret number of {city} is {number}.\n")
+        start = int(rng.integers(len(self.straw) - length))
+        straw = self.straw[start : start + length - len(needle)]
+        # Not among the first tokens, and not among the last third.
+        place = int(rng.uniform(0.1, 0.67) * len(straw))
+        question = self.encode(
+            f"\nQuestion: What is the secret number of {city}?\n"
+            f"Answer: The secret number of {city} is"
+        )
+        text = straw[:place] + needle + straw[place:]
+        where = range(place, place + len(needle))
+        return text, where, question, self.encode(f" {number}")
+
+    @torch.no_grad()
+    def finds(self, method, length, which):
+        """Whether the number comes out: the text is read first, the question only afterwards."""
+        text, _, question, answer = self.hide(length, which)
+        with attach(self.model, method) if method else nullcontext():
+            cache = self.model(torch.tensor([text]), logits_to_keep=1).past_key_values
+            ids = torch.tensor([question])
+            for token in answer:
+                logits = self.model(ids, past_key_values=cache, logits_to_keep=1).logits
+                if int(logits[0, -1].argmax()) != token:
+                    return False
+                ids = torch.tensor([[token]])
+        return True
+
+
+@pytest.fixture(scope="session")
+def haystack():
+    """Needles for a real model."""
+    return Haystack()

@@ -1,5 +1,6 @@
 """Probe, blocks, budget and the two kinds of distance against loops; what the probe finds."""
 
+import copy
 import itertools
 import math
 
@@ -295,15 +296,16 @@ def test_generate_keeps_the_dial(tiny_llama, padded_text, kind):
 @torch.no_grad()
 def test_texts_of_a_batch_do_not_see_each_other(tiny_llama):
     """Each alone gives what it gives beside the other, also where layers share out unevenly."""
+    model = copy.deepcopy(tiny_llama).double()  # in single precision near ties go either way
     ids = torch.randint(3, 61, (2, 120), generator=torch.Generator().manual_seed(4))
     method = ActQKV(**SMALL, keep=0.4, history=4, sharpness=30.0)
 
     def run(rows):
-        with attach(tiny_llama, method):
-            out = tiny_llama(rows[:, :100])
+        with attach(model, method):
+            out = model(rows[:, :100])
             logits = [out.logits]
             for i in range(100, 120):
-                step = tiny_llama(rows[:, i : i + 1], past_key_values=out.past_key_values)
+                step = model(rows[:, i : i + 1], past_key_values=out.past_key_values)
                 logits.append(step.logits)
         return torch.cat(logits, 1)
 
@@ -371,3 +373,38 @@ def test_too_little_is_refused(tiny_llama):
     ids = torch.randint(3, 61, (1, 100))
     with attach(tiny_llama, ActQKV(keep=0.5)), pytest.raises(UsageError, match="needs 128"):
         tiny_llama(ids)
+
+
+def fetched(look, frequencies, warmup, seed):
+    """Whether the block that one query of 256 asks for is among the fetched ones.
+
+    Queries and keys are noise; the last query is three times as long, and the keys of one
+    block lie in its direction.
+    """
+    source = torch.Generator().manual_seed(seed)
+    keys = torch.randn(1, 3, 1600, 8, generator=source)
+    queries = torch.randn(1, 6, 512, 8, generator=source)
+    telling = 3 * torch.randn(3, 8, generator=source)
+    queries[0, :, -1] = telling.repeat_interleave(2, 0)
+    gold = 10 + seed % 20
+    place = [16] * 3
+    keys[0, :, gold * 32 : gold * 32 + 32] += torch.as_tensor(
+        turned(telling, place, frequencies), dtype=torch.float32
+    ).unsqueeze(1)
+    method = ActQKV(sinks=32, local=16, warmup=warmup, edge=0.1)
+    memory, shared = {"mass": torch.rand(1, 3, 1088, generator=source)}, {}
+    for stop in (1344, 1600):
+        chunk = queries[:, :, stop - 1344 : stop - 1088]
+        view = look(keys[:, :, :stop], chunk, 256 + 140, None, memory, shared)
+        far, _ = method.select(view)
+    return gold * 32 in far.slots[0, 0].tolist()
+
+
+def test_claim_probe_fetches_what_one_query_asks_for(look, frequencies):
+    """Filler and one telling query: the weighted probe finds its block far more often."""
+    found = [
+        np.mean([fetched(look, frequencies, warmup, seed) for seed in range(20)])
+        for warmup in (1, 1000)
+    ]
+    print(f"weighted {found[0]:.3f}, mean {found[1]:.3f}")
+    assert found[0] > found[1] + 0.3

@@ -111,8 +111,8 @@ class Read:
             for all keys and costs nothing: the queries are rotated by the difference.
         places: Position to which each query is rotated for these slots, `(b, t)`; None for
             its own.
-        packed: Number the keys anew from 0, without gaps and without padding, and the queries, which
-            must be among the slots, accordingly; `positions` and `places` are not looked at.
+        packed: Number the keys anew from 0, without gaps, padding not counted, and the queries,
+            whose own slots must be there, with them; in the place of `positions` and `places`.
         allow: Which query may read which slot; None for all. Padding and what comes after a
             query is never read, whatever stands here.
     """
