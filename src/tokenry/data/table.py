@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tokenry.data.examples import Example, ImageData
-from tokenry.data.folder import SPLITS
+from tokenry.data.files import SPLITS
 from tokenry.data.pictures import Encoded, read_file
 from tokenry.errors import DataError, MissingExtraError, UnknownNameError
 
@@ -57,7 +57,7 @@ def table(
             Example(
                 at if ids[at] == 1 else f"{at}#{number}",
                 text_or_none(row.get(label)) if label else None,
-                _split(path, number, row.get(split)) if split else None,
+                read_split(path, number, row.get(split)) if split else None,
                 None,
                 {},
                 _picture(path.parent / at, path, number, max_pixels),
@@ -90,19 +90,24 @@ def text_or_none(value: object) -> str | None:
     return None if value is None or value == "" else str(value)
 
 
-def _picture(file: Path, table: Path, number: int, max_pixels: int) -> Encoded:
-    name = f"{file} (row {number} of {table})"
-    return Encoded(partial(read_file, file, name, max_pixels), name, max_pixels)
+def read_split(source: object, number: int, value: object) -> str | None:
+    """Read the part that a row is of.
 
-
-def _split(path: Path, number: int, value: object) -> str | None:
+    Raises:
+        DataError: not the name of a part.
+    """
     text = text_or_none(value)
     if text is not None and text.lower() not in SPLITS:
         raise DataError(
-            f"{path}: row {number} has split {text!r}; give {', '.join(SPLITS)} or nothing, "
+            f"{source}: row {number} has split {text!r}; give {', '.join(SPLITS)} or nothing, "
             "or name the column otherwise."
         )
     return None if text is None else SPLITS[text.lower()]
+
+
+def _picture(file: Path, table: Path, number: int, max_pixels: int) -> Encoded:
+    name = f"{file} (row {number} of {table})"
+    return Encoded(partial(read_file, file, name, max_pixels), name, max_pixels)
 
 
 def _csv(path: Path) -> _Table:
