@@ -18,8 +18,9 @@ from tokenry.data.drawings import VENDORS, emoji
 from tokenry.data.examples import Example, ImageData
 from tokenry.data.folder import folder
 from tokenry.data.hub import dataset
+from tokenry.data.rows import READERS
 from tokenry.data.sources import check_on_error, is_dataset, printable, settle, suffix_of
-from tokenry.data.table import READERS, table
+from tokenry.data.table import table
 from tokenry.errors import DataError, UnknownNameError, UsageError
 
 BUILT_IN: dict[str, Callable[[], ImageData]] = {
@@ -114,7 +115,8 @@ def _from_path(
         return folder(path, max_pixels)
     if not path.exists():
         if source == path.name and not suffix:
-            hint = "Or give a folder, a .csv, .jsonl or .parquet table, or an .npz archive."
+            hint = "Or give a folder, a .csv, .jsonl or .parquet table, or an .npz archive. Texts"
+            hint += " such as 'manpages' are for tokenry.data.load_text."
             raise UnknownNameError("data", source, BUILT_IN, hint)
         raise DataError(f"{path}: no such file or folder.")
     if suffix in READERS:
@@ -126,7 +128,10 @@ def _from_path(
         raise DataError(f"{path}: archives are not read; unpack it and give the folder.")
     if suffix in SUFFIXES:
         raise DataError(f"{path}: is one picture; give {allowed}, or [PIL.Image.open(path)].")
-    raise DataError(f"{path}: {suffix or 'a file without suffix'} is not read; give {allowed}.")
+    raise DataError(
+        f"{path}: {suffix or 'a file without suffix'} is not read; give {allowed} "
+        "(texts: tokenry.data.load_text)."
+    )
 
 
 def _unsupported(source: Any) -> str:
