@@ -50,8 +50,10 @@ picture: demo ## draw the README's picture from the demo's measurements
 bench: $(VENV)/installed ## measure speed; writes bench/results/
 	$(BIN)/python bench/vision.py
 
+# `results`, where `tokenry compare` writes by default, holds someone's own measurements and stays.
 clean: ## remove what make made, the virtual environment included
-	rm -rf $(VENV) docs/_build docs/gallery docs/methods report.html demo-results
+	rm -rf $(VENV) docs/_build docs/gallery docs/methods docs/sg_execution_times.rst \
+		report.html demo-results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \

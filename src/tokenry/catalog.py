@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.metadata
 import json
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tokenry.card import FAMILIES
-from tokenry.errors import TokenryError, UnknownNameError
+from tokenry.errors import TokenryError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from tokenry.method import Method
@@ -19,6 +21,7 @@ ENTRY_POINTS = "tokenry.methods"
 """A package joins with `[project.entry-points."tokenry.methods"] name = "pkg.module:Class"`."""
 
 _FILE = Path(__file__).with_name("catalog.json")
+_WORD = re.compile(r"(?!(?:True|False|None)$)[^\W\d][\w-]*")
 
 
 @lru_cache(maxsize=1)
@@ -66,6 +69,92 @@ def find(slug: str) -> type[Method]:
     if slug in _guests():
         return _load_guest(slug)
     raise UnknownNameError("method", slug, names(), "`tokenry list` shows all.")
+
+
+def make(text: str, /, **settings: Any) -> Method:
+    """A configured method, from its name or from `name(setting=value, ...)`.
+
+    Args:
+        text: As in `pitome(margin=0.5)`; values are Python's literals, and words need no quotes.
+        **settings: Further settings.
+
+    Raises:
+        UnknownNameError: If there is no such method or setting; the message holds the nearest ones.
+        UsageError: If the text cannot be read, or a value is given twice or out of range.
+
+    >>> make("pitome(margin=.5, schedule=linear)", keep=0.6).describe()
+    "PiToMe(schedule='linear', margin=0.5, keep=0.6)"
+    """
+    from tokenry.method import settings as declared
+
+    slug, inside = parse(text)
+    cls = find(slug)
+    known = [setting.name for setting in declared(cls)]
+    for name in (*inside, *settings):
+        if name not in known:
+            hint = f"`tokenry show {slug}` lists all."
+            raise UnknownNameError(f"{slug}: the setting", name, known, hint)
+        if name in inside and name in settings:
+            raise UsageError(
+                f"method {text!r}: {name} is given inside the parentheses and outside them; "
+                "leave one out."
+            )
+    return cls(**inside, **settings)
+
+
+def parse(text: str) -> tuple[str, dict[str, Any]]:
+    """The name and the settings in `name(setting=value, ...)`; nothing is evaluated.
+
+    Raises:
+        UsageError: If the text does not have this form.
+
+    >>> parse("tome(schedule=ratio)")
+    ('tome', {'schedule': 'ratio'})
+    """
+    slug, bracket, inside = text.strip().partition("(")
+    if text.count("(") != text.count(")") or (bracket and not inside.endswith(")")):
+        raise UsageError(
+            f"method {text!r}: the parentheses do not match; write name(setting=value, ...)."
+        )
+    settings: dict[str, Any] = {}
+    for part in split(inside[:-1]):
+        name, equals, value = (word.strip() for word in part.partition("="))
+        if not (name and equals):
+            raise UsageError(
+                f"method {text!r}: {part!r} does not name its setting; write setting=value, as "
+                f"`tokenry show {slug.strip()}` lists them."
+            )
+        if name in settings:
+            raise UsageError(f"method {text!r}: {name} is given twice; leave one out.")
+        try:
+            settings[name] = value if _WORD.fullmatch(value) else ast.literal_eval(value)
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            raise UsageError(
+                f"method {text!r}: {part!r} is not a plain value; give a number, a word, True, "
+                "False or a tuple."
+            ) from None
+    return slug.strip(), settings
+
+
+def split(text: str) -> list[str]:
+    """The parts of a text between commas that no bracket and no quotation holds.
+
+    >>> split("tome, pitome(margin=0.5, schedule=(8, 8))")
+    ['tome', 'pitome(margin=0.5, schedule=(8, 8))']
+    """
+    parts, depth, quote = [""], 0, ""
+    for letter in text:
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "'\"":
+            quote = letter
+        elif letter == "," and not depth:
+            parts.append("")
+            continue
+        else:
+            depth = max(0, depth + (letter in "([{") - (letter in ")]}"))
+        parts[-1] += letter
+    return [part.strip() for part in parts if part.strip()]
 
 
 def classes() -> tuple[type[Method], ...]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, CycloptsError, Parameter
 
 import tokenry
+from tokenry import catalog
 from tokenry.card import Family
 from tokenry.errors import TokenryError, UsageError
 
@@ -92,13 +93,14 @@ def compare(
     tokenry compare zoo:dinov2-small-saliency --data emoji --methods pitome,tome
 
     tokenry compare facebook/dinov2-small --data photos \
-        --methods pitome,tome --keep 1,.7,.5 --limit 200 --out report.html
+        --methods "pitome(margin=.5),tome,tome(schedule=ratio)" --keep 1,.7,.5 --limit 200
     ```
 
     Args:
         model: `zoo:NAME`, a folder, or a name on the Hub.
         data: A folder or table of pictures, or `emoji`, `emoji:google`, `emoji:twitter`, `digits`.
-        methods: Names, joined by commas; `tokenry list` shows all.
+        methods: Names, joined by commas, with settings as in `"pitome(margin=.5),tome"`;
+            `tokenry list` shows all, and `tokenry show NAME` the settings.
         keep: Shares of tokens to process, each in (0, 1], joined by commas.
         task: What is scored, joined by commas: agreement, classification, probe, retrieval, dense.
         out: The report to write.
@@ -119,10 +121,10 @@ def compare(
     with _noting_interrupts() as interrupts:
         found = tokenry.compare(
             model,
-            _words(methods),
+            catalog.split(methods),
             data,
             keep=_numbers(keep),
-            task=_words(task),
+            task=catalog.split(task),
             out=results,
             limit=limit,
             seed=seed,
@@ -146,8 +148,6 @@ def list_(*, family: Family | None = None, json: Json = False) -> None:
         family: Only this family.
         json: Print the cards for machines instead.
     """
-    from tokenry import catalog
-
     cards = [catalog.card(name) for name in tokenry.methods()]
     cards = [card for card in cards if family in (None, card["family"])]
     if json:
@@ -170,7 +170,6 @@ def show(method: str, /, *, json: Json = False) -> None:
         method: Its name.
         json: Print for machines instead.
     """
-    from tokenry import catalog
     from tokenry.method import settings
 
     card = catalog.card(method)
@@ -254,13 +253,9 @@ def check(method: str, /, *, json: Json = False) -> int:
     return GATE_FAILED if any(result.outcome == "failed" for result in found) else 0
 
 
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
-
-
 def _numbers(text: str) -> list[float]:
     try:
-        return [float(word) for word in _words(text)]
+        return [float(word) for word in catalog.split(text)]
     except ValueError:
         raise UsageError(f"compare: keep={text!r} is not numbers joined by commas.") from None
 

@@ -46,6 +46,15 @@ def test_arguments_reach_the_comparison(compare, tmp_path):
     assert [task.slug for task in results.tasks] == ["agreement", "probe"]
 
 
+def test_two_configurations_of_a_method_stand_side_by_side(compare, tmp_path):
+    words = ("--methods", "tome, tome(schedule=ratio, proportional=False)", "--limit", 4)
+    found = json.loads(compare("--json", *words).out)
+    labels = ("tome", "tome(schedule='ratio', proportional=False)")
+    assert tuple(s["method"] for s in found["summary"]) == ("none", *labels)
+    assert Results.open(tmp_path / "results").methods == labels
+    assert "ToMe(schedule=" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
 def test_the_same_command_measures_nothing_twice(compare, monkeypatch):
     compare()
     monkeypatch.setattr(Random, "reduce", lambda *_: 1 / 0)
@@ -143,6 +152,9 @@ def test_report_is_written_again_from_the_folder(compare, tokenry, tmp_path):
         (("--keep", ""), "keep"),
         (("--methods", "tomme"), "nearest: tome"),
         (("--methods", ","), "methods is empty"),
+        (("--methods", "tome(schedul=ratio),random"), "tome: the setting 'schedul' is unknown"),
+        (("--methods", "random,tome(schedule=ratio"), "the parentheses do not match"),
+        (("--methods", "tome(keep=.5)"), "leave it out of the parentheses"),
         (("--task", "agrement"), "nearest: agreement"),
         (("--data", "nowhere"), "nowhere"),
         (("--out", "missing/report.html"), "the folder of missing/report.html does not exist"),

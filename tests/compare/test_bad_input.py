@@ -45,8 +45,9 @@ def test_a_fixed_schedule_runs_at_keep_one_only(run):
 
 
 def test_instances_are_told_apart_by_their_settings(run):
-    results = run(methods=["random", Random(seed=1), [Random(seed=2)]])
+    results = run(methods=["random", Random(seed=1), ["random(seed=2)"]])
     assert results.methods == ("random", "random(seed=1)", "random(seed=2)")
+    assert "'random', keep=0.5, seed=2" in results.code("random(seed=2)", 0.5)
     means = {s.score.value for s in results.summary() if s.method != "none"}
     assert len(means) == 3
 
@@ -69,6 +70,8 @@ def test_instances_are_told_apart_by_their_settings(run):
         ({"image_size": 0}, "image_size=0 is not a multiple"),
         ({"methods": []}, "methods is empty"),
         ({"methods": ["tome", "tome"]}, "'tome' is given twice"),
+        ({"methods": ["tome", "tome(schedule=constant)"]}, "'tome' is given twice"),
+        ({"methods": ["tome(keep=.5)"]}, r"'tome\(keep=.5\)' sets keep, .* leave it out"),
         ({"methods": ["none"]}, "always runs; leave it out"),
         ({"methods": [ToMe]}, "ToMe is a class; give 'tome' or an instance"),
         ({"methods": [3]}, "int does not reduce the tokens"),

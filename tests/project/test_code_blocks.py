@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -67,6 +68,18 @@ def test_a_reader_can_paste_the_whole_page(page, reader):
     script.write_text("\n\n".join(blocks(page, "python")), encoding="utf-8")
     done = subprocess.run([sys.executable, script], cwd=reader, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_method_of_the_how_to_passes_every_check(tmp_path):
+    page = ROOT / "docs" / "how-to" / "own-method.md"
+    (tmp_path / "longest.py").write_text(blocks(page, "python")[0], encoding="utf-8")
+    check = "from tokenry.cli import main; main(['check', 'longest:Longest', '--json'])"
+    done = subprocess.run(
+        [sys.executable, "-c", check], cwd=tmp_path, capture_output=True, text=True
+    )
+    found = json.loads(done.stdout)
+    assert {"padding", "compile"} <= {result["name"] for result in found}
+    assert [result for result in found if result["outcome"] != "passed"] == []
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -32,6 +32,12 @@ def test_an_old_python_gets_one_clear_line(old_python, tmp_path, target):
     assert not (tmp_path / "venv").exists()
 
 
+def test_clean_leaves_measurements_alone():
+    removed = make("--dry-run", "clean").stdout.replace("\\\n", "").split()
+    assert "demo-results" in removed
+    assert "results" not in removed
+
+
 def test_the_list_of_targets_is_complete():
     targets = {line.split()[0] for line in make("help").stdout.splitlines()}
     text = (ROOT / "Makefile").read_text(encoding="utf-8")

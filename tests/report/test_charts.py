@@ -6,7 +6,7 @@ import pytest
 from tokenry.report.axis import Axis, fit
 from tokenry.report.entries import entries
 from tokenry.report.forest import forest
-from tokenry.report.labels import GAP, LINE, Label, place
+from tokenry.report.labels import LINE, RINGS, Label, place
 from tokenry.report.layers import layers
 from tokenry.report.pareto import NARROW, WIDE, pareto
 from tokenry.report.vega import CHARTS, PALETTE, light, to_svg
@@ -68,6 +68,27 @@ def test_front_line_rises_with_time(lines):
 
 def test_front_names_are_shown(lines):
     assert "PiToMe 0.25" in texts(to_svg(pareto(lines)))
+
+
+def covers(label, point):
+    beside = point[0] <= label.x - 5 or label.x + label.width + 5 <= point[0]
+    return not beside and abs(label.y - point[1]) < LINE / 2 + 5
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW, (436, 218)])
+def test_the_best_is_always_named_and_no_name_covers_a_point(lines, size):
+    for best in (e for e in lines if e.summary.keep < 1):
+        spec = pareto(lines, size, best)
+        data, scales = spec["datasets"], [spec["encoding"][c]["scale"] for c in "xy"]
+        labels = [Label(d["left"], d["middle"], d["text"], "") for d in data["labels"]]
+        assert {best.title, "Untouched model"} <= {label.text for label in labels}
+        x, y = (
+            Axis(*scale["domain"], length, scale["type"] == "log")
+            for scale, length in zip(scales, size, strict=True)
+        )
+        for point in data["points"]:
+            at = x(point["seconds"]), size[1] - y(point["score"])
+            assert not any(covers(label, at) for label in labels)
 
 
 def test_forest_has_a_row_per_configuration_and_the_zero_line(lines):
@@ -144,7 +165,18 @@ def test_names_of_near_points_do_not_overlap():
 def test_a_name_at_the_right_edge_stands_inside():
     (label,) = place([Label(398, 100, "Untouched model", "ink")], [], [], SIZE)
     assert label.x + label.width <= 400
-    assert label.x < 398 - GAP
+    assert label.x < 398 - RINGS[0]
+
+
+def test_a_name_without_room_beside_its_point_stands_off_with_a_leader():
+    crowd = [(x, y) for x in range(160, 241, 10) for y in range(85, 116, 10)]
+    (label,) = place([Label(200, 100, "Best", "accent")], crowd, [], SIZE)
+    assert not any(covers(label, point) for point in crowd)
+    assert label.leader[0] == (200, 100)
+    assert label.x <= label.leader[1][0] <= label.x + label.width
+    assert (
+        place([Label(200, 100, "Best", "accent", needed=False, far=False)], crowd, [], SIZE) == []
+    )
 
 
 def test_a_name_that_may_go_goes_where_there_is_no_room():

@@ -1,5 +1,7 @@
+import dataclasses
 import re
 from collections import Counter
+from html import escape
 from html.parser import HTMLParser
 
 import pytest
@@ -238,6 +240,18 @@ def test_hostile_characters_are_gone_and_long_names_cut(hostile):
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", hostile)
     assert max(len(run) for run in re.findall("A+", hostile)) < 600
     assert len(hostile) < 1_500_000
+
+
+def test_long_configurations_of_one_method_are_told_apart(build, info):
+    inside = [f"variant='bsm-full', form='paper', margin={m}" for m in (0.5, 0.6)]
+    methods = [
+        dataclasses.replace(info("pitome"), label=f"pitome({text})", settings=text)
+        for text in inside
+    ]
+    source = html(build(methods=methods, **SMALL))
+    for n, method in enumerate(methods, 1):
+        assert f"paper&#39;… {n}" in source
+        assert escape(method.label).replace("&#x27;", "&#39;") in source
 
 
 def test_names_a_path_that_cannot_be_written(build, tmp_path):

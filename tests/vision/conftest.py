@@ -20,7 +20,7 @@ REMAKE = "TOKENRY_GOLDEN=remake python -m pytest tests/vision -k golden"
 def look():
     """Build the view of a layer from its keys: `look(keys, count)`, keys `(b, h, n, e)`."""
 
-    def look(keys, count, *, protected=1, layer=0, depth=12, valid=None):
+    def look(keys, count, *, queries=None, protected=1, layer=0, depth=12, valid=None):
         b, _, n, e = keys.shape
         return LayerView(
             layer=layer,
@@ -31,7 +31,7 @@ def look():
             size=torch.ones(b, n, 1),
             valid=valid,
             origin=torch.arange(n).expand(b, -1),
-            heads=Heads(torch.zeros_like(keys), keys, e**-0.5),
+            heads=Heads(torch.zeros_like(keys) if queries is None else queries, keys, e**-0.5),
             bias=None,
             memory={},
         )

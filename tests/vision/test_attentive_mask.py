@@ -1,7 +1,7 @@
 """The attentive mask against torch's resize, eager attention and pictures with a known object."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate
 
 import tokenry.data
 import tokenry.zoo
-from tokenry.method import LayerView, TokenReducer
+from tokenry.method import TokenReducer
 from tokenry.ops.plan import Plan
 from tokenry.plugs.attach import attach
 from tokenry.plugs.trace import TokenState
@@ -65,28 +65,12 @@ def test_the_order_goes_cell_by_cell_and_in_raster_order_inside(grid, cell):
         assert found == [y * columns + x for group in groups for y, x in group]
 
 
-def view_of(votes, grid, count, protected=1):
-    b, n = votes.shape[0], votes.shape[1] + protected
-    return LayerView(
-        layer=0,
-        depth=12,
-        grid=grid,
-        protected=protected,
-        count=count,
-        size=torch.ones(b, n, 1),
-        valid=None,
-        origin=torch.arange(n).expand(b, n),
-        heads=None,
-        bias=None,
-        memory={"votes": votes},
-    )
-
-
 @pytest.mark.parametrize("protected", [0, 1, 5])
-def test_the_reducer_keeps_special_rows_and_the_best_cells_in_raster_order(protected):
-    votes = scores(3, 36)
+def test_the_reducer_keeps_special_rows_and_the_best_cells_in_raster_order(look, protected):
+    votes, keys = scores(3, 36), torch.zeros(3, 1, 36 + protected, 1)
     for count in range(protected + 1, protected + 36):
-        view = view_of(votes, (6, 6), count, protected)
+        view = look(keys, count, protected=protected)
+        view = replace(view, grid=(6, 6), memory={"votes": votes})
         plan = AttentiveMask(keep=0.5).reduce(torch.zeros(3, 36 + protected, 4), view)
         best = cell_order(votes, (6, 6), 2)[:, : count - protected]
         for kept, chosen in zip(plan.keep.tolist(), best.tolist(), strict=True):

@@ -9,30 +9,10 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from tokenry.method import Heads, LayerView, TokenReducer
+from tokenry.method import TokenReducer
 from tokenry.ops.plan import Plan, take_rows
 from tokenry.plugs.attach import attach
 from tokenry.vision.zero_tprune import ZeroTPrune, fuse_heads, page_rank
-
-DEPTH = 12
-
-
-def look(queries, keys, count, *, layer=1, protected=1, valid=None):
-    """The view of a layer whose last attention had these queries and keys, `(b, h, n, e)`."""
-    b, _, n, e = queries.shape
-    return LayerView(
-        layer=layer,
-        depth=DEPTH,
-        grid=(1, n - protected),
-        protected=protected,
-        count=count,
-        size=torch.ones(b, n, 1),
-        valid=valid,
-        origin=torch.arange(n).expand(b, n),
-        heads=Heads(queries, keys, e**-0.5),
-        bias=None,
-        memory={},
-    )
 
 
 def noise(*shape, seed=0):
@@ -167,9 +147,9 @@ def pruned(q, k, count, protected, rounds, share):
 
 @pytest.mark.parametrize("protected", [0, 1, 2])
 @pytest.mark.parametrize(("layer", "rounds"), [(1, 30), (3, 30), (6, 5), (9, 5), (11, 1)])
-def test_reduce_equals_loops_over_the_paper(layer, rounds, protected):
+def test_reduce_equals_loops_over_the_paper(look, layer, rounds, protected):
     q, k = noise(2, 3, 24, 8, seed=layer), noise(2, 3, 24, 8, seed=100 + layer)
-    view = look(2 * q, k, 14, layer=layer, protected=protected)
+    view = look(k, 14, queries=2 * q, layer=layer, protected=protected)
     plan = ZeroTPrune(keep=0.7, tolerance=0.0).reduce(torch.zeros(2, 24, 4), view)
     for i in range(2):
         expected = pruned(
@@ -180,21 +160,21 @@ def test_reduce_equals_loops_over_the_paper(layer, rounds, protected):
 
 
 @pytest.mark.parametrize("similar", [0.0, 1.0])
-def test_the_stages_alone_equal_the_loops(similar):
+def test_the_stages_alone_equal_the_loops(look, similar):
     q, k = noise(1, 2, 21, 8, seed=5), noise(1, 2, 21, 8, seed=6)
-    view = look(q, k, 13)
+    view = look(k, 13, queries=q)
     plan = ZeroTPrune(keep=0.7, similar=similar, tolerance=0.0).reduce(torch.zeros(1, 21, 4), view)
     expected = pruned(q[0].double().numpy(), k[0].double().numpy(), 13, 1, 30, similar)
     assert plan.keep[0].tolist() == expected
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_padding_votes_for_nobody_and_counts_for_no_variance(seed):
+def test_padding_votes_for_nobody_and_counts_for_no_variance(look, seed):
     q, k = noise(1, 3, 20, 8, seed=seed), noise(1, 3, 20, 8, seed=seed + 100)
     method, x = ZeroTPrune(keep=0.5, similar=0.0), torch.zeros(1, 20, 4)
     valid = torch.arange(20)[None] < 14
-    padded = method.reduce(x, look(q, k, 9, valid=valid)).keep
-    alone = method.reduce(x[:, :14], look(q[:, :, :14], k[:, :, :14], 9)).keep
+    padded = method.reduce(x, look(k, 9, queries=q, valid=valid)).keep
+    alone = method.reduce(x[:, :14], look(k[:, :, :14], 9, queries=q[:, :, :14])).keep
     assert padded.tolist() == alone.tolist()
 
 
@@ -211,11 +191,11 @@ def test_the_class_token_is_never_dropped(tiny, images, name, keep):
     assert (trace.origin == -1).any()
 
 
-def test_a_class_token_that_nobody_attends_to_stays():
+def test_a_class_token_that_nobody_attends_to_stays(look):
     q, k = noise(1, 2, 20, 8), noise(1, 2, 20, 8, seed=1)
     q[..., 0], k[..., 0] = 4.0, 4.0
     k[:, :, 0, 0] = -4.0
-    plan = ZeroTPrune(keep=0.5).reduce(torch.zeros(1, 20, 4), look(q, k, 2))
+    plan = ZeroTPrune(keep=0.5).reduce(torch.zeros(1, 20, 4), look(k, 2, queries=q))
     assert plan.keep[0, 0] == 0
 
 
@@ -236,9 +216,9 @@ def planted(seed, background=24, objects=8):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_tokens_that_many_attend_to_rank_above_background(seed):
+def test_tokens_that_many_attend_to_rank_above_background(look, seed):
     q, k, is_object = planted(seed)
-    plan = ZeroTPrune(keep=0.5).reduce(torch.zeros(1, 33, 4), look(q, k, 1 + 8))
+    plan = ZeroTPrune(keep=0.5).reduce(torch.zeros(1, 33, 4), look(k, 1 + 8, queries=q))
     assert set(plan.keep[0].tolist()) == {0, *is_object.nonzero().flatten().tolist()}
 
 
@@ -263,15 +243,16 @@ def crowd(seed, background=32, objects=8):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_majority_hides_the_object_from_i_then_s_but_not_from_i_s_i(seed):
+def test_a_majority_hides_the_object_from_i_then_s_but_not_from_i_s_i(look, seed):
     q, k, is_object = crowd(seed)
     x = torch.zeros(1, 41, 4)
     alone = {"keep": 0.5}
-    first = ZeroTPrune(similar=0.0, **alone).reduce(x, look(q, k, 29)).keep  # I drops 12
-    rest = look(*(take_rows(m[0], first)[None] for m in (q, k)), 17)
+    first = ZeroTPrune(similar=0.0, **alone).reduce(x, look(k, 29, queries=q)).keep  # I drops 12
+    left_q, left_k = (take_rows(m[0], first)[None] for m in (q, k))
+    rest = look(left_k, 17, queries=left_q)
     second = ZeroTPrune(similar=1.0, **alone).reduce(x[:, :29], rest).keep  # then S drops 12
     i_then_s = first[0, second[0]]
-    both = ZeroTPrune(**alone).reduce(x, look(q, k, 17)).keep[0]
+    both = ZeroTPrune(**alone).reduce(x, look(k, 17, queries=q)).keep[0]
     assert len(i_then_s) == len(both) == 17
     assert is_object[i_then_s].sum() == 0
     assert is_object[both].sum() == 8

@@ -65,11 +65,12 @@ def configure(
     """The methods, everything to run with the untouched model first, and what cannot be run.
 
     Args:
-        methods: Names, configured instances, or lists (stacks) of them.
+        methods: Names, as in "pitome" or "pitome(margin=0.5)", configured instances, or lists
+            (stacks) of them.
         dial: Values of keep; they replace the one of an instance.
 
     Raises:
-        UnknownNameError: If no method has a name that was given.
+        UnknownNameError: If there is no such method or setting.
         UsageError: If a method is given twice, is not a method, or cannot be compared.
     """
     infos: list[MethodInfo] = []
@@ -125,7 +126,12 @@ def _method(given: Any) -> TokenReducer:
         raise UsageError(
             f"compare: {UNTOUCHED!r} is the untouched model, which always runs; leave it out."
         )
-    method: Any = catalog.find(given)() if isinstance(given, str) else given
+    if isinstance(given, str) and "keep" in catalog.parse(given)[1]:
+        raise UsageError(
+            f"compare: {given!r} sets keep, which compare's own keep sets for every method; "
+            "leave it out of the parentheses."
+        )
+    method: Any = catalog.make(given) if isinstance(given, str) else given
     if isinstance(method, type) and issubclass(method, Method):
         raise UsageError(
             f"compare: {method.__name__} is a class; give {method.card.slug!r} or an instance."

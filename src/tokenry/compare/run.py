@@ -57,7 +57,8 @@ def compare(
     Args:
         model: `zoo:NAME`, a folder, a Hub name, or a model that transformers loaded. It is given
             back exactly as it was.
-        methods: Names or configured instances, whose `keep` is replaced; a list stands for a stack.
+        methods: Names, as in `"pitome"` or `"pitome(margin=0.5)"`, or configured instances, whose
+            `keep` is replaced; a list stands for a stack.
         data: What `tokenry.data.load` takes, or what it gave.
         keep: Shares of tokens to try, each in (0, 1].
         task: What is scored; several that can share a forward pass do.
@@ -76,7 +77,7 @@ def compare(
 
     Raises:
         UsageError: If an argument is out of range or does not fit the others, or outputs are NaN.
-        UnknownNameError: If there is no such method, task, model or data.
+        UnknownNameError: If there is no such method, setting, task, model or data.
         UnsupportedModelError: If tokenry does not know the model's architecture.
         AttachError: If the model already carries a method.
         DataError: If the data cannot be read.

@@ -28,7 +28,8 @@ def attach(
 
     Args:
         model: Any model that holds one of the supported vision encoders.
-        method: Name of a method, a configured instance, or a list of one: a stack.
+        method: Name of a method, alone or with settings as in "pitome(margin=0.5)"; a configured
+            instance; or a list of one: a stack.
         **settings: Settings of the method, when it is given by name: `keep=0.6`.
 
     Returns:
@@ -48,7 +49,7 @@ def attach(
         )
     (one,) = methods
     if isinstance(one, str):
-        one = catalog.find(one)(**settings)
+        one = catalog.make(one, **settings)
     elif settings:
         raise UsageError(
             f"attach: {one.describe()} is configured already; "

@@ -21,7 +21,7 @@ def answer(best: Best, entries: Sequence[Entry]) -> dict[str, Any]:
         best: The choice at a loss of at most `MAX_LOSS`.
         entries: The lines of the same task.
     """
-    chosen = _chosen(best, entries)
+    chosen = chosen_of(best, entries)
     found: dict[str, Any] = {
         "task": words.clean(entries[0].task.title),
         "headline": headline(best, entries),
@@ -38,7 +38,7 @@ def answer(best: Best, entries: Sequence[Entry]) -> dict[str, Any]:
 
 def headline(best: Best, entries: Sequence[Entry]) -> str:
     """The choice as one line."""
-    chosen = _chosen(best, entries)
+    chosen = chosen_of(best, entries)
     if chosen is not None:
         return f"{chosen.name} at keep {chosen.keep}: {chosen.speedup} faster, {_loss(chosen)}"
     speeds = {e.summary.faster for e in entries if e.kind != "untouched" and e.summary.keep < 1}
@@ -53,7 +53,8 @@ def _allowed(entries: Sequence[Entry]) -> str:
     return f"{MAX_LOSS * 100:g}\u202f%" if entries[0].task.binary else f"{MAX_LOSS:g}"
 
 
-def _chosen(best: Best, entries: Sequence[Entry]) -> Entry | None:
+def chosen_of(best: Best, entries: Sequence[Entry]) -> Entry | None:
+    """The line of the choice; None for the untouched model."""
     if best.method == "none":
         return None
     wanted = (best.method, best.keep)

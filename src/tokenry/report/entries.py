@@ -23,8 +23,7 @@ class Entry:
         task: What they measure.
         name: The method's name.
         kind: Untouched model, method of a paper, or plain baseline.
-        rank: Place of the method in the comparison; -1 for the untouched model. Names that were
-            shortened may be alike, ranks never are.
+        rank: Place of the method in the comparison; -1 for the untouched model.
     """
 
     summary: Summary
@@ -117,8 +116,13 @@ def entries(results: Results, task: TaskInfo) -> list[Entry]:
 
 
 def display_name(results: Results, label: str) -> str:
-    """The name that the page shows for one of the methods."""
-    return words.name(label, results.card(label))
+    """The name that the page shows for one of the methods.
+
+    Of names that are alike because they were shortened, each gets a number.
+    """
+    name = words.name(label, results.card(label))
+    alike = [other for other in results.methods if words.name(other, results.card(other)) == name]
+    return f"{name} {alike.index(label) + 1}" if label in alike and len(alike) > 1 else name
 
 
 def kind_of(results: Results, label: str) -> Literal["paper", "baseline"]:

@@ -12,7 +12,7 @@ import jinja2
 
 from tokenry.errors import StoreError
 from tokenry.report import tokens, words
-from tokenry.report.answer import MAX_LOSS, answer, headline
+from tokenry.report.answer import MAX_LOSS, answer, chosen_of, headline
 from tokenry.report.entries import Entry, display_name, entries
 from tokenry.report.forest import forest
 from tokenry.report.layers import layers
@@ -159,8 +159,8 @@ def _task(results: Results, task: TaskInfo) -> dict[str, Any]:
         if task.higher_is_better
         else "Lower scores are better: left of 0 is better.",
         "front": f"On the front: {words.listing(front)}." if front else "",
-        "pareto_wide": to_svg(pareto(lines, WIDE)),
-        "pareto_narrow": to_svg(pareto(lines, NARROW)),
+        "pareto_wide": to_svg(pareto(lines, WIDE, chosen_of(best, lines))),
+        "pareto_narrow": to_svg(pareto(lines, NARROW, chosen_of(best, lines))),
         "difference": to_svg(forest(lines, "difference")) if reduced else "",
         "speedup": to_svg(forest(lines, "speedup")) if reduced else "",
         "caption": f"{words.clean(task.title)}: score is {metric}, with 95\u202f% intervals below.",
@@ -285,6 +285,8 @@ def _paper(results: Results, label: str, lines: Sequence[Entry]) -> dict[str, An
         if e.summary.keep < 1
     ]
     facts = [("In this run", measured), ("Dial", [card["dial"]])]
+    if "(" in label:
+        facts.append(("Configured as", [label]))
     if card["needs"] != "nothing":
         facts.append(("Needs", [card["needs"]]))
     return {

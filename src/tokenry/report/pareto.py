@@ -14,15 +14,18 @@ from tokenry.report.words import metric
 
 WIDE = (1000, 400)
 NARROW = (290, 300)
-HEADROOM = 0.06  # for names above the best points
+HEADROOM = 18  # pixels, for names above the best points
 
 
-def pareto(entries: Sequence[Entry], size: tuple[int, int] = WIDE) -> Spec:
+def pareto(
+    entries: Sequence[Entry], size: tuple[int, int] = WIDE, best: Entry | None = None
+) -> Spec:
     """Score against time per example, with intervals; the front stands out.
 
     Args:
         entries: The lines of one task; a method at keep 1 is left out, for it changes nothing.
         size: Width and height of the plot area in pixels.
+        best: The line that is always named, beside the untouched model.
     """
     entries = [e for e in entries if e.kind == "untouched" or e.summary.keep < 1]
     spec = load("pareto")
@@ -31,7 +34,7 @@ def pareto(entries: Sequence[Entry], size: tuple[int, int] = WIDE) -> Spec:
     unit, factor = ("Seconds", 1.0) if slowest >= 1 else ("Milliseconds", 1e3)
     points = [_point(e, factor) for e in entries]
     x, y = fit(points, "seconds", size[0], log=True), fit(points, "score", size[1])
-    y = replace(y, high=y.high + HEADROOM * (y.high - y.low))
+    y = replace(y, high=y.high + HEADROOM / y.length * (y.high - y.low))
     for channel, axis, title in (
         ("x", x, f"{unit} per example"),
         ("y", y, metric(entries[0].task)),
@@ -39,10 +42,18 @@ def pareto(entries: Sequence[Entry], size: tuple[int, int] = WIDE) -> Spec:
         spec["encoding"][channel]["axis"]["title"] = title
         spec["encoding"][channel]["scale"] = axis.scale
     front = _front(points, 1 if entries[0].task.higher_is_better else -1)
+    labels = _labels(entries, points, front, (x, y), best)
     spec["datasets"] = {
         "points": points,
         "front": front,
-        "labels": _labels(entries, points, front, (x, y)),
+        "labels": [
+            {"left": label.x, "middle": label.y, "text": label.text, "color": label.color}
+            for label in labels
+        ],
+        "leaders": [
+            {"x": start[0], "y": start[1], "x2": end[0], "y2": end[1]}
+            for start, end in (label.leader for label in labels if label.leader)
+        ],
         "untouched": [p for e, p in zip(entries, points, strict=True) if e.kind == "untouched"],
     }
     return spec
@@ -86,30 +97,33 @@ def _labels(
     points: list[Point],
     front: list[Point],
     axes: tuple[Axis, Axis],
-) -> list[Point]:
-    """A name per method on the front, and where there is room, more of the front and the rest."""
+    best: Entry | None,
+) -> list[Label]:
+    """The best and the untouched, then one per method on the front, then what finds room."""
     x, y = axes
     on_front = {e.rank: e.summary.keep for e in entries if e.summary.on_front}
     smallest = {e.rank: e.summary.keep for e in entries}
     roomy = x.length >= WIDE[0]
-    first, then, last, taken = [], [], [], []
+    first: list[Label] = []
+    fronts, then, last, taken = [], [], [], []
     for entry, point in zip(entries, points, strict=True):
         at = x(point["seconds"]), y.length - y(point["score"])
         taken.append(at)
         keep = entry.summary.keep
-        if entry.kind == "untouched" or (point["front"] and keep == on_front[entry.rank]):
-            first.append(Label(*at, entry.title, point["color"]))
+        label = Label(*at, entry.title, point["color"], needed=False, far=False)
+        if entry == best:
+            first.insert(0, replace(label, needed=True, far=True))
+        elif entry.kind == "untouched":
+            first.append(replace(label, needed=True, far=True))
+        elif point["front"] and keep == on_front[entry.rank]:
+            fronts.append(replace(label, far=True))
         elif point["front"]:
-            then.append(Label(*at, entry.title, point["color"], needed=False))
+            then.append(label)
         elif roomy and entry.rank not in on_front and keep == smallest[entry.rank]:
-            last.append(Label(*at, entry.title, "var(--mute)", needed=False))
+            last.append(replace(label, color="var(--mute)"))
     corners = [(x(c["seconds"]), y.length - y(c["score"])) for c in front]
-    return [
-        {"left": label.x, "middle": label.y, "text": label.text, "color": label.color}
-        for label in place(
-            [*first, *then, *last], taken, _along(corners), (0, 0, x.length, y.length)
-        )
-    ]
+    wishes = [*first, *fronts, *then, *last]
+    return place(wishes, taken, _along(corners), (0, 0, x.length, y.length))
 
 
 def _along(corners: list[tuple[float, float]]) -> list[tuple[float, float]]:

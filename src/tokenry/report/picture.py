@@ -14,7 +14,7 @@ from PIL import Image
 
 from tokenry.errors import StoreError
 from tokenry.report import tokens, words
-from tokenry.report.answer import MAX_LOSS, headline
+from tokenry.report.answer import MAX_LOSS, chosen_of, headline
 from tokenry.report.entries import Entry, display_name, entries
 from tokenry.report.pareto import pareto
 from tokenry.report.vega import light, to_svg
@@ -65,7 +65,8 @@ def _svg(results: Results) -> str:
     best = results.best(max_loss=MAX_LOSS, task=task.slug)
     strip = _strip(results, best.method, lines)
     room = 2 * _TILE + 44 if strip else 0
-    plot = light(to_svg(pareto(lines, (WIDTH - room - 100, HEIGHT - 152)))).replace(
+    size = (WIDTH - room - 100, HEIGHT - 152)
+    plot = light(to_svg(pareto(lines, size, chosen_of(best, lines)))).replace(
         "<svg ", '<svg x="20" y="66" ', 1
     )
     where = (
