@@ -2,6 +2,7 @@
 
 from tokenry.method.base import In, Keep, Method, Setting, alternatives, settings
 from tokenry.method.reducer import Heads, LayerView, Schedule, TokenReducer
+from tokenry.method.ring import SequenceRing, Visit
 
 __all__ = [
     "Heads",
@@ -10,8 +11,10 @@ __all__ = [
     "LayerView",
     "Method",
     "Schedule",
+    "SequenceRing",
     "Setting",
     "TokenReducer",
+    "Visit",
     "alternatives",
     "settings",
 ]
