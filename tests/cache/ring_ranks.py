@@ -188,7 +188,9 @@ def refused_model(group):
         note(found, "length", shards.cut, ids[:, :22])
         note(found, "twice", over_ring(whole, TokenRing(), group).__enter__)
         inputs = shards.cut(ids)
-        note(found, "places", whole, ids[:, :12], use_cache=False)
+        note(found, "no places", whole, ids[:, :12], use_cache=False)
+        wrong = {**inputs, "position_ids": torch.arange(12).unsqueeze(0)}
+        note(found, "wrong places", whole, **wrong)
         note(found, "mask", whole, **inputs, attention_mask=torch.ones(1, 1, 12, 12))
         cache = tiny("llama")(ids[:, :4]).past_key_values
         note(found, "cache", whole, **{**inputs, "past_key_values": cache})

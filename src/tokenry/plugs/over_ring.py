@@ -123,10 +123,16 @@ def over_ring(
     AttentionInterface.register(_NAME, _attend)
     AttentionMaskInterface.register(_NAME, _padding)
     _RINGS[id(config)] = shards
+    body = cast(PreTrainedModel, model).base_model
+    # Not a bound method: whoever copies the model would copy the process group.
+    door = body.register_forward_pre_hook(
+        lambda _, args, kwargs: _check_places(shards, kwargs.get("position_ids")), with_kwargs=True
+    )
     try:
         config._attn_implementation = _NAME
         yield shards
     finally:
+        door.remove()
         config._attn_implementation = before
         del _RINGS[id(config)]
 
@@ -166,7 +172,7 @@ def _attend(
     attention_mask: Tensor | None,
     scaling: float | None = None,
     dropout: float = 0.0,
-    position_ids: Tensor | None = None,
+    is_causal: bool | None = None,
     **others: Any,
 ) -> tuple[Tensor, None]:
     """What a model on a ring calls instead of its own attention."""
@@ -175,6 +181,30 @@ def _attend(
         raise AttachError(
             "over_ring: this model was copied from one on a ring; copy it outside the with-block."
         )
+    _refuse(query, key, attention_mask, dropout, others)
+    causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
+    out = token_ring(
+        query,
+        key,
+        value,
+        shards.ring,
+        causal=bool(causal),
+        scale=scaling,
+        valid=None if attention_mask is None else attention_mask.bool(),
+        group=shards.group,
+        traffic=shards.traffic,
+    )
+    return out.transpose(1, 2).contiguous(), None
+
+
+def _refuse(
+    query: Tensor,
+    key: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float,
+    others: dict[str, Any],
+) -> None:
+    """Whatever a ring cannot compute, or would compute wrongly."""
     unknown = [n for n in ("softcap", "s_aux", "position_bias") if others.get(n) is not None]
     if dropout or unknown:
         raise UsageError(
@@ -191,31 +221,19 @@ def _attend(
             f"over_ring: an attention mask of shape {tuple(attention_mask.shape)} cannot be cut; "
             "give the (b, n) mask of padding to shards.cut."
         )
-    if position_ids is not None:
-        _check_places(shards, position_ids)
-    causal = bool(getattr(module, "is_causal", True))
-    out = token_ring(
-        query,
-        key,
-        value,
-        shards.ring,
-        causal=causal,
-        scale=scaling,
-        valid=None if attention_mask is None else attention_mask.bool(),
-        group=shards.group,
-        traffic=shards.traffic,
+
+
+def _check_places(shards: Shards, given: Tensor | None) -> None:
+    """At the model's door: the places given are those of this rank's tokens."""
+    if given is not None:
+        expected = shards.places(given.shape[-1] * shards.world).to(given.device)
+        if torch.equal(given, expected.expand_as(given)):
+            return
+    words = "missing" if given is None else f"{given.flatten()[:4].tolist()} and so on"
+    raise UsageError(
+        f"over_ring: position_ids are {words}, which are not the places of rank {shards.rank}'s "
+        "tokens in the whole text; take the model's arguments from shards.cut."
     )
-    return out.transpose(1, 2).contiguous(), None
-
-
-def _check_places(shards: Shards, position_ids: Tensor) -> None:
-    expected = shards.places(position_ids.shape[-1] * shards.world).to(position_ids.device)
-    if not torch.equal(position_ids, expected.expand_as(position_ids)):
-        raise UsageError(
-            f"over_ring: position_ids begin with {position_ids.flatten()[:4].tolist()}, but the "
-            f"tokens of rank {shards.rank} are at {expected[:4].tolist()} and so on; take the "
-            "model's arguments from shards.cut."
-        )
 
 
 def _padding(attention_mask: Tensor | None = None, **others: Any) -> Tensor | None:
