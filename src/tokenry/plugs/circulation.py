@@ -112,9 +112,9 @@ class Run:
         if not visit.tile.masked:
             return None
         rows, columns = (self.ring.chunks(rank, self.world) for rank in (queries, keys))
-        late = places(rows[visit.tile.queries :], self.chunk)
-        early = places(columns[: visit.tile.keys], self.chunk)
-        return (late.unsqueeze(1) >= early).to(like.device)[None, None]
+        late = places(rows[visit.tile.queries :], self.chunk).to(like.device)
+        early = places(columns[: visit.tile.keys], self.chunk).to(like.device)
+        return (late.unsqueeze(1) >= early)[None, None]
 
     def count(self, q: Tensor, k: Tensor, mask: Tensor | None) -> None:
         """Note how many pairs a step attends to."""
