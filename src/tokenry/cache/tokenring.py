@@ -44,7 +44,7 @@ class TokenRing(SequenceRing):
         family="cache",
         have="a context that does not fit on one device, and several devices",
         want="exact attention over all of it, with gradients",
-        dial="no dial: every token takes part, and the output is the untouched model's; "
+        dial="no keep: every token takes part, and the output is the untouched model's; "
         "`tokenry.plugs.over_ring` switches it on",
         exact=True,
         year=2024,
