@@ -1,7 +1,7 @@
 """Speed, memory and quality of the cache policies on a real language model, and of kvpress.
 
     python bench/cache.py                        # writes bench/results/cache.json
-    python bench/cache.py --kvpress PYTHON       # an interpreter that has kvpress; see cache_kvpress.py
+    python bench/cache.py --kvpress PYTHON       # with an interpreter that has kvpress
 
 Decoding is measured against two yardsticks: the full cache, and the *ideal*, a model that only
 ever had a cache of the length to which the policy cuts. All contestants decode in turn, token by
@@ -11,14 +11,10 @@ token, so that a drifting machine does not favour one; figures are medians over 
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import platform
 import statistics
-import subprocess
-import tempfile
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -43,7 +39,8 @@ def policies(keep: float) -> list[CachePolicy]:
 
 def text_ids(tokenizer: Any, n: int) -> torch.Tensor:
     """The first `n` tokens of Python's own source files."""
-    text = "".join(path.read_text() for path in sorted(Path(statistics.__file__).parent.glob("*.py")))
+    files = sorted(Path(statistics.__file__).parent.glob("*.py"))
+    text = "".join(path.read_text(encoding="utf-8") for path in files)
     return torch.tensor([tokenizer(text[: 8 * n])["input_ids"][:n]])
 
 
@@ -142,16 +139,22 @@ def main() -> None:
     result: dict[str, Any] = {"environment": environment(), "prefill": [], "decode": []}
     result["prefill"] = prefilling(model, ids[:, : arguments.prefill], arguments.rounds)
     for row in result["prefill"]:
-        print(f"prefill {row['tokens']:5} {row['method']:14} {row['seconds']:8.2f} s "
-              f"{100 * row['overhead']:+7.1f} %", flush=True)
+        print(
+            f"prefill {row['tokens']:5} {row['method']:14} {row['seconds']:8.2f} s "
+            f"{100 * row['overhead']:+7.1f} %",
+            flush=True,
+        )
     for n in arguments.contexts:
         for keep in arguments.keeps:
             rows = decoding(model, ids[:, :n], keep, arguments.tokens)
             result["decode"] += rows
             for row in rows:
-                print(f"decode {n:5} keep {keep:<5} {row['method']:14} "
-                      f"{row['ms_per_token']:8.2f} ms/token  x{row['speedup']:<6} "
-                      f"of ideal {row['of_ideal']:<6} cache {row['cache_share']}", flush=True)
+                print(
+                    f"decode {n:5} keep {keep:<5} {row['method']:14} "
+                    f"{row['ms_per_token']:8.2f} ms/token  x{row['speedup']:<6} "
+                    f"of ideal {row['of_ideal']:<6} cache {row['cache_share']}",
+                    flush=True,
+                )
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 

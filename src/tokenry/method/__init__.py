@@ -3,6 +3,7 @@
 from tokenry.method.base import In, Keep, Method, Setting, alternatives, settings
 from tokenry.method.policy import CachePolicy, KVView, Read, Slots
 from tokenry.method.reducer import Heads, LayerView, Schedule, TokenReducer
+from tokenry.method.ring import SequenceRing, Visit
 
 __all__ = [
     "CachePolicy",
@@ -14,9 +15,11 @@ __all__ = [
     "Method",
     "Read",
     "Schedule",
+    "SequenceRing",
     "Setting",
     "Slots",
     "TokenReducer",
+    "Visit",
     "alternatives",
     "settings",
 ]
