@@ -56,12 +56,12 @@ def method_page(cls: type[Method]) -> str:
     card = cls.card.to_dict()
     parts = [
         f"# {card['name']}\n\n{card['summary']}",
-        _facts(card),
+        _facts(cls),
         f"## Settings\n\n{_settings(cls)}",
         f"## Claims\n\n{_claims(card)}",
         f"## Departures\n\n{_departures(card)}",
         f"## Rule\n\n```{{eval-rst}}\n.. autoclass:: {cls.__module__}.{cls.__name__}\n"
-        "   :members: reduce, observe, layers, input_grid\n```",
+        "   :members: reduce, observe, layers, input_grid, plan\n```",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -87,7 +87,10 @@ def _paper(card: dict[str, Any]) -> str:
     return f"[{card['name']}](https://arxiv.org/abs/{card['arxiv']}), {where}"
 
 
-def _facts(card: dict[str, Any]) -> str:
+def _facts(cls: type[Method]) -> str:
+    card = cls.card.to_dict()
+    dialled = any(setting.name == "keep" for setting in settings(cls))
+    same = "always" if card["exact"] else "only at `keep=1`" if dialled else "no"
     code = f"<{card['code']}> ({card['code_license'] or 'no licence'})" if card["code"] else "none"
     facts = {
         "Name here": f"`{card['slug']}`",
@@ -95,7 +98,7 @@ def _facts(card: dict[str, Any]) -> str:
         "Paper": _paper(card),
         "Official code": code,
         "Needs": card["needs"],
-        "Output equals the untouched model's": "always" if card["exact"] else "only at `keep=1`",
+        "Output equals the untouched model's": same,
         "[The dial](../reference/keep.md)": card["dial"],
     }
     return "\n".join(["| | |", "|---|---|", *(f"| {k} | {v} |" for k, v in facts.items())])

@@ -111,6 +111,15 @@ def test_first_layer_is_exact_and_deeper_ones_closer_than_without_rotation(kind)
     assert all(a < b for a, b in zip(errors["pie"], errors["reuse"], strict=True)), errors
 
 
+def test_eager_attention_gives_the_same():
+    edits = [Edit(5, 9, (1, 2)), Edit(20, 20, (4, 5, 6))]
+    caches = [EditableCache(build("Llama"), None, text()) for _ in range(2)]
+    caches[1]._model.set_attn_implementation("eager")
+    for cache in caches:
+        cache.apply(*edits)
+    assert_same(held(caches[1]), held(caches[0]))
+
+
 def test_yarn_case_has_a_scaling_that_could_be_applied_twice():
     family, changes = MODELS["qwen3 yarn"]
     assert build(family, **changes).model.rotary_emb.attention_scaling > 1.1
@@ -421,6 +430,14 @@ def test_wrong_edits_are_refused_and_change_nothing(llama, untyped, edit, messag
         cache.edit(*edit)
     assert len(cache) == 40
     assert_same(held(cache), before, atol=0)
+
+
+def test_wrong_edits_at_once_are_refused(llama):
+    cache = EditableCache(llama, None, text())
+    with pytest.raises(UsageError, match=r"\[1, 4\) and \[3, 5\) overlap"):
+        cache.apply(Edit(1, 4), Edit(3, 5))
+    with pytest.raises(UsageError, match=r"token id 97 is not"):
+        cache.apply(Edit(1, 4, (97,)))
 
 
 @pytest.mark.parametrize(

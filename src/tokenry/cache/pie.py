@@ -38,7 +38,7 @@ class Pie(CacheEditor):
     >>> plan.source.tolist(), plan.shift.tolist(), plan.spans
     ([0, 1, -1, -1, -1, 3, 4, -1], [0, 0, 0, 0, 0, 2, 2, 0], ((2, 5), (7, 8)))
 
-    Source: He et al. 2024, section 3.2, equations 4 to 6.
+    Source: He et al. 2024, section 3.
     """
 
     card: ClassVar[Card] = Card(

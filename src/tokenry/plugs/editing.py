@@ -74,7 +74,8 @@ class EditableCache:
         Raises:
             UsageError: If there is no tokenizer.
         """
-        return cast(str, self._need_tokenizer("text").decode(self.ids))
+        tokenizer = self._need_tokenizer("text")
+        return cast(str, tokenizer.decode(self.ids, clean_up_tokenization_spaces=False))
 
     def edit(self, start: int, stop: int, new: Sequence[int] | Tensor = ()) -> EditPlan:
         """Replace the tokens from `start` up to (not with) `stop`.
@@ -119,7 +120,15 @@ class EditableCache:
 
         Args:
             *edits: From left to right, in places of the present text.
+
+        Returns:
+            What became of the slots.
+
+        Raises:
+            UsageError: As `edit` does; also if two edits overlap.
         """
+        for edit in edits:
+            self._checked(edit.new)
         ids = spliced(self.ids, edits)
         if self._written:
             self._check_borders(ids)
@@ -256,7 +265,7 @@ class EditableCache:
     ) -> Float[Tensor, "b g n e"]:
         moving = turn.nonzero().flatten()
         keys, places = base.clone(), moving.to(base.device)
-        inv_freq = self._model.model.rotary_emb.inv_freq
+        inv_freq = self._model.get_decoder().rotary_emb.inv_freq
         keys[:, :, places] = rotate(_taken(base, moving), turn[moving], inv_freq)
         return keys
 
@@ -334,7 +343,7 @@ def _check_model(model: nn.Module) -> None:
     """Refuse what cannot be moved, with the reason."""
     name, settings = type(model).__name__, cast(Any, model).config
     kind = getattr(settings, "model_type", "unknown")
-    rope = getattr(settings, "rope_parameters", None)
+    rope = getattr(settings.get_text_config(), "rope_parameters", None)
     known = ", ".join(_ROTARY)
     if rope is None:
         raise UnsupportedModelError(
