@@ -27,7 +27,7 @@ MODEL = "zoo:smollm2-135m"
 RESULTS = Path(__file__).parent / "results" / "editing.json"
 STRATEGIES = ("pie", "reuse", "suffix", "recompute")
 LENGTHS = (512, 1024, 2048)
-NEW = (1, 16, 64)
+NEW = (1, 32)
 ROUNDS = 3
 
 

@@ -186,7 +186,7 @@ def agreements(model, tokenizer):
 
 
 @pytest.mark.slow
-def test_claim_agrees_with_recomputation_more_than_reuse(smollm):
+def test_claim_agrees_more_than_reuse(smollm):
     means = agreements(*smollm)
     for where in PLACES:
         assert means[where, "pie"] > 0.85, means

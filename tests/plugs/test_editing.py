@@ -5,30 +5,13 @@ import copy
 
 import pytest
 import torch
-import transformers
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import DynamicCache, PreTrainedTokenizerFast
+from transformers import DynamicCache
 
-from tokenry.cache import Pie
-from tokenry.errors import UnknownNameError, UnsupportedModelError, UsageError
-from tokenry.ops.edits import Edit, differences, spliced
+from tokenry.ops.edits import Edit, spliced
 from tokenry.ops.rope import rotate
 from tokenry.plugs.editing import EditableCache
-from tokenry.vision import ToMe
 
-SHAPE = {
-    "vocab_size": 97,
-    "hidden_size": 64,
-    "intermediate_size": 96,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 16,
-    "pad_token_id": 0,
-    "bos_token_id": 1,
-    "eos_token_id": None,
-}
 BASE = {"rope_theta": 10_000.0}
 LLAMA3 = {"low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 64}
 YARN = {"factor": 4.0, "original_max_position_embeddings": 64}
@@ -47,24 +30,6 @@ MODELS = {
     "qwen3": ("Qwen3", {}),
     "qwen3 yarn": ("Qwen3", {"rope_parameters": BASE | YARN | {"rope_type": "yarn"}}),
 }
-
-
-def build(family, **changes):
-    shape = {**SHAPE, **changes}
-    if family == "Phi3":
-        del shape["head_dim"]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        config = getattr(transformers, f"{family}Config")(**shape)
-        model = getattr(transformers, f"{family}ForCausalLM")(config)
-        for weight in model.parameters():  # larger than at the start: context matters
-            weight.data *= 1 if weight.dim() < 2 else 3
-    return model.eval()
-
-
-@pytest.fixture(scope="module")
-def llama():
-    return build("Llama")
 
 
 def text(n=40, seed=0):
@@ -95,9 +60,9 @@ def assert_same(got, expected, atol=1e-5):
 
 
 @pytest.mark.parametrize("kind", MODELS)
-def test_first_layer_is_exact_and_deeper_ones_closer_than_without_rotation(kind):
+def test_first_layer_is_exact_and_deeper_ones_closer_than_without_rotation(kind, causal):
     family, changes = MODELS[kind]
-    model = build(family, **changes)
+    model = causal(family, **changes)
     errors = {}
     for strategy in ("pie", "reuse"):
         cache = EditableCache(model, None, text(), strategy=strategy)
@@ -111,18 +76,18 @@ def test_first_layer_is_exact_and_deeper_ones_closer_than_without_rotation(kind)
     assert all(a < b for a, b in zip(errors["pie"], errors["reuse"], strict=True)), errors
 
 
-def test_eager_attention_gives_the_same():
+def test_eager_attention_gives_the_same(causal):
     edits = [Edit(5, 9, (1, 2)), Edit(20, 20, (4, 5, 6))]
-    caches = [EditableCache(build("Llama"), None, text()) for _ in range(2)]
+    caches = [EditableCache(causal("Llama"), None, text()) for _ in range(2)]
     caches[1]._model.set_attn_implementation("eager")
     for cache in caches:
         cache.apply(*edits)
     assert_same(held(caches[1]), held(caches[0]))
 
 
-def test_yarn_case_has_a_scaling_that_could_be_applied_twice():
+def test_yarn_case_has_a_scaling_that_could_be_applied_twice(causal):
     family, changes = MODELS["qwen3 yarn"]
-    assert build(family, **changes).model.rotary_emb.attention_scaling > 1.1
+    assert causal(family, **changes).model.rotary_emb.attention_scaling > 1.1
 
 
 @pytest.mark.parametrize("strategy", ["pie", "reuse"])
@@ -161,7 +126,9 @@ def by_hand(model, ids, edits):
     ids, moved = list(ids), 0
     for edit in edits:
         start, stop = edit.start + moved, edit.stop + moved
-        left = DynamicCache([(k[:, :, :start], v[:, :, :start]) for k, v in zip(keys, values)])  # noqa: B905
+        left = DynamicCache(
+            [(k[:, :, :start], v[:, :, :start]) for k, v in zip(keys, values, strict=True)]
+        )
         with torch.no_grad():
             model(torch.tensor([edit.new]), past_key_values=left)
         delta = len(edit.new) - (stop - start)
@@ -175,14 +142,14 @@ def by_hand(model, ids, edits):
             values[i] = torch.cat([layer.values, values[i][:, :, stop:]], 2)
         ids[start:stop] = edit.new
         moved += delta
-    past = DynamicCache([(k[:, :, :-1], v[:, :, :-1]) for k, v in zip(keys, values)])  # noqa: B905
+    past = DynamicCache([(k[:, :, :-1], v[:, :, :-1]) for k, v in zip(keys, values, strict=True)])
     with torch.no_grad():
         logits = model(torch.tensor([ids[-1:]]), past_key_values=past).logits[0, -1]
     return [x.keys for x in past.layers], [x.values for x in past.layers], logits
 
 
-def test_several_edits_equal_the_steps_by_hand():
-    model = build("Qwen2").double()
+def test_several_edits_equal_the_steps_by_hand(causal):
+    model = causal("Qwen2").double()
     edits = [Edit(5, 9, (1,)), Edit(20, 20, (4, 5, 6)), Edit(30, 33, (7, 7, 7, 7, 7))]
     cache = EditableCache(model, None, text())
     cache.apply(*edits)
@@ -209,10 +176,10 @@ def test_delete_and_insert_again_gives_the_keys_back(llama):
         assert torch.equal(a[:, :, 16:-1], b[:, :, 16:-1])
 
 
-def test_a_hundred_edits_in_bfloat16_do_not_drift():
+def test_a_hundred_edits_in_bfloat16_do_not_drift(causal):
     """The suffix is turned once from what was encoded, so its error is one rounding."""
-    model = build("Llama").bfloat16()
-    model.model.rotary_emb = copy.deepcopy(build("Llama").model.rotary_emb)  # float32, as loaded
+    model = causal("Llama").bfloat16()
+    model.model.rotary_emb = copy.deepcopy(causal("Llama").model.rotary_emb)  # float32, as loaded
     cache = EditableCache(model, None, text(60))
     first, chained, shift = held(cache)[0], held(cache)[0], 0
     theta = model.model.rotary_emb.inv_freq
@@ -332,173 +299,3 @@ def test_an_empty_edit_runs_nothing(llama, strategy):
         assert plan.encoded == 0
         assert plan.source.tolist() == list(range(40))
     assert_same(held(cache), before, atol=0)
-
-
-# --- text -------------------------------------------------------------------------------------
-
-CODE = "def area(width, height):\n    return width * height\n\n\nprint(area(3, 4))\n"
-
-
-@pytest.fixture(scope="module")
-def tokenizer():
-    raw = Tokenizer(models.BPE())
-    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    raw.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(vocab_size=320, initial_alphabet=raw.pre_tokenizer.alphabet())
-    raw.train_from_iterator([CODE] * 4, trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=raw)
-
-
-@pytest.fixture(scope="module")
-def coder():
-    return build("Llama", vocab_size=320)
-
-
-@pytest.mark.parametrize(
-    "after",
-    [
-        CODE.replace("area", "size"),
-        CODE.replace("    return", "    # two sides\n    return"),
-        CODE.replace("def area(width, height):\n", ""),
-        CODE + "print(area(5, 6))\n",
-        "x",
-    ],
-)
-def test_update_holds_the_tokens_of_the_new_text(coder, tokenizer, after):
-    cache = EditableCache(coder, tokenizer, CODE)
-    plan = cache.update(after)
-    ids = tokenizer(after)["input_ids"]
-    assert cache.ids == tuple(ids)
-    assert cache.text == after
-    torch.testing.assert_close(held(cache)[0][0], run(coder, ids)[0][0], atol=1e-5, rtol=1e-5)
-    assert plan.encoded <= len(ids)
-
-
-def test_update_encodes_only_what_changed(coder, tokenizer):
-    cache = EditableCache(coder, tokenizer, CODE)
-    changed = len(tokenizer(" +")["input_ids"])
-    assert cache.update(CODE.replace(" * ", " + ")).encoded == changed + 1
-
-
-def test_tokens_joined_at_a_border_are_encoded_by_update_and_refused_by_edit(coder, tokenizer):
-    ids = tokenizer(CODE)["input_ids"]
-    place = next(i for i, t in enumerate(ids) if tokenizer.decode([t]) == " width")
-    whole = ids[place]
-    letters = tokenizer.convert_tokens_to_ids(["Ġ", "w", "i", "d", "t", "h"])
-    cache = EditableCache(coder, tokenizer, CODE)
-    before = held(cache)
-    with pytest.raises(UsageError, match=r"other tokens from place .* give the whole new text to"):
-        cache.edit(place, place + 1, letters)
-    assert_same(held(cache), before, atol=0)
-    assert cache.edit(place, place + 1, [whole, whole]).encoded == 3
-    assert cache.text.count(" width width") == 1
-
-    split = CODE.replace("return width", "return wi dth")
-    assert whole not in [t for e in differences(ids, tokenizer(split)["input_ids"]) for t in e.new]
-    cache.update(split)
-    cache.update(CODE)
-    assert cache.ids == tuple(ids)
-
-
-def test_ids_given_as_ids_are_not_doubted(coder, tokenizer):
-    letters = tokenizer.convert_tokens_to_ids(["w", "i", "d", "t", "h"])
-    cache = EditableCache(coder, tokenizer, tokenizer(CODE)["input_ids"])
-    cache.edit(0, 0, letters)
-    assert cache.ids[:5] == tuple(letters)
-
-
-# --- wrong use --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("edit", "message"),
-    [
-        ((30, 41, [1]), r"start=30, stop=41 is not a range of the text's 40 tokens"),
-        ((-3, 2, []), r"start=-3"),
-        ((9, 8, []), r"allowed is 0 <= start <= stop <= 40"),
-        ((0, 40, []), r"no token would be left"),
-        ((3, 4, [97]), r"token id 97 is not in the model's vocabulary; allowed is 0 to 96"),
-        ((3, 4, [-1]), r"token id -1"),
-        ((3, 4, "12"), r"'12' is not a row of token ids"),
-        ((3, 4, torch.tensor([1.5])), r"is not a row of token ids"),
-    ],
-)
-def test_wrong_edits_are_refused_and_change_nothing(llama, untyped, edit, message):
-    cache = EditableCache(llama, None, text())
-    before = held(cache)
-    with pytest.raises(UsageError, match=message):
-        cache.edit(*edit)
-    assert len(cache) == 40
-    assert_same(held(cache), before, atol=0)
-
-
-def test_wrong_edits_at_once_are_refused(llama):
-    cache = EditableCache(llama, None, text())
-    with pytest.raises(UsageError, match=r"\[1, 4\) and \[3, 5\) overlap"):
-        cache.apply(Edit(1, 4), Edit(3, 5))
-    with pytest.raises(UsageError, match=r"token id 97 is not"):
-        cache.apply(Edit(1, 4, (97,)))
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("def", r"a text needs a tokenizer, got None"),
-        ([], r"no token would be left"),
-        (torch.zeros(2, 5, dtype=torch.int64), r"shape \(2, 5\) are not one text"),
-        ([5, 500], r"token id 500"),
-    ],
-)
-def test_wrong_content_is_refused(llama, content, message):
-    with pytest.raises(UsageError, match=message):
-        EditableCache(llama, None, content)
-
-
-def test_wrong_rules_are_refused(llama, untyped):
-    with pytest.raises(UsageError, match=r"Pie: strategy='rotate' is not 'pie' or 'reuse'"):
-        EditableCache(llama, None, text(), strategy="rotate")
-    with pytest.raises(UsageError, match=r"Pie\(\) is configured already; set tail on it"):
-        EditableCache(llama, None, text(), Pie(), tail=2)
-    with pytest.raises(UsageError, match=r"ToMe does not say what becomes of a cache"):
-        EditableCache(llama, None, text(), ToMe())
-    with pytest.raises(UnknownNameError, match=r"method 'pies' is unknown; nearest: pie"):
-        EditableCache(llama, None, text(), "pies")
-    with pytest.raises(UsageError, match=r"text needs a tokenizer"):
-        _ = EditableCache(llama, None, text()).text
-
-
-LONG = {"short_factor": [1.0] * 8, "long_factor": [2.0] * 8, "original_max_position_embeddings": 64}
-
-
-@pytest.mark.parametrize(
-    ("family", "changes", "message"),
-    [
-        ("GPT2", {}, r"GPT2LMHeadModel has no rotary positions"),
-        ("GPTNeoX", {}, r"GPTNeoXForCausalLM \(gpt_neox\) is not a causal language model whose"),
-        (
-            "Llama",
-            {"rope_parameters": BASE | {"rope_type": "dynamic", "factor": 2.0}},
-            r"rope_type='dynamic', whose frequencies depend on the length",
-        ),
-        ("Phi3", {"rope_parameters": BASE | LONG | {"rope_type": "longrope"}}, r"'longrope'"),
-        ("Mistral", {"sliding_window": 16}, r"sliding-window or linear attention in 4 of 4 layers"),
-        (
-            "Qwen2",
-            {"use_sliding_window": True, "sliding_window": 16, "max_window_layers": 3},
-            r"in 1 of 4 layers \(the first is layer 3\)",
-        ),
-    ],
-)
-def test_models_whose_keys_cannot_be_moved_are_refused(family, changes, message):
-    if family == "GPT2":
-        config = transformers.GPT2Config(n_embd=32, n_layer=1, n_head=2, vocab_size=97)
-        model = transformers.GPT2LMHeadModel(config)
-    else:
-        model = build(family, **changes)
-    with pytest.raises(UnsupportedModelError, match=message):
-        EditableCache(model, None, text())
-
-
-def test_a_model_without_a_language_head_is_refused(llama):
-    with pytest.raises(UnsupportedModelError, match=r"LlamaModel \(llama\) is not a causal"):
-        EditableCache(llama.model, None, text())

@@ -57,10 +57,36 @@ class Pie(CacheEditor):
         code_license="MIT",
         claims=(
             Claim(
-                paper="x",
-                effect="y",
-                not_shown="z z z",
+                paper="Over 85 % less computation than full recomputation on RepoBench-C-8k.",
+                effect="Operations grow with the edit, not with the text.",
+                test="tests/cache/test_pie.py::test_claim_saves_85_percent_of_the_operations",
+                measured="95.9 % fewer floating-point operations, attention included, for 48 "
+                "tokens inserted in the middle of 1024 tokens of textwrap.py, next token read off "
+                "at the end. zoo:smollm2-135m. Seconds stand in the how-to on editing a prompt.",
             ),
+            Claim(
+                paper="Accuracy close to full recomputation on insertion, deletion and edits in "
+                "several places, and far above reuse without rotation.",
+                effect="The likeliest next token equals full recomputation's more often than with "
+                "unrotated keys, near the edit and far from it.",
+                test="tests/cache/test_pie.py::test_claim_agrees_more_than_reuse",
+                measured="Top-1 agreement 0.957, 0.950 and 0.977 for an edit that ends 16, 96 and "
+                "384 tokens before the end, 0.914 for all three at once; unrotated 0.803, 0.611, "
+                "0.588 and 0.697. Insertion and deletion of about 48 tokens of whole lines in 640 "
+                "tokens of 6 files of the Python standard library, 33 predictions after each of "
+                "12 edits per figure. zoo:smollm2-135m. The exact match of the paper's benchmark "
+                "was not measured.",
+            ),
+        ),
+        differs=(
+            "Keys are rotated from a copy as they were encoded, by the sum of all their moves. The "
+            "paper rotates the cached keys themselves, which adds up rounding over many edits in "
+            "half precision; the price is a cache one and a half times as large.",
+            "The last token (or `tail` tokens) is encoded again after every edit, since its "
+            "scores are those of the text before the edit.",
+            "Kept slots still carry what they saw: deleted text lives on in values and in keys of "
+            "deeper layers until EditableCache.refresh(). So it is in the paper; here it is said.",
+            "The official repository holds a description and no code to compare with.",
         ),
     )
 
