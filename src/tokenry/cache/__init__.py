@@ -2,9 +2,10 @@
 
 from tokenry.cache.h2o import H2O
 from tokenry.cache.key_norm import KeyNorm
+from tokenry.cache.pie import Pie
 from tokenry.cache.random_slots import RandomSlots
 from tokenry.cache.snapkv import SnapKV
 from tokenry.cache.streaming_llm import StreamingLLM
 from tokenry.cache.tokenring import TokenRing
 
-__all__ = ["H2O", "KeyNorm", "RandomSlots", "SnapKV", "StreamingLLM", "TokenRing"]
+__all__ = ["H2O", "KeyNorm", "Pie", "RandomSlots", "SnapKV", "StreamingLLM", "TokenRing"]
