@@ -76,8 +76,11 @@ class FullCache:
 
     def __init__(self, model, held):
         self.model, self.held, self.now = model, [None, *held], -1
-        self.full = [i for i, x in enumerate(DynamicCache(config=model.config).layers) if
-                     type(x) is DynamicLayer]
+        self.full = [
+            i
+            for i, x in enumerate(DynamicCache(config=model.config).layers)
+            if type(x) is DynamicLayer
+        ]
 
     def __enter__(self):
         AttentionInterface.register("oracle", self.attention)

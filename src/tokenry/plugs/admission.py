@@ -122,7 +122,7 @@ class Admission:
 
     def _tracked(self, layer: Any, index: int, b: int) -> TrackedLayer:
         if type(layer) is DynamicLayer:
-            layer = TrackedLayer.adopt(layer, self.inv_freq if self.bare else None)
+            layer = TrackedLayer.adopt(layer)
         if not isinstance(layer, TrackedLayer):
             raise UsageError(
                 f"{self.owner}: layer {index} of the cache is a {type(layer).__name__}; only "
@@ -131,7 +131,7 @@ class Admission:
         if layer.slots:
             self._refuse_foreign(layer, index, b)
             self._refuse_unseen(layer)
-        elif (layer.inv_freq is None) == self.bare:
+        else:
             layer.inv_freq = self.inv_freq if self.bare else None
         return layer
 

@@ -57,9 +57,9 @@ class TrackedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         self._expects = False
 
     @classmethod
-    def adopt(cls, layer: DynamicLayer, inv_freq: Tensor | None) -> TrackedLayer:
+    def adopt(cls, layer: DynamicLayer) -> TrackedLayer:
         """A tracked layer that holds what `layer` holds."""
-        tracked = cls(inv_freq)
+        tracked = cls()
         keys, values = layer.keys, layer.values
         if layer.is_initialized and keys is not None and values is not None and keys.numel():
             tracked.update(keys, values)
