@@ -57,7 +57,11 @@ class SnapKV(CachePolicy):
             Claim(
                 paper="Prompts of 16k tokens answered from 1,024 slots with little loss.",
                 effect="With the question at the end, more right answers than with a window.",
-                not_shown="TODO",
+                test="tests/cache/test_references.py::"
+                "test_the_question_at_the_end_finds_its_answer",
+                measured="6 of 8 hidden numbers found at keep=0.25 with last=16, none with sinks "
+                "and a window, 8 with the full cache; 2 with last=32, a third of the slots "
+                "(SmolLM2-135M, 430 tokens of Python's language reference).",
             ),
         ),
         differs=(
