@@ -1,5 +1,6 @@
 """The key-value cache of a language model: keep, merge, select and move what it holds."""
 
+from tokenry.cache.d2o import D2O
 from tokenry.cache.h2o import H2O
 from tokenry.cache.key_norm import KeyNorm
 from tokenry.cache.pie import Pie
@@ -8,4 +9,4 @@ from tokenry.cache.snapkv import SnapKV
 from tokenry.cache.streaming_llm import StreamingLLM
 from tokenry.cache.tokenring import TokenRing
 
-__all__ = ["H2O", "KeyNorm", "Pie", "RandomSlots", "SnapKV", "StreamingLLM", "TokenRing"]
+__all__ = ["D2O", "H2O", "KeyNorm", "Pie", "RandomSlots", "SnapKV", "StreamingLLM", "TokenRing"]
