@@ -1,7 +1,8 @@
-"""Views of one layer's cache, made by hand."""
+"""Views of one layer's cache, and tiny models."""
 
 import pytest
 import torch
+import transformers
 
 from tokenry.method import KVView
 
@@ -31,6 +32,7 @@ def make_view(seed=0, count=8, b=2, g=2, heads=2, s=24, e=4, valid=None, memory=
         "places": torch.arange(s).expand(b, -1),
         "scale": e**-0.5,
         "memory": {} if memory is None else memory,
+        "shared": {},
         "asked": asked,
     }
     return KVView(**{**given, **changes})
@@ -48,3 +50,81 @@ def left_padded():
     valid = torch.ones(2, 2, 24, dtype=torch.bool)
     valid[1, :, :5] = False
     return valid
+
+
+@pytest.fixture(scope="session")
+def frequencies():
+    """Rotary frequencies of the views."""
+    return 1.0 / 100.0 ** (torch.arange(4).float() / 4)
+
+
+@pytest.fixture
+def look(frequencies):
+    """Build a view: `look(keys, queries, count)`, the queries being the last tokens."""
+
+    def look(keys, queries, count, valid=None, memory=None, shared=None, layer=0, depth=1):
+        b, g, s, e = keys.shape
+        positions = torch.arange(s).expand(b, -1)
+        if valid is not None:
+            positions = (valid.cumsum(1) - 1).clamp(min=0)
+        return KVView(
+            layer=layer,
+            depth=depth,
+            count=count,
+            seen=s,
+            keys=keys,
+            values=keys,
+            tokens=torch.arange(s).expand(b, g, -1),
+            size=None,
+            valid=None if valid is None else valid[:, None].expand(-1, g, -1),
+            places=positions[:, -queries.shape[2] :],
+            scale=e**-0.5,
+            memory={} if memory is None else memory,
+            shared={} if shared is None else shared,
+            asked={"positions": positions, "inv_freq": frequencies, "queries": queries},
+        )
+
+    return look
+
+
+@pytest.fixture
+def heads():
+    """Random keys `(b, g, s, 8)` and queries `(b, h, t, 8)`."""
+
+    def heads(seed, s, t=1, b=2, h=6, g=3):
+        source = torch.Generator().manual_seed(seed)
+        keys = torch.randn(b, g, s, 8, generator=source)
+        return keys, torch.randn(b, h, t, 8, generator=source)
+
+    return heads
+
+
+@pytest.fixture(scope="session")
+def tiny_llama():
+    """A Llama of 3 layers, 4 query heads over 2 key heads, with random weights."""
+    config = transformers.LlamaConfig(
+        vocab_size=61,
+        hidden_size=32,
+        intermediate_size=32,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        eos_token_id=None,
+        bos_token_id=None,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return transformers.LlamaForCausalLM(config).eval()
+
+
+@pytest.fixture(scope="session")
+def padded_text():
+    """Two texts, the first padded on the left: `padded_text(200)`."""
+
+    def padded_text(n, padded=23):
+        ids = torch.randint(3, 61, (2, n), generator=torch.Generator().manual_seed(1))
+        mask = torch.ones_like(ids)
+        mask[0, :padded] = 0
+        return {"input_ids": ids, "attention_mask": mask}
+
+    return padded_text

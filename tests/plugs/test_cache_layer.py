@@ -11,6 +11,7 @@ from tokenry.cache import H2O, StreamingLLM
 from tokenry.checks.models import tiny_decoder, words
 from tokenry.errors import UsageError
 from tokenry.method import Slots
+from tokenry.ops.rope import angles
 from tokenry.plugs.cache import TrackedLayer
 
 NAMES = ("keys", "values", "tokens", "size", "mass", "queries", "query_tokens", "positions")
@@ -209,8 +210,9 @@ def test_keys_without_rotation_need_their_policy():
 
 def test_keys_are_held_without_their_rotation():
     """A key at position 0 goes in as it is; one further on is turned back."""
-    made = TrackedLayer(torch.tensor([1.0]))
-    made.expect(torch.tensor([[0, 2]]))
+    frequency, places = torch.tensor([1.0]), torch.tensor([[0, 2]])
+    made = TrackedLayer(frequency)
+    made.expect(places, angles(-places[:, None], frequency, torch.float32))
     turned = torch.tensor([[1.0, 0.0], [2.0, 0.0]])
     made.update(turned[None, None], turned[None, None])
     angle = torch.tensor(-2.0)

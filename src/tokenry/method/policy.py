@@ -34,6 +34,7 @@ class KVView:
         places: Position of each query of this pass as the model counts.
         scale: The factor before the softmax.
         memory: What the policy noted of this layer; tensors in it have the batch first.
+        shared: The same for all layers of this cache together; they are asked in order.
         asked: What only some policies ask for, by name; see the properties.
     """
 
@@ -49,6 +50,7 @@ class KVView:
     places: Int[Tensor, "b t"]
     scale: float
     memory: dict[str, Any]
+    shared: dict[str, Any]
     asked: dict[str, Tensor]
 
     @property
@@ -110,17 +112,22 @@ class Read:
 
     Attributes:
         slots: Indices of the slots, rising.
-        positions: Position to which each key is rotated; None for its own.
+        positions: Position to which each key is rotated; None for its own. A single number holds
+            for all keys and costs nothing: the queries are rotated by the difference.
         places: Position to which each query is rotated for these slots, `(b, t)`; None for
             its own.
-        allow: Which query may read which slot, `(b, g, t, k)`; None for all that hold a token
-            no later than the query's.
+        packed: Number the keys anew from 0, without gaps and without padding, and the queries,
+            which must be among the slots, accordingly; `positions` and `places` are not looked
+            at.
+        allow: Which query may read which slot; None for all. Padding and what comes after a
+            query is never read, whatever stands here.
     """
 
     slots: Int[Tensor, "b g k"]
-    positions: Int[Tensor, "b g k"] | None = None
+    positions: Int[Tensor, "#b #g #k"] | None = None
     places: Int[Tensor, "b t"] | None = None
-    allow: Bool[Tensor, "b g t k"] | None = None
+    packed: bool = False
+    allow: Bool[Tensor, "#b #g t k"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +155,7 @@ class CachePolicy(Method):
 
     @property
     def least(self) -> int:
-        """Fewest slots that the rule can leave, or read."""
+        """Fewest slots that the rule can leave, or of what came before a chunk can read."""
         return 1
 
     @property

@@ -12,11 +12,13 @@ from transformers.cache_utils import DynamicLayer
 
 from tokenry.errors import UsageError
 from tokenry.method import Slots
-from tokenry.ops.rope import rotate
+from tokenry.ops.rope import turn
 from tokenry.ops.slots import take_slots
 
 _BATCHED = ("keys", "values", "_tokens", "size", "mass", "queries", "query_tokens", "positions")
 """What has the batch first."""
+
+_SPARE = 128  # one slot of room for so many that are held
 
 
 class TrackedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
@@ -35,6 +37,7 @@ class TrackedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         positions: Position of each token as the model counts, `(b, s)`; None when unasked.
         inv_freq: Rotary frequencies when keys are held without their rotation, else None.
         memory: What the policy noted; tensors in it have the batch first.
+        shared: The same for all layers of the cache; the first layer's is used.
     """
 
     keys: Tensor
@@ -52,7 +55,10 @@ class TrackedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         self.queries: Tensor | None = None
         self.query_tokens: Tensor | None = None
         self.positions: Tensor | None = None
+        self._back: tuple[Tensor, Tensor] | None = None
         self.memory: dict[str, Any] = {}
+        self.shared: dict[str, Any] = {}
+        self._room: dict[str, Tensor] = {}
         self._tokens: Tensor | None = None
         self._expects = False
 
@@ -95,9 +101,18 @@ class TrackedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         """Whether `mass` counts every token that went in."""
         return self.mass is not None and self.mass.shape[-1] == self.slots
 
-    def expect(self, positions: Int[Tensor, "b t"] | None) -> None:
-        """Say that the next `update` is known of, and where its tokens stand if that matters."""
-        self._expects = True
+    def expect(
+        self,
+        positions: Int[Tensor, "b t"] | None = None,
+        back: tuple[Tensor, Tensor] | None = None,
+    ) -> None:
+        """Say that the next `update` is known of.
+
+        Args:
+            positions: Where its tokens stand, if that matters.
+            back: Cosines and sines that turn their keys back from there.
+        """
+        self._expects, self._back = True, back
         if positions is not None:
             before = None if self.positions is None else self.positions[:, : self.seen]
             self.positions = positions if before is None else torch.cat([before, positions], 1)
@@ -121,9 +136,8 @@ class TrackedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
                 "which only the policy that made it so can read; attach that to the model."
             )
         self._expects = False
-        if self.inv_freq is not None and self.positions is not None:
-            back = -self.positions[:, None, -t:]
-            key_states = rotate(key_states, back, self.inv_freq)
+        if self._back is not None:
+            key_states = turn(key_states, *self._back)
         if self._tokens is not None:
             new = torch.arange(self.seen, self.seen + t, device=self._tokens.device)
             heads = self._tokens.shape[:2]
@@ -131,8 +145,30 @@ class TrackedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         if self.size is not None:
             self.size = torch.cat([self.size, self.size.new_ones(*self.size.shape[:2], t)], -1)
         self.seen += t
-        keys, values = super().update(key_states, value_states, *args, **kwargs)
-        return keys, values
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        self.keys = self._appended("keys", key_states)
+        self.values = self._appended("values", value_states)
+        return self.keys, self.values
+
+    def _appended(self, name: str, new: Tensor) -> Tensor:
+        """What is held and `new` behind it: in place while room is left, else in new memory.
+
+        Joining them anew for each token costs as much as the attention over a long cache.
+        """
+        held: Tensor = getattr(self, name)
+        if held.ndim == 1:
+            held = new[..., :0, :]
+        if torch.is_grad_enabled():  # a gradient may still need what stands there
+            return torch.cat([held, new], -2)
+        n, stop = held.shape[-2], held.shape[-2] + new.shape[-2]
+        room = self._room.get(name)
+        if room is None or stop > room.shape[-2] or not _may_write(room, held):
+            room = new.new_empty(*new.shape[:2], stop + stop // _SPARE, new.shape[-1])
+            room[..., :n, :] = held
+            self._room[name] = room
+        room[..., n:stop, :] = new
+        return room[..., :stop, :]
 
     def weigh(self, mass: Float[Tensor, "b h s"]) -> None:
         """Add the attention that each slot got from the queries of this pass."""
@@ -168,6 +204,7 @@ class TrackedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         keys = take_slots(self.keys, index) if left.keys is None else left.keys
         values = take_slots(self.values, index) if left.values is None else left.values
         self.keys, self.values = keys.contiguous(), values.contiguous()
+        self._room.clear()
         if left.size is not None:
             self.size = left.size
         elif self.size is not None:
@@ -178,8 +215,8 @@ class TrackedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         """Which slots hold no padding, given which tokens are none."""
         if real is None:
             return None
-        tokens = self.tokens
-        return real[:, None].expand(-1, tokens.shape[1], -1).gather(-1, tokens)
+        every = real[:, None].expand(-1, self.keys.shape[1], -1)
+        return every if self._tokens is None else every.gather(-1, self._tokens)
 
     def bias(self) -> Float[Tensor, "b g s"] | None:
         """The log of how many tokens each slot stands for."""
@@ -245,7 +282,14 @@ class TrackedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         for name in _BATCHED:
             held = getattr(self, name)
             setattr(self, name, None if held is None else change(held))
-        self.memory = {
-            name: change(held) if isinstance(held, Tensor) else held
-            for name, held in self.memory.items()
-        }
+        self._room.clear()
+        self.memory, self.shared = (
+            {name: change(x) if isinstance(x, Tensor) else x for name, x in noted.items()}
+            for noted in (self.memory, self.shared)
+        )
+
+
+def _may_write(room: Tensor, held: Tensor) -> bool:
+    """Whether `held` lies in `room`, and this is no tensor of an inference mode that is over."""
+    ours = room.data_ptr() == held.data_ptr() and room.shape[:2] == held.shape[:2]
+    return ours and (torch.is_inference_mode_enabled() or not room.is_inference())

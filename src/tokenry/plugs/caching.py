@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from tokenry.errors import AttachError, UsageError
 from tokenry.method import CachePolicy, KVView
 from tokenry.ops.attention import attend, column_mass
 from tokenry.ops.budget import kept_count
-from tokenry.ops.rope import rotate
+from tokenry.ops.rope import angles, turn
 from tokenry.ops.slots import reachable
 from tokenry.plugs.admission import Admission
 from tokenry.plugs.attachment import MARK, Attachment
@@ -64,6 +64,8 @@ class _Pass:
     real: Bool[Tensor, "b n"] | None
     places: Int[Tensor, "b t"]
     read: dict[int, Int[Tensor, "b g k"]]
+    back: tuple[Tensor, Tensor] | None = None
+    turns: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
 
 class Caching(Attachment[CachePolicy]):
@@ -145,9 +147,18 @@ class Caching(Attachment[CachePolicy]):
         real = self._admission.padding(inputs.get("attention_mask"), seen + t)
         self._refuse_too_few(seen + t)
         self._pass = _Pass(layers, real, places.expand(b, -1), {})
-        for layer in layers.values():
-            layer.expect(self._pass.places if self.method.unrotated else None)
+        self._announce(self._pass)
         return (), {**inputs, "past_key_values": cache}
+
+    def _announce(self, now: _Pass) -> None:
+        """Tell each layer of its next tokens; one table of angles serves all."""
+        bare = self._acts and self.method.unrotated
+        if bare and self._inv_freq is not None:
+            dtype = self._decoder.dtype
+            now.back = angles(-now.places.unsqueeze(1), self._inv_freq, dtype)
+        for layer in now.layers.values():
+            turns = None if layer.inv_freq is None else now.back
+            layer.expect(now.places if self.method.unrotated else None, turns)
 
     def _refuse_checkpoints(self) -> None:
         layers = self._decoder.modules() if self._decoder.training else ()
@@ -197,10 +208,10 @@ class Caching(Attachment[CachePolicy]):
     def _read(self, layer: TrackedLayer, index: int, call: Call, now: _Pass) -> Tensor:
         """One attention over what a selecting policy names."""
         queries = call.queries
-        if layer.inv_freq is not None:
-            queries = rotate(queries, -now.places.unsqueeze(1), layer.inv_freq)
+        if now.back is not None:
+            queries = turn(queries, *now.back)
         view = self._view(now, layer, index, call.scale, layer.slots)
-        out, now.read[index] = read(self.method, view, queries)
+        out, now.read[index] = read(self.method, view, queries, now.turns)
         return out
 
     @torch.no_grad()
@@ -240,6 +251,7 @@ class Caching(Attachment[CachePolicy]):
             places=now.places,
             scale=scale,
             memory=layer.memory,
+            shared=now.layers[self._full[0]].shared,
             asked={name: held for name, held in asked.items() if held is not None},
         )
 
