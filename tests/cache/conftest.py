@@ -1,4 +1,4 @@
-"""Views of random caches, and tiny models, for selecting policies."""
+"""Views of one layer's cache, and tiny models."""
 
 from contextlib import nullcontext
 from pydoc_data.topics import topics
@@ -11,6 +11,51 @@ import transformers
 from tokenry import zoo
 from tokenry.method import KVView
 from tokenry.plugs.attach import attach
+
+
+def make_view(seed=0, count=8, b=2, g=2, heads=2, s=24, e=4, valid=None, memory=None, **changes):
+    """A complete layer of random keys, values, attention mass and last queries."""
+    source = torch.Generator().manual_seed(seed)
+
+    def draw(*shape):
+        return torch.randn(*shape, generator=source)
+
+    asked = {
+        "mass": draw(b, g * heads, s).exp(),
+        "queries": draw(b, g * heads, 6, e),
+        "query_tokens": torch.arange(s - 6, s).expand(b, -1),
+    }
+    given = {
+        "layer": 0,
+        "depth": 1,
+        "count": count,
+        "seen": s,
+        "keys": draw(b, g, s, e),
+        "values": draw(b, g, s, e + 1),
+        "tokens": torch.arange(s).expand(b, g, -1),
+        "size": None,
+        "valid": valid,
+        "places": torch.arange(s).expand(b, -1),
+        "scale": e**-0.5,
+        "memory": {} if memory is None else memory,
+        "shared": {},
+        "asked": asked,
+    }
+    return KVView(**{**given, **changes})
+
+
+@pytest.fixture(scope="session")
+def view():
+    """Build a view: `view(seed=1, count=5)`."""
+    return make_view
+
+
+@pytest.fixture(scope="session")
+def left_padded():
+    """Which of 24 slots are real: all of the first text, all but the first five of the second."""
+    valid = torch.ones(2, 2, 24, dtype=torch.bool)
+    valid[1, :, :5] = False
+    return valid
 
 
 @pytest.fixture(scope="session")

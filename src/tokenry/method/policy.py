@@ -55,11 +55,16 @@ class KVView:
 
     @property
     def queries(self) -> Float[Tensor, "b h t e"]:
-        """For `select` the queries of the chunk, for `evict` the last `window` ones.
+        """For `select` the queries of the chunk, for `evict` the last `window` ones of each text.
 
         They are rotated like `keys`.
         """
         return self._asked("queries", "give the policy a window")
+
+    @property
+    def query_tokens(self) -> Int[Tensor, "b t"]:
+        """For `evict`, which token each of the `queries` is; -1 where a text has no more."""
+        return self._asked("query_tokens", "give the policy a window")
 
     @property
     def mass(self) -> Float[Tensor, "b h s"]:

@@ -58,7 +58,7 @@ def top_slots(
 
 def reachable(
     tokens: Int[Tensor, "b g s"],
-    queries: Int[Tensor, " t"],
+    queries: Int[Tensor, " t"] | Int[Tensor, "b t"],
     valid: Bool[Tensor, "b g s"] | None = None,
 ) -> Bool[Tensor, "b g t s"]:
     """Which query may read which slot: those of tokens no later than it, padding aside.
@@ -67,10 +67,11 @@ def reachable(
 
     Args:
         tokens: Which token each slot holds.
-        queries: Which token each query is.
+        queries: Which token each query is, of all texts or of each.
         valid: False where a slot is padding.
     """
-    allowed = tokens.unsqueeze(-2) <= queries[:, None]
+    rows = queries[:, None] if queries.ndim == 1 else queries[:, None, :, None]
+    allowed = tokens.unsqueeze(-2) <= rows
     if valid is not None:
         allowed = allowed & valid.unsqueeze(-2)
         allowed = allowed | ~allowed.any(-1, keepdim=True)
