@@ -212,7 +212,7 @@ class Layers:
             )
             score = torch.as_tensor(score).float()[None]
             free = torch.ones_like(score, dtype=torch.bool)
-            taken.append(int(self.method._granted(view, score, free, mean)))
+            taken.append(int(self.method._granted(view, score, free, float(mean))))
         return taken
 
 
@@ -408,3 +408,23 @@ def test_claim_probe_fetches_what_one_query_asks_for(look, frequencies):
     ]
     print(f"weighted {found[0]:.3f}, mean {found[1]:.3f}")
     assert found[0] > found[1] + 0.3
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_on_real_text_the_probe_reads_more_of_the_needle(haystack):
+    """A question behind filler, in one chunk: the share of the needle's slots that is read."""
+    shares = []
+    for which in range(4):
+        text, where, question, _ = haystack.hide(1200, which)
+        chunk = haystack.straw[-5000 - 300 * which :][: 256 - len(question)] + question
+        for warmup in (1, 1000):
+            with attach(haystack.model, ActQKV(keep=0.2, warmup=warmup)) as attachment:
+                out = haystack.model(torch.tensor([text]), logits_to_keep=1)
+                cache = out.past_key_values
+                haystack.model(torch.tensor([chunk]), past_key_values=cache, logits_to_keep=1)
+            read = [set(tokens[0, 0].tolist()) for tokens in attachment.trace.tokens]
+            shares.append(np.mean([len(tokens & set(where)) / len(where) for tokens in read]))
+    weighted, mean = shares[::2], shares[1::2]
+    print(f"weighted {np.mean(weighted):.3f}, mean {np.mean(mean):.3f}")
+    assert np.mean(weighted) > np.mean(mean)

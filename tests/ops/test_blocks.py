@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from tokenry.ops.blocks import block_cosine, foremost_mean
+from tokenry.ops.blocks import block_cosine, foremost_mean, window_mass
 
 
 def test_foremost_mean_equals_loops():
@@ -35,3 +35,20 @@ def test_block_cosine_repeats_keys_for_their_heads():
         long = torch.cat([blocks[b, head // 2, n] for head in range(6)])
         expected = torch.cosine_similarity(probe[b].flatten(), long, dim=0)
         torch.testing.assert_close(got[b, n], expected)
+
+
+def test_window_mass_equals_loops():
+    source = torch.Generator().manual_seed(3)
+    queries = torch.randn(2, 6, 5, 4, generator=source)
+    keys = torch.randn(2, 3, 9, 4, generator=source)
+    valid = torch.ones(2, 3, 9, dtype=torch.bool)
+    valid[1, :, :6] = False  # the first two queries of this text are padding
+    got = window_mass(queries, keys, 0.5, 3, valid)
+    expected = torch.zeros(2, 3, 9)
+    for b, h, t in np.ndindex(2, 6, 5):
+        own = 4 + t
+        if not valid[b, 0, own]:
+            continue
+        read = [s for s in range(max(0, own - 2), own + 1) if valid[b, 0, s]]
+        expected[b, h // 2, read] += (keys[b, h // 2, read] @ queries[b, h, t] * 0.5).softmax(0)
+    torch.testing.assert_close(got, expected)

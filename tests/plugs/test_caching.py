@@ -164,7 +164,9 @@ def test_bytes_are_those_of_the_tensors(keep):
             trace = attachment.trace
             held = [x for layer in cache.layers for x in (layer.keys, layer.values)]
             resident = sum(x.untyped_storage().nbytes() for x in held)
-            assert trace.bytes_resident == trace.bytes_read == resident
+            assert trace.bytes_resident == resident
+            # Besides what is read there is room for the next tokens, one slot for 128.
+            assert 0 <= resident - trace.bytes_read <= resident / 128
             assert trace.bytes_full == 6 * 2 * 2 * 2 * 8 * 4 * trace.seen
             assert resident == pytest.approx(keep * trace.bytes_full, rel=0.02)
     assert len({layer.slots for layer in cache.layers}) == 6

@@ -13,8 +13,7 @@ from torch.nn.functional import pad
 
 from tokenry.card import Card, Claim
 from tokenry.method import CachePolicy, In, KVView, Read
-from tokenry.ops.attention import by_key_head, column_mass
-from tokenry.ops.blocks import block_cosine, foremost_mean
+from tokenry.ops.blocks import block_cosine, foremost_mean, window_mass
 from tokenry.ops.moments import deviation, update_moments
 from tokenry.ops.rope import rotate
 
@@ -73,7 +72,10 @@ class ActQKV(CachePolicy):
             Claim(
                 paper="The probe-query fetches the passage that matters more often than the mean.",
                 effect="One telling query among filler: more often the right block than by mean.",
-                not_shown="TODO",
+                test="tests/cache/test_actqkv.py::test_claim_probe_fetches_what_one_query_asks_for",
+                measured="One telling query of 256, 20 draws of noise: 1.00, by mean 0.45. On "
+                "SmolLM2-135M, question behind filler, keep=0.2: 0.11 of a hidden number's slots "
+                "are read, by mean 0.09; never fewer in 10 texts of 1,200 tokens.",
             ),
         ),
         differs=(
@@ -99,6 +101,11 @@ class ActQKV(CachePolicy):
     sharpness: Annotated[float, In(0, 10_000), "the factor before the softmax of cosines"] = 1.0
 
     unrotated: ClassVar[bool] = True
+    expected_failures: ClassVar[dict[str, str]] = {
+        "count": "blocks are read whole: over all layers up to half a block more or fewer",
+        "padding": "a block that holds padding beside tokens is fetched whole; padding in it "
+        "gets no attention",
+    }
 
     @property
     def least(self) -> int:
@@ -154,7 +161,10 @@ class ActQKV(CachePolicy):
         mass = memory.get("mass", view.keys.new_zeros(b, g, 0, dtype=torch.float32))
         mass = pad(mass[..., :past], (0, s - past))
         start = max(0, past - self.local + 1)
-        mass[..., start:] += self._mass(view, start)
+        keys = rotate(view.keys[:, :, start:], view.positions[:, None, start:], view.inv_freq)
+        queries = rotate(view.queries, view.places.unsqueeze(1), view.inv_freq)
+        valid = None if view.valid is None else view.valid[:, :, start:]
+        mass[..., start:] += window_mass(queries, keys, view.scale, self.local, valid)
         memory["mass"] = mass
         held: Tensor = memory.get("blocks", view.keys.new_zeros(b, g, 0, e, dtype=torch.float32))
         held = held[:, :, : past // size]
@@ -167,29 +177,12 @@ class ActQKV(CachePolicy):
         memory["blocks"] = held
         return held[:, :, :far]
 
-    def _mass(self, view: KVView, start: int) -> Float[Tensor, "b g n"]:
-        """Attention that this chunk pays to the slots from `start` on, within its window."""
-        b, g, t = *view.keys.shape[:2], view.queries.shape[2]
-        keys = rotate(view.keys[:, :, start:], view.positions[:, None, start:], view.inv_freq)
-        queries = rotate(view.queries, view.places.unsqueeze(1), view.inv_freq)
-        slots = torch.arange(start, view.seen, device=keys.device)
-        ahead = slots[-t:, None] - slots
-        allowed = ((ahead >= 0) & (ahead < self.local)).expand(b, g, -1, -1)
-        real = None
-        if view.valid is not None:
-            asking, real = view.valid[:, :, -t:, None], view.valid[:, 0, -t:]
-            allowed = allowed & view.valid[:, :, None, start:] | ~asking
-        mass = column_mass(queries, keys, view.scale, allowed, real)
-        return by_key_head(mass, g).sum(2)
-
     def _probe(self, view: KVView) -> Float[Tensor, "b h e"]:
         """The mean query of the chunk, each weighted by how much it stands out."""
         (b, h, t, _), memory = view.queries.shape, view.memory
         place = torch.full((t,), self.local, device=view.keys.device)
         rows = rotate(view.queries, place, view.inv_freq).float().transpose(1, 2).flatten(2)
-        real = rows.new_ones(b, t, dtype=torch.bool)
-        if view.valid is not None:
-            real = view.valid[:, 0, -t:]
+        real = rows.new_ones(b, t).bool() if view.valid is None else view.valid[:, 0, -t:]
         mean, variance = (memory.get(name, torch.zeros_like(rows[:, 0])) for name in _MOMENTS)
         chunks = memory.get("chunks", rows.new_zeros(b))
         weight = deviation(rows, mean, variance) * real
@@ -232,8 +225,7 @@ class ActQKV(CachePolicy):
             torch.full_like(count, x) for x in (mean * _FEWEST // 1, -(-mean * _MOST // 1))
         )
         taken = (left * part).round().clamp(count.minimum(low), count.minimum(high))
-        if layer < depth - 1:
-            shared[name] = left - taken
+        shared |= {name: left - taken} if layer < depth - 1 else {}
         return taken.long()
 
     def _flatness(

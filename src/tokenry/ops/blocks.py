@@ -6,8 +6,37 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from tokenry.ops.attention import by_key_head
+from tokenry.ops.attention import by_key_head, column_mass
 from tokenry.ops.slots import take_slots
+
+
+def window_mass(
+    queries: Float[Tensor, "b h t e"],
+    keys: Float[Tensor, "b g n e"],
+    scale: float,
+    window: int,
+    valid: Bool[Tensor, "b g n"] | None = None,
+) -> Float[Tensor, "b g n"]:
+    """Attention that each slot gets when each query reads its last `window` slots only.
+
+    Args:
+        queries: Those of the last slots.
+        keys: One key per slot.
+        scale: Factor before the softmax.
+        window: How many slots a query reads, its own included.
+        valid: False where a slot is padding, which neither asks nor is read.
+
+    Returns:
+        Summed over the queries, and over the query heads that share a key head.
+    """
+    (b, g, n, _), t = keys.shape, queries.shape[2]
+    slots = torch.arange(n, device=keys.device)
+    ahead = slots[n - t :, None] - slots
+    allowed, real = ((ahead >= 0) & (ahead < window)).expand(b, g, -1, -1), None
+    if valid is not None:
+        allowed, real = allowed & valid.unsqueeze(-2), valid[:, 0, n - t :]
+    mass = column_mass(queries, keys, scale, allowed, real)
+    return by_key_head(mass, g).sum(2)
 
 
 def foremost_mean(

@@ -45,23 +45,24 @@ def rotate(
 
 def angles(
     positions: Real[Tensor, "*p"], inv_freq: Float[Tensor, " f"], dtype: torch.dtype
-) -> tuple[Float[Tensor, "*p f"], Float[Tensor, "*p f"]]:
-    """Cosines and sines by which `turn` turns rows of `dtype` to `positions`."""
+) -> tuple[Float[Tensor, "*p e"], Float[Tensor, "*p f"]]:
+    """Cosines, one per channel, and sines, one per pair: what `turn` turns rows of `dtype` by."""
     device = positions.device
     angle = positions.float().unsqueeze(-1) * inv_freq.to(device).float()
     wide = torch.float64 if dtype == torch.float64 else torch.float32
-    return angle.to(wide).cos(), angle.to(wide).sin()
+    cos = angle.to(wide).cos()
+    return torch.cat([cos, cos], -1), angle.to(wide).sin()
 
 
 def turn(
-    x: Float[Tensor, "b g s e"], cos: Float[Tensor, "*p f"], sin: Float[Tensor, "*p f"]
+    x: Float[Tensor, "b g s e"], cos: Float[Tensor, "*p r"], sin: Float[Tensor, "*p f"]
 ) -> Float[Tensor, "b g s e"]:
     """The same as `rotate`, by angles that several calls share.
 
     Raises:
         UsageError: If there are more angles than pairs of channels.
     """
-    half = cos.shape[-1]
+    half = sin.shape[-1]
     if 2 * half > x.shape[-1]:
         raise UsageError(
             f"rotate: {half} frequencies turn {2 * half} channels, but rows have {x.shape[-1]}; "
@@ -69,7 +70,7 @@ def turn(
         )
     wide = x.to(cos.dtype)
     first, second = wide[..., :half], wide[..., half : 2 * half]
-    turned = wide[..., : 2 * half] * torch.cat([cos, cos], -1)
+    turned = wide[..., : 2 * half] * cos
     turned[..., :half].addcmul_(second, sin, value=-1)
     turned[..., half:].addcmul_(first, sin)
     if 2 * half < x.shape[-1]:
