@@ -13,6 +13,11 @@ from tokenry.method import Method, settings
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN = "<!-- methods: written by `make sync` -->"
 END = "<!-- end of methods -->"
+RULES = (
+    *("reduce", "observe", "layers", "input_grid"),
+    *("allow", "places", "segments", "order", "pairs"),
+)
+"""What methods answer, as their pages show it."""
 
 Cards = list[dict[str, Any]]
 
@@ -56,12 +61,12 @@ def method_page(cls: type[Method]) -> str:
     card = cls.card.to_dict()
     parts = [
         f"# {card['name']}\n\n{card['summary']}",
-        _facts(card),
+        _facts(cls),
         f"## Settings\n\n{_settings(cls)}",
         f"## Claims\n\n{_claims(card)}",
         f"## Departures\n\n{_departures(card)}",
         f"## Rule\n\n```{{eval-rst}}\n.. autoclass:: {cls.__module__}.{cls.__name__}\n"
-        "   :members: reduce, observe, layers, input_grid\n```",
+        f"   :members: {', '.join(name for name in RULES if hasattr(cls, name))}\n```",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -87,7 +92,10 @@ def _paper(card: dict[str, Any]) -> str:
     return f"[{card['name']}](https://arxiv.org/abs/{card['arxiv']}), {where}"
 
 
-def _facts(card: dict[str, Any]) -> str:
+def _facts(cls: type[Method]) -> str:
+    card = cls.card.to_dict()
+    dial = any(setting.name == "keep" for setting in settings(cls))
+    same = "always" if card["exact"] else "only at `keep=1`" if dial else "no"
     code = f"<{card['code']}> ({card['code_license'] or 'no licence'})" if card["code"] else "none"
     facts = {
         "Name here": f"`{card['slug']}`",
@@ -95,7 +103,7 @@ def _facts(card: dict[str, Any]) -> str:
         "Paper": _paper(card),
         "Official code": code,
         "Needs": card["needs"],
-        "Output equals the untouched model's": "always" if card["exact"] else "only at `keep=1`",
+        "Output equals the untouched model's": same,
         "[The dial](../reference/keep.md)": card["dial"],
     }
     return "\n".join(["| | |", "|---|---|", *(f"| {k} | {v} |" for k, v in facts.items())])

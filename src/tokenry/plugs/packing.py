@@ -145,8 +145,11 @@ class PackingCollator:
         """One batch.
 
         Raises:
-            UsageError: If a document is empty, longer than a row, or holds the anchor inside.
+            UsageError: If a document is empty, longer than a row, or holds the anchor inside, or
+                there is none.
         """
+        if not features:
+            raise UsageError("PackingCollator: got no documents; a batch needs at least one.")
         documents = [self._document(i, feature) for i, feature in enumerate(features)]
         rows = [self._row([documents[i] for i in row]) for row in self._fill(documents)]
         ids, owners = (torch.stack(part) for part in zip(*rows, strict=True))
@@ -217,12 +220,12 @@ class PackingCollator:
     def _mask(self, owners: Int[Tensor, "b n"]) -> Tensor | BlockMask:
         if self.form == "flex":
             owners = owners.to(self.device)
-
-            def rule(b: Tensor, _: Tensor, q: Tensor, k: Tensor) -> Tensor:
-                return (k <= q) & self.method.visible(owners[b, q], owners[b, k])
-
             size = owners.shape[1]
-            return create_block_mask(rule, len(owners), None, size, size, device=self.device)
+            return create_block_mask(
+                lambda b, _, q, k: (k <= q) & self.method.visible(owners[b, q], owners[b, k]),
+                *(len(owners), None, size, size),
+                device=self.device,
+            )
         allow = self.method.allow(owners).unsqueeze(1)
         if self.form == "sdpa":
             return allow
