@@ -19,7 +19,7 @@ from tokenry.errors import UsageError
 from tokenry.plugs.packing import PackingCollator
 
 BOS = 256
-SEEDS = (0, 1)
+SEEDS = (0, 1, 2)
 ARMS = {
     "anchor": AnchorAttention(),
     "intra": AnchorAttention(pattern="intra", positions="reset"),
@@ -115,11 +115,16 @@ def short_documents():
 
 
 def trained(method, documents, seed, steps=300):
-    """A two-layer Llama from scratch on packs of 512 bytes, sixteen documents a step."""
+    """A two-layer Llama from scratch on packs of 512 bytes, sixteen documents a step.
+
+    Weights begin with a variance of 1 / width. From transformers' own 0.02, a model this small
+    may stay on the plateau of letter pairs for most of the steps, by chance of the seed.
+    """
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=257, hidden_size=64, intermediate_size=128, num_hidden_layers=2,
         num_attention_heads=4, num_key_value_heads=2, tie_word_embeddings=True, bos_token_id=BOS,
+        initializer_range=0.125,
     )  # fmt: skip
     model = LlamaForCausalLM(config)
     collator = PackingCollator.for_model(model, length=512, method=method)
