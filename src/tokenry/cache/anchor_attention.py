@@ -60,8 +60,8 @@ class AnchorAttention(PackedAttention):
             Claim(
                 paper="In bfloat16 rotary positions are no longer relative: moving all tokens "
                 "changes attention.",
-                effect="A shift of all positions by 16 changes logits over a thousand times more in "
-                "bfloat16 than in float32.",
+                effect="A shift of all positions by 16 changes logits over a thousand times more "
+                "in bfloat16 than in float32.",
                 test="tests/plugs/test_rotary.py::test_claim_bfloat16_breaks_the_shift",
                 measured="Mean change of a logit at shifts of 16, 256, 4096 and 65536: 3.5e-7, "
                 "1.4e-6, 2.0e-5 and 3.3e-4 in float32; 3.9e-3 to 4.1e-3, flat, with cosine, sine, "
@@ -102,9 +102,9 @@ class AnchorAttention(PackedAttention):
                 "single documents than with full attention.",
                 test="tests/cache/test_anchor_attention.py::"
                 "test_claim_trains_better_than_full_attention",
-                measured="2.030, 2.103 and 2.094 nats per byte for three seeds; full attention 0.242, "
-                "0.277 and 0.197 more, intra-document attention with reset positions, which never "
-                "sees a first token in training, 0.035, 0.031 and 0.035 more (95 % half widths "
+                measured="2.030, 2.103 and 2.094 nats per byte for three seeds; full attention "
+                "0.242, 0.277 and 0.197 more, intra-document attention with reset positions, which "
+                "never sees a first token in training, 0.035, 0.031 and 0.035 more (95 % half widths "
                 "0.008 to 0.016). Two-layer Llama of width 64, 300 steps on packs of 512 bytes, "
                 "docstrings of 32 to 192 bytes, 300 held out. Not from every start: with "
                 "transformers' own spread of weights (0.02), one of two seeds stayed on the "
