@@ -103,12 +103,13 @@ class AnchorAttention(PackedAttention):
                 test="tests/cache/test_anchor_attention.py::"
                 "test_claim_trains_better_than_full_attention",
                 measured="2.030, 2.103 and 2.094 nats per byte for three seeds; full attention "
-                "0.242, 0.277 and 0.197 more, intra-document attention with reset positions, which "
-                "never sees a first token in training, 0.035, 0.031 and 0.035 more (95 % half "
-                "widths 0.008 to 0.016). Two-layer Llama of width 64, 300 steps on packs of 512 bytes, "
-                "docstrings of 32 to 192 bytes, 300 held out. Not from every start: with "
-                "transformers' own spread of weights (0.02), one of two seeds stayed on the "
-                "plateau of letter pairs longer than full attention (2.62 against 2.27 after 300 "
+                "0.242, 0.277 and 0.197 more, intra-document attention with reset "
+                "positions, which never sees a first token in training, 0.035, 0.031 "
+                "and 0.035 more (95 % half widths 0.008 to 0.016). Two-layer Llama of "
+                "width 64, 300 steps on packs of 512 bytes, docstrings of 32 to 192 "
+                "bytes, 300 held out. Not from every start: with transformers' own "
+                "spread of weights (0.02), one of two seeds stayed on the plateau of "
+                "letter pairs longer than full attention (2.62 against 2.27 after 300 "
                 "steps; 1.50 against 1.60 after 900).",
             ),
             Claim(
