@@ -311,5 +311,7 @@ def test_claim_finds_what_a_window_has_lost(haystack, length):
     """Four-digit numbers in pages of documentation, a tenth of the slots for both."""
     methods = TokenSelect(keep=0.1), StreamingLLM(keep=0.1), None
     found = [sum(haystack.finds(method, length, i) for i in range(6)) for method in methods]
-    print(f"{length} tokens, of 6: TokenSelect {found[0]}, StreamingLLM {found[1]}, full {found[2]}")
+    print(
+        f"{length} tokens, of 6: TokenSelect {found[0]}, StreamingLLM {found[1]}, full {found[2]}"
+    )
     assert found[0] >= found[1] + 3

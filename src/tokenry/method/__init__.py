@@ -2,6 +2,7 @@
 
 from tokenry.method.base import In, Keep, Method, Setting, alternatives, settings
 from tokenry.method.editor import CacheEditor, EditPlan
+from tokenry.method.packing import PackedAttention
 from tokenry.method.policy import CachePolicy, KVView, Read, Slots
 from tokenry.method.reducer import Heads, LayerView, Schedule, TokenReducer
 from tokenry.method.ring import SequenceRing, Visit
@@ -16,6 +17,7 @@ __all__ = [
     "Keep",
     "LayerView",
     "Method",
+    "PackedAttention",
     "Read",
     "Schedule",
     "SequenceRing",
