@@ -218,7 +218,11 @@ class ActQKV(CachePolicy):
         return chosen, granted.gather(-1, order)
 
     def _granted(
-        self, view: KVView, score: Float[Tensor, "b n"], free: Bool[Tensor, "b n"], mean: int | float
+        self,
+        view: KVView,
+        score: Float[Tensor, "b n"],
+        free: Bool[Tensor, "b n"],
+        mean: int | float,
     ) -> Int[Tensor, " b"]:
         """How many of the free blocks this layer may read; flat scores get more."""
         flat, (layer, depth) = self._flatness(view, score, free), (view.layer, view.depth)
