@@ -1,4 +1,4 @@
-"""Pictures to measure with: shipped emoji drawings, scikit-learn's digits, and your own data."""
+"""Pictures and texts to measure with: those that ship with the package, and your own."""
 
 from __future__ import annotations
 
@@ -8,10 +8,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tokenry.data.examples import Example, ImageData
     from tokenry.data.loader import load
+    from tokenry.data.text_loader import load_text
+    from tokenry.data.texts import TextData, TextExample
 
-__all__ = ["Example", "ImageData", "load"]
+__all__ = ["Example", "ImageData", "TextData", "TextExample", "load", "load_text"]
 
-_HOME = {"Example": "examples", "ImageData": "examples", "load": "loader"}
+_HOME = {
+    "Example": "examples",
+    "ImageData": "examples",
+    "TextData": "texts",
+    "TextExample": "texts",
+    "load": "loader",
+    "load_text": "text_loader",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -47,7 +47,8 @@ def pictures(items: Sequence[Any], max_pixels: int) -> ImageData:
         if not _is_picture(picture):
             raise DataError(
                 f"{name}: is {type(picture).__name__}; give a Pillow image, a numpy array, "
-                "a torch tensor, or a pair of one of these and a label."
+                "a torch tensor, or a pair of one of these and a label "
+                "(texts: tokenry.data.load_text)."
             )
         if not (label is None or isinstance(label, (str, Integral))):
             raise DataError(

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from tokenry.data.examples import Example, ImageData
-from tokenry.data.folder import SPLITS
+from tokenry.data.files import SPLITS
 from tokenry.data.pictures import Encoded, read_file
-from tokenry.data.table import LABEL_COLUMNS, find_column, text_or_none
+from tokenry.data.rows import find_column, text_or_none
+from tokenry.data.table import LABEL_COLUMNS
 from tokenry.errors import DataError
 
 

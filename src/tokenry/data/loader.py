@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -20,7 +18,9 @@ from tokenry.data.drawings import VENDORS, emoji
 from tokenry.data.examples import Example, ImageData
 from tokenry.data.folder import folder
 from tokenry.data.hub import dataset
-from tokenry.data.table import READERS, table
+from tokenry.data.rows import READERS
+from tokenry.data.sources import check_on_error, is_dataset, printable, settle, suffix_of
+from tokenry.data.table import table
 from tokenry.errors import DataError, UnknownNameError, UsageError
 
 BUILT_IN: dict[str, Callable[[], ImageData]] = {
@@ -29,7 +29,6 @@ BUILT_IN: dict[str, Callable[[], ImageData]] = {
     **{f"emoji:{vendor}": partial(emoji, vendor) for vendor in VENDORS},
 }
 _ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar"}
-_SHOWN = 5
 
 
 def load(
@@ -78,19 +77,18 @@ def load(
     >>> data[0].image().size
     (64, 64)
     """
-    if on_error not in {"raise", "skip"}:
-        raise UsageError(f"load: on_error={on_error!r} is unknown; give 'raise' or 'skip'.")
+    check_on_error(on_error, "load")
     if max_pixels < 1:
         raise UsageError(f"load: max_pixels={max_pixels} is below 1.")
     built_in = isinstance(source, str) and source in BUILT_IN
-    takes_columns = _is_dataset(source) or (not built_in and _suffix(source) in READERS)
+    takes_columns = is_dataset(source) or (not built_in and suffix_of(source) in READERS)
     if not takes_columns and (path_column or label_column):
         raise UsageError(
             "load: path_column and label_column are for tables and datasets; leave them out here."
         )
     if built_in:
         data = BUILT_IN[source]()
-    elif _is_dataset(source):
+    elif is_dataset(source):
         data = dataset(source, path_column, label_column, max_pixels)
     elif isinstance(source, (str, os.PathLike)):
         data = _from_path(source, path_column, label_column, max_pixels)
@@ -101,15 +99,6 @@ def load(
     data = data if name is None else replace(data, name=name)
     data = data if limit is None else data.limit(limit, seed)
     return data if built_in else _checked(data, on_error)
-
-
-def _is_dataset(source: Any) -> bool:
-    datasets = sys.modules.get("datasets")  # whoever holds a dataset has imported it
-    return datasets is not None and isinstance(source, datasets.Dataset)
-
-
-def _suffix(source: Any) -> str:
-    return Path(source).suffix.lower() if isinstance(source, (str, os.PathLike)) else ""
 
 
 def _from_path(
@@ -126,7 +115,8 @@ def _from_path(
         return folder(path, max_pixels)
     if not path.exists():
         if source == path.name and not suffix:
-            hint = "Or give a folder, a .csv, .jsonl or .parquet table, or an .npz archive."
+            hint = "Or give a folder, a .csv, .jsonl or .parquet table, or an .npz archive. Texts"
+            hint += " such as 'manpages' are for tokenry.data.load_text."
             raise UnknownNameError("data", source, BUILT_IN, hint)
         raise DataError(f"{path}: no such file or folder.")
     if suffix in READERS:
@@ -138,7 +128,10 @@ def _from_path(
         raise DataError(f"{path}: archives are not read; unpack it and give the folder.")
     if suffix in SUFFIXES:
         raise DataError(f"{path}: is one picture; give {allowed}, or [PIL.Image.open(path)].")
-    raise DataError(f"{path}: {suffix or 'a file without suffix'} is not read; give {allowed}.")
+    raise DataError(
+        f"{path}: {suffix or 'a file without suffix'} is not read; give {allowed} "
+        "(texts: tokenry.data.load_text)."
+    )
 
 
 def _unsupported(source: Any) -> str:
@@ -155,18 +148,7 @@ def _unsupported(source: Any) -> str:
 def _checked(data: ImageData, on_error: str) -> ImageData:
     """Look at every picture once; keep the good ones, with notes and printable ids."""
     looks = [_look(example) for example in _progress(data.examples)]
-    good = [look for look in looks if isinstance(look, Example)]
-    bad = [look for look in looks if isinstance(look, DataError)]
-    if not bad:
-        return replace(data, examples=tuple(good))
-    shown = "\n".join(f"  {error}" for error in bad[:_SHOWN])
-    more = f"\n  and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
-    report = f"{data.source}: {len(bad)} of {len(data)} pictures cannot be read"
-    if on_error == "raise" or not good:
-        advice = "" if not good else "; mend them, or pass on_error='skip' to leave them out"
-        raise DataError(f"{report}{advice}:\n{shown}{more}")
-    warnings.warn(f"{report} and are left out:\n{shown}{more}", UserWarning, stacklevel=3)
-    return replace(data, examples=tuple(good))
+    return replace(data, examples=settle(looks, data.source, data.noun, on_error, stacklevel=3))
 
 
 def _look(example: Example) -> Example | DataError:
@@ -174,14 +156,9 @@ def _look(example: Example) -> Example | DataError:
         notes = example.picture.seen.notes
     except DataError as error:
         return error
-    label = None if example.label is None else _printable(example.label)
-    return replace(example, id=_printable(example.id), label=label, meta={**example.meta, **notes})
+    label = None if example.label is None else printable(example.label)
+    return replace(example, id=printable(example.id), label=label, meta={**example.meta, **notes})
 
 
 def _progress(examples: Sequence[Example]) -> Any:
     return tqdm(examples, desc="checking pictures", unit="img", delay=2, disable=None, leave=False)
-
-
-def _printable(text: str) -> str:
-    # Names of files may hold bytes that are not UTF-8; no store or page could write them.
-    return text.encode("utf-8", "backslashreplace").decode()

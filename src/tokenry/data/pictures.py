@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from tokenry.data.decode import decode
-from tokenry.errors import DataError
+from tokenry.data.files import read_bounded
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -101,17 +101,5 @@ def read_file(path: Path, name: str, max_pixels: int) -> bytes:
         DataError: no such file, not a plain file, not readable, or too large.
     """
     most = max_pixels * 8 + 2**20  # 16-bit RGBA, not compressed, and its headers
-    try:
-        if path.exists() and not path.is_file():
-            raise DataError(f"{name}: is not a plain file.")
-        size = path.stat().st_size
-        if size > most:
-            raise DataError(
-                f"{name}: {size:,} bytes is more than {max_pixels:,} pixels can need; "
-                "make it smaller, or raise max_pixels."
-            )
-        return path.read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{name}: cannot be read ({error}).") from error
+    advice = f"more than {max_pixels:,} pixels can need; make it smaller, or raise max_pixels."
+    return read_bounded(path, name, most, advice)
