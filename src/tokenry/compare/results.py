@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 Pictures = Callable[[str, float, str], "tuple[NDArray[np.int16], bytes] | None"]
-"""From label, keep and example to groups of patches and a thumbnail."""
+"""From label, keep and example to what became of its tokens, and what it looks like."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -176,7 +176,7 @@ class Results:
         )
 
     def pictures(self, worst: int = 8, task: str | None = None) -> list[Picture]:
-        """Which patches became one token, where it went worst.
+        """What became of the tokens, where it went worst.
 
         The examples that lose most against the untouched model, in the mean over all
         configurations that reduce tokens, the worst first; of each, every configuration's picture.
@@ -205,7 +205,7 @@ class Results:
         return [picture for picture in found if picture is not None]
 
     def to_frame(self, backend: Literal["pandas", "polars"] | None = None) -> Any:
-        """The rows as a data frame; each secondary score is a column of its own.
+        """The rows as a data frame; each secondary score, cost and setting is a column of its own.
 
         Args:
             backend: Which library's; None takes the one that is installed, pandas first.
@@ -223,8 +223,9 @@ class Results:
         columns["label"] = [self.labels[row.example] for row in self._rows]
         columns["peak_bytes"] = [row.peak_bytes for row in self._rows]
         columns["tokens"] = [row.tokens for row in self._rows]
-        for name in sorted({name for row in self._rows for name in row.scores}):
-            columns[name] = [row.scores.get(name) for row in self._rows]
+        more: list[dict[str, Any]] = [{**r.scores, **r.costs, **r.settings} for r in self._rows]
+        for name in sorted({name for found in more for name in found}):
+            columns[name] = [found.get(name) for found in more]
         return narwhals.from_dict(columns, backend=_backend(backend)).to_native()
 
     def _task(self, slug: str) -> TaskInfo:
