@@ -198,7 +198,7 @@ class Picture:
         score: Its score on the task that was asked for.
         grid: Rows and columns of `groups`.
         groups: Of an image, for each patch the group it ended in, -1 when it was dropped; of a
-            text, for each layer and token how many key heads hold the token, -1 where none could.
+            text, for each layer and token the share of key heads that hold the token, in percent.
         thumbnail: The image as the model saw it, as WebP; or the text's tokens, as a JSON list.
     """
 

@@ -222,7 +222,9 @@ class Store:
             "WHERE study = ? AND method = ? AND keep = ?"
         )
         return [
-            Record(task, example, batch, score, json.loads(scores), seconds, tokens, json.loads(costs))
+            Record(
+                task, example, batch, score, json.loads(scores), seconds, tokens, json.loads(costs)
+            )
             for task, example, batch, score, scores, seconds, tokens, costs in self._run(
                 query, study, *key
             )

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from tokenry.compare import subject as subjects
 from tokenry.compare.code import Source
 from tokenry.compare.configurations import Configuration, source_digest
-from tokenry.compare.records import MethodInfo, Skipped
 from tokenry.compare.kinds import KINDS
+from tokenry.compare.records import MethodInfo, Skipped
 from tokenry.compare.tasks import Task
 from tokenry.compare.tasks import find as find_task
 from tokenry.compare.tasks import names as task_names

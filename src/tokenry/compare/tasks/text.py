@@ -201,7 +201,9 @@ class TextTask(Task):
         head, real_head = padded([p.head for p in prompts], subject.device)
         tail, real_tail = padded([p.tail for p in prompts], subject.device)
         forced = torch.tensor([p.forced for p in prompts], device=subject.device).long()
-        return Prompts(head, tail, forced, real_head, real_tail, [p.pieces for p in prompts], self.after)
+        return Prompts(
+            head, tail, forced, real_head, real_tail, [p.pieces for p in prompts], self.after
+        )
 
     def profiled(self, batch: Prompts) -> Prompts:
         """The same prompts with few tokens after them."""
@@ -280,7 +282,7 @@ class TextTask(Task):
         return [json.dumps(pieces).encode() for pieces in batch.pieces]
 
     def groups(self, seen: Pass) -> list[NDArray[np.int16]]:
-        """For each layer and token of the prompt how many key heads hold it, or read it last."""
+        """For each layer and token of the prompt the share of key heads that hold it, in percent."""
         if seen.trace is None:
             return []
         real = seen.outputs.real
@@ -293,9 +295,10 @@ class TextTask(Task):
 
 
 def _held_by(tokens: Int[Tensor, "b g k"], seen: int) -> Int[Tensor, "b n"]:
-    """How many heads hold each token."""
+    """Percent of the heads that hold each token."""
     count = tokens.new_zeros(len(tokens), seen)
-    return count.scatter_add_(1, tokens.flatten(1), torch.ones_like(tokens).flatten(1))
+    count.scatter_add_(1, tokens.flatten(1), torch.ones_like(tokens).flatten(1))
+    return count * 100 // tokens.shape[1]
 
 
 def padded(
@@ -316,9 +319,7 @@ def encode(tokenizer: Any, text: str, special: bool) -> tuple[list[int], list[st
     if not tokenizer.is_fast:
         ids = tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"]
         return ids, tokenizer.convert_ids_to_tokens(ids)
-    found = tokenizer(
-        text, add_special_tokens=special, return_offsets_mapping=True, verbose=False
-    )
+    found = tokenizer(text, add_special_tokens=special, return_offsets_mapping=True, verbose=False)
     pieces, at = [], 0
     for _, end in found["offset_mapping"]:
         pieces.append(text[at:end] if end > at else "")
