@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -69,15 +69,17 @@ def compare(
     data: str,
     methods: str,
     keep: str = "1,.75,.5,.25",
-    task: str = "agreement",
+    task: str | None = None,
     out: Path = Path("report.html"),
     results: Path = Path("results"),
     limit: int | None = None,
     seed: int = 0,
-    batch_size: int = 8,
+    batch_size: int | None = None,
     repeats: int = 1,
     budget_seconds: float | None = None,
     image_size: int | None = None,
+    query: Literal["aware", "free"] | None = None,
+    max_tokens: int | None = None,
     device: str | None = None,
     max_loss: float | None = None,
     picture: Path | None = None,
@@ -94,23 +96,34 @@ def compare(
 
     tokenry compare facebook/dinov2-small --data photos \
         --methods "pitome(margin=.5),tome,tome(schedule=ratio)" --keep 1,.7,.5 --limit 200
+
+    tokenry compare zoo:smollm2-135m --data notes/ --methods snapkv,streaming-llm --keep 1,.5,.25
     ```
 
     Args:
-        model: `zoo:NAME`, a folder, or a name on the Hub.
-        data: A folder or table of pictures, or `emoji`, `emoji:google`, `emoji:twitter`, `digits`.
+        model: `zoo:NAME`, a folder, or a name on the Hub: a vision model, or a causal language
+            model.
+        data: For a vision model a folder or table of pictures, or `emoji`, `emoji:google`,
+            `emoji:twitter`, `digits`; for a language model a folder, file or table of texts,
+            `manpages`, or a probe with answers such as `needle-threading`.
         methods: Names, joined by commas, with settings as in `"pitome(margin=.5),tome"`;
             `tokenry list` shows all, and `tokenry show NAME` the settings.
-        keep: Shares of tokens to process, each in (0, 1], joined by commas.
-        task: What is scored, joined by commas: agreement, classification, probe, retrieval, dense.
+        keep: Shares of tokens to process, or of cache slots to hold, each in (0, 1], joined by
+            commas.
+        task: What is scored, joined by commas. For a vision model agreement (the default),
+            classification, probe, retrieval, dense; for a language model lm-agreement (the
+            default), perplexity, answers, needles.
         out: The report to write.
         results: Folder of the measurements.
-        limit: At most so many pictures.
+        limit: At most so many examples.
         seed: Of all that is drawn.
-        batch_size: Pictures per pass.
+        batch_size: Examples per pass; 8 pictures or 1 text when not given.
         repeats: Timed passes per batch; their median counts.
         budget_seconds: Stop before this is over.
         image_size: Side in pixels that pictures are brought to, a multiple of the patch size.
+        query: When the question about a text comes: `aware`, in the prompt before the cache is cut
+            (the default where there is a question), or `free`, after the text was read and cut.
+        max_tokens: Most tokens of a text; 2048 when not given, or what the model has positions for.
         device: Where to run, such as `cuda`; where the model is when not given.
         max_loss: A gate: exit with 1 unless a method is shown to be faster and to lose no more
             score than this. Without it, 0.01 is allowed and nothing fails.
@@ -124,7 +137,7 @@ def compare(
             catalog.split(methods),
             data,
             keep=_numbers(keep),
-            task=catalog.split(task),
+            task=None if task is None else catalog.split(task),
             out=results,
             limit=limit,
             seed=seed,
@@ -132,6 +145,8 @@ def compare(
             repeats=repeats,
             budget_seconds=budget_seconds,
             image_size=image_size,
+            query=query,
+            max_tokens=max_tokens,
             device=device,
         )
     stopped = bool(interrupts)

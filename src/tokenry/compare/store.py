@@ -222,12 +222,8 @@ class Store:
             "WHERE study = ? AND method = ? AND keep = ?"
         )
         return [
-            Record(
-                task, example, batch, score, json.loads(scores), seconds, tokens, json.loads(costs)
-            )
-            for task, example, batch, score, scores, seconds, tokens, costs in self._run(
-                query, study, *key
-            )
+            Record(*plain, json.loads(scores), seconds, tokens, json.loads(costs))
+            for *plain, scores, seconds, tokens, costs in self._run(query, study, *key)
         ]
 
     def profiles(self, study: int) -> dict[Key, dict[str, Any]]:

@@ -213,10 +213,7 @@ def _row(order: int, entry: Entry) -> dict[str, Any]:
             (words.figure(figure.figures[f.name], f.unit), "", "number", figure.figures[f.name])
             for f in entry.task.figures
         ),
-        *(
-            (words.clean(v, 40), "", "text", words.clean(v, 40))
-            for v in entry.task.settings.values()
-        ),
+        *((value, "", "text", value) for value in map(words.clean, entry.task.settings.values())),
     ]
     return {
         "order": order,

@@ -1,4 +1,4 @@
-"""Cache pictures: which slots survived, by layer and token, above the text with its tokens tinted."""
+"""Cache pictures: which slots survived, by layer and token, above the text in tints."""
 
 from __future__ import annotations
 

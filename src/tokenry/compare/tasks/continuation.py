@@ -1,4 +1,4 @@
-"""Tasks that go on with the text itself, teacher forced, after its beginning went into the cache."""
+"""Tasks that go on with the text itself, teacher forced, after the cache was cut."""
 
 from __future__ import annotations
 

@@ -201,9 +201,8 @@ class TextTask(Task):
         head, real_head = padded([p.head for p in prompts], subject.device)
         tail, real_tail = padded([p.tail for p in prompts], subject.device)
         forced = torch.tensor([p.forced for p in prompts], device=subject.device).long()
-        return Prompts(
-            head, tail, forced, real_head, real_tail, [p.pieces for p in prompts], self.after
-        )
+        pieces = [p.pieces for p in prompts]
+        return Prompts(head, tail, forced, real_head, real_tail, pieces, self.after)
 
     def profiled(self, batch: Prompts) -> Prompts:
         """The same prompts with few tokens after them."""
@@ -282,7 +281,7 @@ class TextTask(Task):
         return [json.dumps(pieces).encode() for pieces in batch.pieces]
 
     def groups(self, seen: Pass) -> list[NDArray[np.int16]]:
-        """For each layer and token of the prompt the share of key heads that hold it, in percent."""
+        """For each layer and token of the prompt the percentage of key heads that hold it."""
         if seen.trace is None:
             return []
         real = seen.outputs.real
