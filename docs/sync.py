@@ -61,7 +61,7 @@ def method_page(cls: type[Method]) -> str:
         f"## Claims\n\n{_claims(card)}",
         f"## Departures\n\n{_departures(card)}",
         f"## Rule\n\n```{{eval-rst}}\n.. autoclass:: {cls.__module__}.{cls.__name__}\n"
-        "   :members: reduce, observe, layers, input_grid\n```",
+        "   :members:\n```",
     ]
     return "\n\n".join(parts) + "\n"
 

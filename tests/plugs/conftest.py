@@ -15,6 +15,19 @@ TEXT = {
     "eos_token_id": 2,
 }
 
+LANGUAGE = {
+    "vocab_size": 97,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": None,
+}
+
 
 @pytest.fixture(scope="session")
 def build():
@@ -61,3 +74,28 @@ def inputs(images):
         return {"pixel_values": images(count), **words}
 
     return inputs
+
+
+@pytest.fixture(scope="session")
+def causal():
+    """Build a tiny language model by its family: `causal("Llama", num_hidden_layers=2)`."""
+
+    def build(family, **changes):
+        shape = {**LANGUAGE, **changes}
+        if family == "Phi3":
+            del shape["head_dim"]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            config = getattr(transformers, f"{family}Config")(**shape)
+            model = getattr(transformers, f"{family}ForCausalLM")(config)
+            for weight in model.parameters():  # larger than at the start: context matters
+                weight.data *= 1 if weight.dim() < 2 else 3
+        return model.eval()
+
+    return build
+
+
+@pytest.fixture(scope="module")
+def llama(causal):
+    """A tiny Llama with grouped heads."""
+    return causal("Llama")

@@ -1,9 +1,11 @@
-"""A smaller key-value cache: policies that evict, merge or select its slots."""
+"""The key-value cache of a language model: keep, merge, select and move what it holds."""
 
 from tokenry.cache.h2o import H2O
 from tokenry.cache.key_norm import KeyNorm
+from tokenry.cache.pie import Pie
 from tokenry.cache.random_slots import RandomSlots
 from tokenry.cache.snapkv import SnapKV
 from tokenry.cache.streaming_llm import StreamingLLM
+from tokenry.cache.tokenring import TokenRing
 
-__all__ = ["H2O", "KeyNorm", "RandomSlots", "SnapKV", "StreamingLLM"]
+__all__ = ["H2O", "KeyNorm", "Pie", "RandomSlots", "SnapKV", "StreamingLLM", "TokenRing"]
