@@ -10,7 +10,9 @@ import pytest
 from jaxtyping import config, install_import_hook
 
 # Before the first import of these rooms: every shape annotation there is checked when it runs.
-install_import_hook(["tokenry.ops", "tokenry.vision", "tokenry.plugs"], "beartype.beartype")
+install_import_hook(
+    ["tokenry.ops", "tokenry.vision", "tokenry.probes", "tokenry.plugs"], "beartype.beartype"
+)
 
 
 @pytest.fixture(scope="session", autouse=True)
