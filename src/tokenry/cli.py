@@ -247,6 +247,50 @@ def zoo(*, json: Json = False) -> None:
 
 
 @app.command
+def probe(
+    model: str,
+    probe: str,
+    /,
+    *,
+    seed: int = 0,
+    limit: int | None = None,
+    batch_size: int = 4,
+    bos: bool = False,
+    device: str | None = None,
+    json: Json = False,
+) -> None:
+    """Measure what a language model does with its tokens, on texts with exact answers.
+
+    For example:
+
+    ```
+    tokenry probe zoo:smollm2-135m verbatim-memory --limit 60
+
+    tokenry probe zoo:smollm2-135m "needle-threading(task=thread, digits=4, lengths=(400, 800))"
+    ```
+
+    Args:
+        model: `zoo:NAME`, a folder, or a name on the Hub.
+        probe: Its name, with settings as in the example; `tokenry list --family probes` shows all,
+            and `tokenry show NAME` the settings.
+        seed: Of the texts and of the resampling.
+        limit: At most so many texts, drawn by the seed.
+        batch_size: Texts per pass.
+        bos: Put the beginning-of-text token in front of each text.
+        device: Where to run, such as `cuda`; where the model is when not given.
+        json: Print the findings for machines instead.
+    """
+    _prepare(None)
+    found = tokenry.probe(
+        model, probe, seed=seed, limit=limit, batch_size=batch_size, bos=bos, device=device
+    )
+    if json:
+        _print_json(found.to_dict())
+    else:
+        _print(str(found))
+
+
+@app.command
 def check(method: str, /, *, json: Json = False) -> int:
     """Try every common check on a method; exit with 1 if one fails.
 

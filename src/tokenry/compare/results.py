@@ -226,7 +226,7 @@ class Results:
         more: list[dict[str, Any]] = [{**r.scores, **r.costs, **r.settings} for r in self._rows]
         for name in sorted({name for found in more for name in found}):
             columns[name] = [found.get(name) for found in more]
-        return narwhals.from_dict(columns, backend=_backend(backend)).to_native()
+        return narwhals.from_dict(columns, backend=frame_backend(backend)).to_native()
 
     def _task(self, slug: str) -> TaskInfo:
         for task in self.tasks:
@@ -302,7 +302,8 @@ def _confidence(summary: Summary, task: TaskInfo, max_loss: float, safe: int) ->
     )
 
 
-def _backend(backend: str | None) -> Literal["pandas", "polars"]:
+def frame_backend(backend: str | None) -> Literal["pandas", "polars"]:
+    """The data frame library to use: the one asked for, or the one that is installed."""
     from importlib.util import find_spec
 
     if backend not in (None, "pandas", "polars"):

@@ -51,7 +51,7 @@ def find(model: Any, device: str | torch.device | None, image_size: int | None) 
     return Subject(
         model=loaded.model,
         processor=loaded.processor,
-        name=_shown(source) or type(loaded.model).__name__,
+        name=shown(source) or type(loaded.model).__name__,
         device=home if device is None else torch.device(device),
         image_size=image_size,
         source=source,
@@ -106,7 +106,7 @@ def environment(subject: Subject, found: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _shown(source: str) -> str:
+def shown(source: str) -> str:
     """A folder's own name: where it lies on this machine concerns nobody else."""
     return Path(source).resolve().name if source and Path(source).is_dir() else source
 
