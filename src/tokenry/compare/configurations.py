@@ -133,18 +133,20 @@ def _method(given: Any) -> Method:
             "leave it out of the parentheses."
         )
     method: Any = catalog.make(given) if isinstance(given, str) else given
+    contracts: Any = tuple(kind.contract for kind in KINDS.values())
     if isinstance(method, type) and issubclass(method, Method):
         raise UsageError(
             f"compare: {method.__name__} is a class; give {method.card.slug!r} or an instance."
         )
-    if not isinstance(method, tuple(kind.contract for kind in KINDS.values())):
+    if not isinstance(method, contracts):
         does = " nor ".join(kind.does for kind in KINDS.values())
         families = " or ".join(kind.family for kind in KINDS.values())
         raise UsageError(
             f"compare: {type(method).__name__} does not {does}; `tokenry list --family F`, with "
             f"{families} for F, shows the methods that do."
         )
-    return method  # type: ignore[no-any-return]
+    found: Method = method
+    return found
 
 
 def _info(method: Method) -> MethodInfo:

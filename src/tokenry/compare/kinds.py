@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from tokenry import data as datasets
+from tokenry.compare.haystacks import texts
 from tokenry.errors import UsageError
 from tokenry.method import CachePolicy, Method, TokenReducer
 
@@ -68,7 +69,7 @@ KINDS: dict[str, Kind] = {
         processor="AutoTokenizer",
         reads="tokenizer",
         data=datasets.TextData,
-        load=datasets.load_text,
+        load=texts,
         loader="tokenry.data.load_text",
         task="lm-agreement",
         batch_size=1,

@@ -16,6 +16,7 @@ from tokenry.compare import code
 from tokenry.compare.records import (
     UNTOUCHED,
     Best,
+    Figure,
     Interval,
     MethodInfo,
     Picture,
@@ -144,20 +145,24 @@ class Results:
         info = None if method == UNTOUCHED else self._info(method)
         return code.lines(self.source, info, keep)
 
-    def best(self, max_loss: float = 0.01, task: str | None = None) -> Best:
+    def best(self, max_loss: float = 0.01, task: str | None = None, by: str = "seconds") -> Best:
         """The fastest configuration that is shown to lose no more than `max_loss`.
 
         "Shown" is: the 95 % interval of the paired difference of scores ends above `-max_loss`
         (below `max_loss` where lower scores are better), and the configuration is distinguishably
         faster than the untouched model. If none qualifies, the untouched model is the answer.
+        With `by` another cost, the configuration with the least of it is chosen, whatever its
+        speed.
 
         Args:
             max_loss: Largest mean loss of score, at least 0.
             task: Which task; the first when not given.
+            by: What shall be least: "seconds", or one of the task's further costs, such as
+                "bytes_resident" or "bytes_read" of a cache.
 
         Raises:
             UsageError: If `max_loss` is negative, or nothing was measured.
-            UnknownNameError: If there is no such task.
+            UnknownNameError: If there is no such task or cost.
         """
         if not max_loss >= 0:
             raise UsageError(f"best: max_loss={max_loss!r} is negative; it is a loss of score.")
@@ -167,10 +172,16 @@ class Results:
             raise UsageError("best: nothing was measured; run the comparison to its first batch.")
         sign = 1 if info.higher_is_better else -1
         safe = [s for s in summaries if _worst(s.difference, sign) >= -max_loss]
-        fast = [s for s in safe if s.faster == "faster"]
         reference = next(s for s in summaries if (s.method, s.keep) == REFERENCE)
-        chosen = min(fast, key=lambda s: s.seconds.value, default=reference)
-        words = _confidence(chosen, info, max_loss, len(safe) - 1)
+        if by == "seconds":
+            fast = [s for s in safe if s.faster == "faster"]
+            chosen = min(fast, key=lambda s: s.seconds.value, default=reference)
+            words = _confidence(chosen, info, max_loss, len(safe) - 1)
+        else:
+            cost = _cost(info, by)
+            less = [s for s in safe if s.figures[by] < reference.figures[by]]
+            chosen = min(less, key=lambda s: (s.figures[by], s.seconds.value), default=reference)
+            words = _confidence(chosen, info, max_loss, len(safe) - 1, cost, reference)
         return Best(
             chosen.method, chosen.keep, chosen, words, self.code(chosen.method, chosen.keep)
         )
@@ -282,21 +293,41 @@ def _worst(difference: Interval, sign: int) -> float:
     return difference.low if sign > 0 else -difference.high
 
 
-def _confidence(summary: Summary, task: TaskInfo, max_loss: float, safe: int) -> str:
+def _cost(task: TaskInfo, name: str) -> Figure:
+    """A cost of the task by its name."""
+    costs = {f.name: f for f in task.figures if f.unit != "number"}
+    if name not in costs:
+        raise UnknownNameError("cost", name, ["seconds", *costs])
+    return costs[name]
+
+
+def _confidence(
+    summary: Summary,
+    task: TaskInfo,
+    max_loss: float,
+    safe: int,
+    cost: Figure | None = None,
+    reference: Summary | None = None,
+) -> str:
     if summary.method == UNTOUCHED:
+        better = "faster" if cost is None else f"cheaper ({cost.title})"
         why = (
             "no method is shown to lose so little"
             if safe == 0
-            else f"{safe} configurations lose so little, but none is shown to be faster"
+            else f"{safe} configurations lose so little, but none is shown to be {better}"
         )
         return (
             f"Keep the untouched model: of the allowed loss of {max_loss:g} in {task.metric}, "
             f"{why} on {summary.n} examples."
         )
     loss = -_worst(summary.difference, 1 if task.higher_is_better else -1)
+    share = ""
+    if cost is not None and reference is not None:
+        part = summary.figures[cost.name] / reference.figures[cost.name]
+        share = f"{cost.title} is {part:.1%} of the untouched model's, "
     return (
         f"With 95 % confidence, {task.metric} loses no more than {max(loss, 0):.4g} (mean "
-        f"difference {summary.difference.value:+.4g} on {summary.n} examples), and a pass is "
+        f"difference {summary.difference.value:+.4g} on {summary.n} examples), {share}and a pass is "
         f"{summary.speedup.value:.2f} times as fast ({summary.speedup.low:.2f} to "
         f"{summary.speedup.high:.2f})."
     )

@@ -222,8 +222,12 @@ class Store:
             "WHERE study = ? AND method = ? AND keep = ?"
         )
         return [
-            Record(*plain, json.loads(scores), seconds, tokens, json.loads(costs))
-            for *plain, scores, seconds, tokens, costs in self._run(query, study, *key)
+            Record(
+                task, example, batch, score, json.loads(more), seconds, tokens, json.loads(costs)
+            )
+            for task, example, batch, score, more, seconds, tokens, costs in self._run(
+                query, study, *key
+            )
         ]
 
     def profiles(self, study: int) -> dict[Key, dict[str, Any]]:

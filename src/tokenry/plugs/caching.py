@@ -236,7 +236,7 @@ class Caching(Attachment[CachePolicy]):
                 "or make its window smaller."
             )
 
-    def _over(self, held: float, target: int) -> bool:
+    def _over(self, held: int | float, target: int) -> bool:
         """Whether a cut is due: it is put off until one per cent has gathered."""
         return held > target + max(1, target // 100)
 

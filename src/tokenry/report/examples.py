@@ -134,7 +134,7 @@ def _survivors(
 
 def _map(picture: Picture, task: TaskInfo, name: str, keeps: Sequence[float]) -> dict[str, Any]:
     score = _picture_score(picture, task)
-    held = f"{picture.groups.mean():.0f}\u202f% of its slots"
+    held = f"{picture.groups.mean():.0f}\u202f% of the prompt\u2019s slots"
     gone = f"{slots.gone(picture.groups)} of {picture.grid[1]} tokens in no layer"
     return {
         "keep": keeps.index(picture.keep),

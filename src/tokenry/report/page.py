@@ -40,6 +40,9 @@ COLUMNS = (
     ("GFLOPs", "number"),
 )
 
+_QUALITY_AND_TIME = 8
+"""Columns before a task's further figures."""
+
 
 def report(results: Results, path: str | Path) -> Path:
     """Write the report of a comparison.
@@ -110,6 +113,7 @@ def content(results: Results) -> dict[str, Any]:
         "count": _count(results, lines),
         "complete": results.complete,
         "answer": answer(best, lines),
+        "least": _least(results, first, lines),
         "tasks": [_task(results, task) for task in results.tasks],
         "keeps": [f"{keep:.3g}" for keep in keeps],
         "chosen": keeps.index(best.keep) if best.keep in keeps else len(keeps) // 2,
@@ -143,6 +147,20 @@ def content(results: Results) -> dict[str, Any]:
     return page
 
 
+def _least(results: Results, task: TaskInfo, lines: Sequence[Entry]) -> list[str]:
+    """What has the least of each cost in bytes within the allowed loss."""
+    found = []
+    for figure in task.figures:
+        if figure.unit != "bytes":
+            continue
+        best = results.best(max_loss=MAX_LOSS, task=task.slug, by=figure.name)
+        chosen = chosen_of(best, lines)
+        name = "the untouched model" if chosen is None else f"{chosen.name} at keep {chosen.keep}"
+        confidence = words.clean(best.confidence, 400)
+        found.append(f"Least {words.clean(figure.title, 40)}: {name}. {confidence}")
+    return found
+
+
 def _count(results: Results, lines: Sequence[Entry]) -> str:
     done, wanted = lines[0].summary.n, results.examples
     return f"{done} examples" if done >= wanted else f"{done} of {wanted} examples"
@@ -159,6 +177,7 @@ def _task(results: Results, task: TaskInfo) -> dict[str, Any]:
         "metric": metric,
         "explanation": words.clean(task.explanation, 400),
         "best": headline(best, lines) + ".",
+        "up": "Up" if task.higher_is_better else "Down",
         "direction": "Right of 0 is better."
         if task.higher_is_better
         else "Lower scores are better: left of 0 is better.",
@@ -176,9 +195,11 @@ def _task(results: Results, task: TaskInfo) -> dict[str, Any]:
 
 def _columns(task: TaskInfo) -> list[tuple[str, str]]:
     named = {"Tokens": PHRASES[task.kind].share}
+    plain = [(named.get(title, title), kind) for title, kind in COLUMNS]
     return [
-        *((named.get(title, title), kind) for title, kind in COLUMNS),
+        *plain[:_QUALITY_AND_TIME],
         *((words.clean(figure.title, 40), "number") for figure in task.figures),
+        *plain[_QUALITY_AND_TIME:],
         *((words.clean(name, 40).capitalize(), "text") for name in task.settings),
     ]
 
@@ -206,13 +227,13 @@ def _row(order: int, entry: Entry) -> dict[str, Any]:
             figure.speedup.value,
         ),
         ("" if reference else entry.faster, "", speed, figure.faster),
-        (words.megabytes(figure.peak_bytes), "", "number", figure.peak_bytes),
-        (f"{figure.tokens * 100:.0f}\u202f%", "", "number", figure.tokens),
-        (words.digits(figure.flops / 1e9), "", "number", figure.flops),
         *(
             (words.figure(figure.figures[f.name], f.unit), "", "number", figure.figures[f.name])
             for f in entry.task.figures
         ),
+        (words.megabytes(figure.peak_bytes), "", "number", figure.peak_bytes),
+        (f"{figure.tokens * 100:.0f}\u202f%", "", "number", figure.tokens),
+        (words.digits(figure.flops / 1e9), "", "number", figure.flops),
         *((value, "", "text", value) for value in map(words.clean, entry.task.settings.values())),
     ]
     return {

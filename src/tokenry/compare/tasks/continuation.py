@@ -64,6 +64,10 @@ class Continuation(TextTask):
             )
         return Prompt(ids[: n - 1], ids[n - 1 : n], ids[n : n + self.continuation], pieces[:n])
 
+    def label(self, example: Any) -> str:
+        """Where the text comes from; a question about it is not asked."""
+        return example.domain or ""
+
     def given(self, outputs: Any) -> Float[Tensor, "b t v"]:
         """The scores of each next token."""
         if outputs.scores is None:

@@ -1,22 +1,25 @@
-"""Needles and threads in a haystack: where in a long text can the model still find something."""
+"""Needles and threads in a haystack: what in a long text can the model still find or follow."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tokenry.compare.tasks.answers import Answers
+from tokenry.compare.tasks.base import Pass, Scores
+from tokenry.ops.answers import accuracy
 
 
 class Needles(Answers):
-    """Whether the model finds what is hidden in a long text, at several depths and lengths.
+    """Share of the hidden values that the model names, at several depths and lengths.
 
-    The data are texts with a question and its answers, such as those of the probe
-    `needle-threading`: `data="needle-threading"`. An example is labelled by what its `meta` says,
-    such as its depth and length.
+    The data are the items of a probe, `data="needle-threading"`, or other texts with a question
+    and its answers, all of which are asked for in their order. What an example's `meta` says, such
+    as its depth and length, is its label in the rows and in the report.
 
     Args:
         query: "aware" or "free"; see `TextTask`.
-        max_tokens: Most tokens of the text.
+        max_tokens: Most tokens of the text; longer ones are left out.
         answer_tokens: Most tokens of a reply.
 
     Raises:
@@ -25,14 +28,20 @@ class Needles(Answers):
 
     slug = "needles"
     title = "Needles found"
-    metric = "needles found"
+    metric = "values found"
+    binary = False
     explanation = (
-        "Whether the model names what is hidden at some depth of a long text. Query-aware: the "
-        "cache is cut when text and question were read. Query-free: the text is read and the cache "
-        "cut before the question comes."
+        "Share of the values hidden at some depth of a long text that the model names. "
+        "Query-aware: the cache is cut when text and question were read. Query-free: the text is "
+        "read and the cache cut before the question comes."
     )
 
     def label(self, example: Any) -> str:
-        """Where the needle is, in the words of the data."""
+        """Where the needles are, in the words of the data."""
         where = ", ".join(f"{name} {value}" for name, value in example.meta.items())
         return where or super().label(example)
+
+    def score(self, seen: Pass, untouched: Pass, examples: Sequence[Any]) -> Scores:
+        """The share of the answers that stand at their place in the reply."""
+        replies = zip(self.replies(seen), examples, strict=True)
+        return Scores([accuracy(reply, example.answers) for reply, example in replies])

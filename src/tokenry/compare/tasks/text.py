@@ -107,7 +107,7 @@ class TextTask(Task):
     """
 
     kind = "causal-lm"
-    figures = COSTS
+    figures: ClassVar[tuple[Figure, ...]] = COSTS
     queries: ClassVar[tuple[str, ...]] = ("aware", "free")
     why_not: ClassVar[str] = ""
     """Why `queries` has not both."""
