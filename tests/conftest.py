@@ -65,7 +65,7 @@ def _bytes(chat):
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     inner.decoder = decoders.ByteLevel()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner)
-    tokenizer.eos_token = "<end>"
+    tokenizer.eos_token = "<end>"  # noqa: S105
     tokenizer.chat_template = CHAT if chat else None
     return tokenizer
 
