@@ -22,9 +22,8 @@ def word_tokenizer():
             [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation()]
         )
         inner.decoder = decoders.Fuse()
-        return PreTrainedTokenizerFast(
-            tokenizer_object=inner, **{"pad_token": "[pad]", "bos_token": "[bos]"}
-        )
+        special = {"pad_token": "[pad]", "bos_token": "[bos]"}
+        return PreTrainedTokenizerFast(tokenizer_object=inner, **special)
 
     return build
 
@@ -42,9 +41,8 @@ def byte_tokenizer():
     inner = Tokenizer(models.BPE(letters, merges))
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     inner.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=inner, **dict.fromkeys(("bos_token", "pad_token"), "<bos>")
-    )
+    special = dict.fromkeys(("bos_token", "pad_token"), "<bos>")
+    return PreTrainedTokenizerFast(tokenizer_object=inner, **special)
 
 
 @pytest.fixture(scope="session")

@@ -63,10 +63,7 @@ def test_a_walk_through_the_dictionary_solves_every_item(task, placement, direct
 def test_on_shuffled_haystacks_the_walk_is_left_to_chance(task):
     probe = NeedleThreading(task=task, **{**SMALL, "repeats": 40})
     rng, items = random.Random(0), probe.items()
-    answers = []
-    for item in items:
-        answers.append(json.dumps(solved(shuffled(item, rng))))
-    responses = [Response(10, answer) for answer in answers]
+    responses = [Response(10, json.dumps(solved(shuffled(item, rng)))) for item in items]
     assert fmean(s.value for s in probe.measure(items, responses).scores) < 0.1
 
 

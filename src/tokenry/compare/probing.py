@@ -254,8 +254,8 @@ def _fitting(items: Sequence[Item], reader: Reader, what: str) -> list[int]:
     order = [i for size, i in sizes if most is None or size <= most]
     if not order:
         raise UsageError(
-            f"probe: {what}: the shortest item takes {sizes[0][0]} tokens, and the model has {most} "
-            "positions; ask for shorter ones."
+            f"probe: {what}: the shortest item takes {sizes[0][0]} tokens, and the model has "
+            f"{most} positions; ask for shorter ones."
         )
     return order
 

@@ -90,7 +90,7 @@ class Reader:
 
     def room(self, item: Item) -> int:
         """Tokens that an item takes, its answer included."""
-        return len(self.encode(item.text).ids) + (self._longest([item]) if item.answers else 0)
+        return self._count(item.text) + (self._longest([item]) if item.answers else 0)
 
     def respond(self, items: Sequence[Item]) -> Iterator[Response]:
         """The response to each item, batch by batch.
@@ -203,8 +203,11 @@ class Reader:
         return found
 
     def _longest(self, items: Sequence[Item]) -> int:
-        right = [json.dumps(item.answers) for item in items]
-        return max(len(self.encode(text).ids) for text in right) + _SLACK
+        return max(self._count(json.dumps(item.answers)) for item in items) + _SLACK
+
+    def _count(self, text: str) -> int:
+        found = self.tokenizer(text, add_special_tokens=False, verbose=False)
+        return len(found["input_ids"]) + self.bos
 
     @property
     def _padding(self) -> int:
