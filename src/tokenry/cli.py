@@ -25,7 +25,7 @@ from tokenry.errors import TokenryError, UsageError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from tokenry.compare.results import Best, Results
+    from tokenry.compare.results import Results
 
 GATE_FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
 
@@ -82,7 +82,7 @@ def compare(
     max_tokens: int | None = None,
     device: str | None = None,
     max_loss: float | None = None,
-    by: str = "seconds",
+    by: Literal["seconds", "bytes_resident", "bytes_read"] = "seconds",
     picture: Path | None = None,
     json: Json = False,
 ) -> int:
@@ -351,8 +351,9 @@ def _conclude(
     max_loss, by = gate
     best = found.best(0.01 if max_loss is None else max_loss, by=by)
     if as_json:
+        chosen = {name: getattr(best, name) for name in ("method", "keep", "confidence", "code")}
         places = {"report": str(out), "results": str(results)}
-        _print_json({**_findings(found, best), **places})
+        _print_json({**found.to_dict(), "best": chosen, **places})
     else:
         _print(f"{best.confidence}\n\n{best.code.rstrip()}\n\nReport: {out}")
     if stopped:
@@ -384,25 +385,6 @@ def _noting_interrupts() -> Iterator[list[int]]:
         yield seen
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _findings(results: Results, best: Best) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return {
-        "model": results.model,
-        "data": results.data,
-        "examples": results.examples,
-        "complete": results.complete,
-        "best": {
-            "method": best.method,
-            "keep": best.keep,
-            "confidence": best.confidence,
-            "code": best.code,
-        },
-        "summary": [asdict(summary) for summary in results.summary()],
-        "skipped": [asdict(skipped) for skipped in results.skipped],
-    }
 
 
 def _described(card: dict[str, Any]) -> str:

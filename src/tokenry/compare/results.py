@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -238,6 +238,18 @@ class Results:
         for name in sorted({name for found in more for name in found}):
             columns[name] = [found.get(name) for found in more]
         return narwhals.from_dict(columns, backend=frame_backend(backend)).to_native()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the single rows, as plain data."""
+        return {
+            "model": self.model,
+            "data": self.data,
+            "examples": self.examples,
+            "complete": self.complete,
+            "tasks": [asdict(task) for task in self.tasks],
+            "summary": [asdict(summary) for summary in self.summary()],
+            "skipped": [asdict(skipped) for skipped in self.skipped],
+        }
 
     def _task(self, slug: str) -> TaskInfo:
         for task in self.tasks:
