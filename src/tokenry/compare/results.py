@@ -338,7 +338,7 @@ def _confidence(
         part = summary.figures[cost.name] / reference.figures[cost.name]
         share = f"{cost.title} is {part:.1%} of the untouched model's, "
     return (
-        f"With 95 % confidence, {task.metric} loses no more than {max(loss, 0):.4g} (mean "
+        f"With 95 % confidence, {task.metric} loses no more than {abs(max(loss, 0)):.4g} (mean "
         f"difference {summary.difference.value:+.4g} on {summary.n} examples), {share}and a pass "
         f"is {summary.speedup.value:.2f} times as fast ({summary.speedup.low:.2f} to "
         f"{summary.speedup.high:.2f})."
