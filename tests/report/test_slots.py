@@ -128,7 +128,7 @@ def test_the_page_shows_maps_texts_and_costs(page):
     for head in ("KL (bits)", "Cache MB held", "Slots", "Query"):
         assert f'<button type="button">{head}</button>' in page
     assert "query-free" in page
-    assert "Least Cache MB held: snapkv at keep 0.25" in page
+    assert "Least Cache MB held: snapkv 0.25. With 95 % confidence" in page
     assert "Patches" not in page
     assert "model.generate" in page or "No method" in page
 

@@ -149,16 +149,17 @@ def content(results: Results) -> dict[str, Any]:
 
 def _least(results: Results, task: TaskInfo, lines: Sequence[Entry]) -> list[str]:
     """What has the least of each cost in bytes within the allowed loss."""
-    found = []
+    found: dict[str, list[str]] = {}
+    why: dict[str, str] = {}
     for figure in task.figures:
         if figure.unit != "bytes":
             continue
         best = results.best(max_loss=MAX_LOSS, task=task.slug, by=figure.name)
         chosen = chosen_of(best, lines)
-        name = "the untouched model" if chosen is None else f"{chosen.name} at keep {chosen.keep}"
-        confidence = words.clean(best.confidence, 400)
-        found.append(f"Least {words.clean(figure.title, 40)}: {name}. {confidence}")
-    return found
+        if chosen is not None:
+            found.setdefault(chosen.title, []).append(words.clean(figure.title, 40))
+            why.setdefault(chosen.title, words.clean(best.confidence, 400))
+    return [f"Least {words.listing(titles)}: {one}. {why[one]}" for one, titles in found.items()]
 
 
 def _count(results: Results, lines: Sequence[Entry]) -> str:

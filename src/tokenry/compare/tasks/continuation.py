@@ -92,7 +92,7 @@ class LMAgreement(Continuation):
         "bits. Needs no labels. The cache is cut before the continuation comes (query-free); there "
         "is no question to look at."
     )
-    figures = (Figure("kl", "KL (bits)", "number"), *COSTS)
+    figures = (*COSTS, Figure("kl", "KL (bits)", "number"))
 
     def score(self, seen: Pass, untouched: Pass, examples: Sequence[Any]) -> Scores:
         """The share of equal next tokens of each text."""

@@ -27,10 +27,10 @@ PROFILED = 2
 """Tokens after the prompt in a profile, whose clocks and counters make each token slow."""
 
 COSTS = (
-    Figure("prefill_seconds", "Prefill", "seconds"),
-    Figure("token_seconds", "Per token", "seconds"),
     Figure("bytes_resident", "Cache MB held", "bytes"),
     Figure("bytes_read", "Cache MB read", "bytes"),
+    Figure("prefill_seconds", "Prefill", "seconds"),
+    Figure("token_seconds", "Per token", "seconds"),
 )
 
 
