@@ -188,9 +188,8 @@ class VerbatimMemory(Probe):
         between = self._between(delay, rng)
         short = self.context == "short"
         preface, prompt = (_SHORT_PREFACE, _SHORT_PROMPT) if short else (_PREFACE, _PROMPT)
-        head = f"{preface} "
-        context = f"{head}{', '.join(first)}.{between}"
-        lead = f" {prompt} "
+        context = f"{preface} {', '.join(first)}.{between}"
+        second_at = len(f"{context} {prompt} ")
         conditions: dict[str, Condition] = {
             "length": length,
             "delay": size(between),
@@ -203,9 +202,9 @@ class VerbatimMemory(Probe):
         return Item(
             id=name,
             context=context,
-            rest=f"{lead}{', '.join(second)}.",
+            rest=f" {prompt} {', '.join(second)}.",
             conditions=conditions,
-            words=(*_spans(first, len(head)), *_spans(second, len(context) + len(lead))),
+            words=(*_spans(first, len(preface) + 1), *_spans(second, second_at)),
         )
 
     def _between(self, delay: int, rng: Random) -> str:
