@@ -9,7 +9,7 @@ from torch import nn
 
 import tokenry
 from tokenry.probes import VerbatimMemory
-from tokenry.probes.verbatim_memory import base_lists
+from tokenry.probes.stimuli import base_lists
 
 pytestmark = pytest.mark.slow
 

@@ -298,7 +298,8 @@ def _found(model: Any, tokenizer: Any) -> tuple[zoo.Loaded, str]:
     source = str(getattr(model, "name_or_path", ""))
     if tokenizer is None:
         tokenizer = _tokenizer(model, source)
-    return zoo.Loaded(model, tokenizer), shown(source) or type(model).__name__  # type: ignore[arg-type]
+    anything: Any = model  # a model of one's own need not be transformers'
+    return zoo.Loaded(anything, tokenizer), shown(source) or type(model).__name__
 
 
 def _tokenizer(model: nn.Module, source: str) -> Any:
