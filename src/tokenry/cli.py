@@ -5,8 +5,6 @@ Exit codes: 0 all well, 1 a gate failed, 2 wrong usage, 130 stopped by Ctrl-C.
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import signal
 import sys
@@ -18,13 +16,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 import tokenry
-from tokenry import catalog
+from tokenry import catalog, console
 from tokenry.card import Family
 from tokenry.errors import TokenryError, UsageError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from tokenry.compare.results import Results
 
 GATE_FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
@@ -54,10 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return command(*bound.args, **bound.kwargs) or 0
     except (CycloptsError, TokenryError) as error:
         hint = " See `tokenry --help`." if isinstance(error, CycloptsError) else ""
-        _say(f"tokenry: {error}{hint}")
+        console.say(f"tokenry: {error}{hint}")
         return WRONG_USAGE
     except KeyboardInterrupt:
-        _say("tokenry: stopped.")
+        console.say("tokenry: stopped.")
         return INTERRUPTED
 
 
@@ -169,13 +165,13 @@ def list_(*, family: Family | None = None, json: Json = False) -> None:
     cards = [catalog.card(name) for name in tokenry.methods()]
     cards = [card for card in cards if family in (None, card["family"])]
     if json:
-        _print_json(cards)
+        console.write_json(cards)
         return
-    table = _table("Method", "What it does", "Needs", "Paper")
+    table = console.table("Method", "What it does", "Needs", "Paper")
     for card in cards:
         paper = f"{card['name']}, {card['year']}" if card["arxiv"] else "plain baseline"
         table.add_row(card["slug"], card["summary"], card["needs"], paper)
-    _print(table)
+    console.write(table)
 
 
 @app.command
@@ -197,13 +193,13 @@ def show(method: str, /, *, json: Json = False) -> None:
             {"name": s.name, "allowed": s.allowed, "default": s.default, "doc": s.doc}
             for s in found
         ]
-        _print_json({**card, "settings": plain})
+        console.write_json({**card, "settings": plain})
         return
-    _print(_described(card))
-    table = _table("Setting", "What it is", "Allowed", "Default")
+    console.write(console.described(card))
+    table = console.table("Setting", "What it is", "Allowed", "Default")
     for setting in found:
         table.add_row(setting.name, setting.doc, setting.allowed, repr(setting.default))
-    _print(table)
+    console.write(table)
 
 
 @app.command
@@ -221,7 +217,7 @@ def report(
     """
     _prepare(None, out, picture)
     _write(tokenry.Results.open(results), out, picture)
-    _print(f"Report: {out}")
+    console.write(f"Report: {out}")
 
 
 @app.command
@@ -237,16 +233,18 @@ def zoo(*, json: Json = False) -> None:
 
     if json:
         fields = ("name", "title", "license", "size_mb", "kind", "installed", "install")
-        _print_json([{field: getattr(model, field) for field in fields} for model in models()])
+        console.write_json(
+            [{field: getattr(model, field) for field in fields} for model in models()]
+        )
         return
-    table = _table("Model", "What it is", "Licence", "MB", "Installed")
+    table = console.table("Model", "What it is", "Licence", "MB", "Installed")
     for model in models():
         size, here = str(model.size_mb), "yes" if model.installed else "no"
         table.add_row(f"zoo:{model.name}", model.title, model.license, size, here)
-    _print(table)
+    console.write(table)
     for model in models():
         if not model.installed:
-            _print(f"zoo:{model.name}: {model.install}")
+            console.write(f"zoo:{model.name}: {model.install}")
 
 
 @app.command
@@ -288,9 +286,9 @@ def probe(
         model, probe, seed=seed, limit=limit, batch_size=batch_size, bos=bos, device=device
     )
     if json:
-        _print_json(found.to_dict())
+        console.write_json(found.to_dict())
     else:
-        _print(str(found))
+        console.write(str(found))
 
 
 @app.command
@@ -306,12 +304,14 @@ def check(method: str, /, *, json: Json = False) -> int:
     sys.path.append(str(Path.cwd()))
     found = tokenry.check(method)
     if json:
-        _print_json([{"name": r.name, "outcome": r.outcome, "message": r.message} for r in found])
+        console.write_json(
+            [{"name": r.name, "outcome": r.outcome, "message": r.message} for r in found]
+        )
     else:
-        table = _table("Check", "Outcome", "Message")
+        table = console.table("Check", "Outcome", "Message")
         for result in found:
             table.add_row(result.name, result.outcome, result.message)
-        _print(table)
+        console.write(table)
     return GATE_FAILED if any(result.outcome == "failed" for result in found) else 0
 
 
@@ -344,7 +344,9 @@ def _conclude(
     """Say what was found and where it is; the exit code."""
     if not found.complete:
         why = "Stopped" if stopped else "The budget is spent"
-        _say(f"{why}; what was measured is in {results}, and the same command goes on from there.")
+        console.say(
+            f"{why}; what was measured is in {results}, and the same command goes on from there."
+        )
     if not found.rows():
         return INTERRUPTED
     _write(found, out, picture)
@@ -353,9 +355,9 @@ def _conclude(
     if as_json:
         chosen = {name: getattr(best, name) for name in ("method", "keep", "confidence", "code")}
         places = {"report": str(out), "results": str(results)}
-        _print_json({**found.to_dict(), "best": chosen, **places})
+        console.write_json({**found.to_dict(), "best": chosen, **places})
     else:
-        _print(f"{best.confidence}\n\n{best.code.rstrip()}\n\nReport: {out}")
+        console.write(f"{best.confidence}\n\n{best.code.rstrip()}\n\nReport: {out}")
     if stopped:
         return INTERRUPTED
     return GATE_FAILED if max_loss is not None and best.method == "none" else 0
@@ -385,55 +387,3 @@ def _noting_interrupts() -> Iterator[list[int]]:
         yield seen
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _described(card: dict[str, Any]) -> str:
-    paper = f"{card['title']}, {card['venue'] or card['year']}" if card["arxiv"] else card["title"]
-    lines = [f"{card['slug']}: {card['name']}", paper]
-    if card["arxiv"]:
-        lines.append(f"https://arxiv.org/abs/{card['arxiv']}")
-    if card["code"]:
-        lines.append(f"Official code: {card['code']} ({card['code_license']})")
-    lines += ["", card["summary"], f"Dial: {card['dial']}", f"Needs: {card['needs']}"]
-    for claim in card["claims"]:
-        here = claim["measured"] or f"not shown: {claim['not_shown']}"
-        lines += ["", f"The paper: {claim['paper']}", f"Here: {claim['effect']} {here}"]
-    if card["differs"]:
-        lines += ["", "It differs from paper or official code:"]
-        lines += [f"- {difference}" for difference in card["differs"]]
-    return "\n".join([*lines, ""])
-
-
-def _table(*columns: str) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD)
-    for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column == columns[0])
-    return table
-
-
-def _print(content: str | Table) -> None:
-    from rich.console import Console
-
-    Console(markup=False, highlight=False, soft_wrap=isinstance(content, str)).print(content)
-
-
-def _print_json(content: Any) -> None:
-    sys.stdout.write(json.dumps(_finite(content), indent=1, ensure_ascii=False) + "\n")
-
-
-def _finite(content: Any) -> Any:
-    """The same with None for infinity and NaN, which JSON does not know."""
-    if isinstance(content, float):
-        return content if math.isfinite(content) else None
-    if isinstance(content, dict):
-        return {key: _finite(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_finite(value) for value in content]
-    return content
-
-
-def _say(message: str) -> None:
-    sys.stderr.write(f"{message}\n")

@@ -10,11 +10,12 @@ from statistics import fmean
 
 import pytest
 
+import tokenry
 from tokenry.errors import UsageError
 from tokenry.method import Response
 from tokenry.ops.answers import accuracy, effective_length, parse
 from tokenry.probes import NeedleThreading
-from tokenry.zoo import find
+from tokenry.zoo import find, load
 
 TASKS = ("single", "multiple", "conditional", "thread", "multi-thread")
 SMALL = {"lengths": (2000, 4000), "depths": 3, "repeats": 4, "steps": 5, "threads": 2}
@@ -232,3 +233,16 @@ def test_responses_must_belong_to_the_items():
     items = probe.items()
     with pytest.raises(UsageError, match="got 1 responses to 55 items"):
         probe.measure(items, [Response(1, "x")])
+
+
+@pytest.mark.slow
+@needs_smollm2
+def test_claim_needles_before_threads():
+    model = load("zoo:smollm2-135m")
+
+    def right(**settings):
+        probe = NeedleThreading(digits=4, lengths=(400,), **settings)
+        return tokenry.probe(model, probe, limit=12, progress=False).summary()[0].score
+
+    needle, thread = right(), right(task="thread", repeats=12)
+    assert needle.low > thread.high

@@ -11,7 +11,7 @@ from tokenry.compare.probing import interval
 from tokenry.errors import UsageError
 from tokenry.method import Response
 from tokenry.probes import VerbatimMemory
-from tokenry.probes.verbatim_memory import base_lists, size
+from tokenry.probes.stimuli import base_lists, size
 
 PIECES = re.compile(r"\w+|[^\w\s]")
 

@@ -213,8 +213,7 @@ def probe(
     )
     items = one.items(seed)
     if limit is not None and limit < len(items):
-        chosen = random.Random(seed).sample(range(len(items)), limit)  # noqa: S311 - no secret
-        items = [items[i] for i in sorted(chosen)]
+        items = _sample(items, limit, seed)
     order = _fitting(items, reader, f"{one.describe()} on {name}")
     home = next(loaded.model.parameters()).device
     with undisturbed(loaded.model, home if device is None else torch.device(device)):
@@ -245,6 +244,11 @@ def interval(
         rng=np.random.default_rng(seed),
     ).confidence_interval
     return Interval(value, min(float(found.low), value), max(float(found.high), value))
+
+
+def _sample(items: Sequence[Item], limit: int, seed: int) -> list[Item]:
+    chosen = random.Random(seed).sample(range(len(items)), limit)  # noqa: S311 - no secret
+    return [items[i] for i in sorted(chosen)]
 
 
 def _fitting(items: Sequence[Item], reader: Reader, what: str) -> list[int]:
@@ -294,7 +298,8 @@ def _found(model: Any, tokenizer: Any) -> tuple[zoo.Loaded, str]:
     source = str(getattr(model, "name_or_path", ""))
     if tokenizer is None:
         tokenizer = _tokenizer(model, source)
-    return zoo.Loaded(model, tokenizer), shown(source) or type(model).__name__  # type: ignore[arg-type]
+    anything: Any = model  # a model of one's own need not be transformers'
+    return zoo.Loaded(anything, tokenizer), shown(source) or type(model).__name__
 
 
 def _tokenizer(model: nn.Module, source: str) -> Any:

@@ -65,12 +65,36 @@ class NeedleThreading(Probe):
         code_license="MIT",
         claims=(
             Claim(
-                paper="x",
-                effect="y",
-                not_shown="z",
+                paper="Following a thread is harder than finding a needle.",
+                effect="Accuracy on single needles is higher than on threads of two steps.",
+                test="tests/probes/test_needle_threading.py::test_claim_needles_before_threads",
+                measured="0.53 (95 % interval 0.37 to 0.70, 30 items) against 0.00 (24 items), 25 "
+                "pairs with digits=4. zoo:smollm2-135m.",
+            ),
+            Claim(
+                paper="Accuracy falls with a thread's length; forward is easier than backward.",
+                effect="Threads of two steps are followed more often than those of five, and "
+                "forward ones more often than backward ones.",
+                not_shown="zoo:smollm2-135m, the one language model that is here offline, follows "
+                "none of 24 threads of two steps, forward or backward, and none of 24 of five.",
+            ),
+            Claim(
+                paper="Tokenizers differ strongly in how many tokens they spend on UUIDs.",
+                effect="The factor between characters per token of prose and of UUIDs differs.",
+                test="tests/probes/test_characters_per_token.py::"
+                "test_uuids_take_more_tokens_than_prose_and_by_different_factors",
+                measured="4.1 (zoo:smollm2-135m), 3.5 (zoo:minilm-l6), 2.9 (DeepSeek V4).",
             ),
         ),
-        differs=(),
+        differs=(
+            "Default lengths are ours, from 1,000 to 32,000 characters; the paper goes on to 630k "
+            "tokens: lengths=... reaches as far as the model does.",
+            "Questions are ours and end with the beginning of an answer, so that models without "
+            "instruction tuning can be asked too.",
+            "Surplus elements of a list count against the answer, and an answer that cannot be "
+            "read is wrong; the released example stops at it.",
+            "digits=... makes short keys, which small models can copy.",
+        ),
     )
     asks: ClassVar[Literal["answer", "surprisals"]] = "answer"
 

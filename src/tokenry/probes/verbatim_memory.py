@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import product
-from pathlib import Path
 from random import Random
 from statistics import fmean
-from typing import Annotated, Any, ClassVar, Literal, final
+from typing import Annotated, ClassVar, Literal, final
 
 from tokenry.card import Card, Claim
 from tokenry.errors import UsageError
 from tokenry.method import Condition, In, Item, Measurement, Probe, Response, Score
-from tokenry.method.probe import Span, paired
+from tokenry.method.probe import paired
+from tokenry.probes import stimuli
 
 SECOND = ("repeat", "permute", "novel")
 """What the second list is: the first one, its words in another order, or other words."""
@@ -26,45 +23,6 @@ _PREFACE, _PROMPT = (
     "When everyone was ready, Anna read the words aloud:",
 )
 _SHORT_PREFACE, _SHORT_PROMPT = "Anna wrote:", "Anna read:"
-
-
-@cache
-def _stimuli() -> Any:
-    return json.loads(Path(__file__).with_name("stimuli.json").read_text(encoding="utf-8"))
-
-
-def base_lists(pool: Literal["arbitrary", "semantic"], seed: int = 0) -> list[list[str]]:
-    """23 lists of ten nouns, each noun in one of them.
-
-    Args:
-        pool: "semantic": the nouns of one category; "arbitrary": of ten different ones.
-        seed: Of the order, and of what stands together.
-    """
-    rng = Random(f"{seed}/{pool}")  # noqa: S311 - lists, not secrets
-    nouns = _stimuli()["nouns"].values()
-    categories = [rng.sample(words.split(), 10) for words in nouns]
-    if pool == "semantic":
-        return categories
-    offsets = rng.sample(range(len(categories)), 10)
-    return [
-        [categories[(i + offset) % len(categories)][j] for j, offset in enumerate(offsets)]
-        for i in range(len(categories))
-    ]
-
-
-def shifted(words: Sequence[str], shift: int) -> list[str]:
-    """The last `shift` words come first.
-
-    >>> shifted(["a", "b", "c"], 1)
-    ['c', 'a', 'b']
-    """
-    cut = len(words) - shift
-    return [*words[cut:], *words[:cut]]
-
-
-def size(text: str) -> int:
-    """Words and punctuation marks of a text."""
-    return len(re.findall(r"\w+|[^\w\s]", text))
 
 
 @final
@@ -106,8 +64,45 @@ class VerbatimMemory(Probe):
         arxiv="2210.13569",
         venue="CoNLL 2022",
         code="https://github.com/KristijanArmeni/verbatim-memory-in-NLMs",
-        claims=(Claim(paper="x", effect="y", not_shown="z"),),
-        differs=(),
+        claims=(
+            Claim(
+                paper="In transformers a repeated list is far less surprising, a permuted one "
+                "somewhat, a new one not.",
+                effect="Median repeat surprisal: repeat < permute < novel.",
+                test="tests/probes/test_induction.py::"
+                "test_claim_a_transformer_remembers_words_and_their_order",
+                measured="12.7, 100.9 and 112.2 in a two-layer transformer trained on lists of "
+                "ten, 230 lists each; 6.2 (95 % interval 5.3 to 7.7), 35.8 (33.8 to 40.1) and 94.9 "
+                "(93.0 to 98.1) in zoo:smollm2-135m, 90 items, lists of five.",
+            ),
+            Claim(
+                paper="A recurrent model remembers less.",
+                effect="A GRU of the same size and training has a higher repeat surprisal.",
+                test="tests/probes/test_induction.py::test_claim_a_gru_of_its_size_remembers_less",
+                measured="92.3 (permute 93.0, novel 102.7) against the transformer's 12.7.",
+            ),
+            Claim(
+                paper="Retrieval is gone when the learned attention patterns are randomised.",
+                effect="With each query's attention weights shuffled over the positions, repeat "
+                "surprisal returns to about 100.",
+                test="tests/probes/test_induction.py::"
+                "test_claim_without_its_attention_pattern_nothing_is_remembered",
+                measured="97.0, from 12.7, in the same transformer.",
+            ),
+            Claim(
+                paper="Nearly independent of the delay.",
+                effect="The same repeat surprisal after a longer text.",
+                not_shown="It rises a little: 9.2 (7.0 to 10.9) after 200 words and marks, from "
+                "6.2 (5.3 to 7.7) after 33. zoo:smollm2-135m, 10 and 27 items.",
+            ),
+        ),
+        differs=(
+            "Nouns, lists and texts are our own; the official ones have no licence.",
+            "A delay counts words and punctuation marks, not one model's tokens, and ends with a "
+            "sentence.",
+            "A word's surprisal is the sum over the tokens that hold one of its characters, by the "
+            "tokenizer's offsets; no beginning-of-text token stands in front unless asked for.",
+        ),
     )
     asks: ClassVar[Literal["answer", "surprisals"]] = "surprisals"
 
@@ -134,7 +129,7 @@ class VerbatimMemory(Probe):
 
     def items(self, seed: int = 0) -> tuple[Item, ...]:
         """230 items for each length, delay and kind of second list: every noun in every place."""
-        lists = base_lists(self.pool, seed)
+        lists = stimuli.base_lists(self.pool, seed)
         return tuple(
             self._item(lists, number, shift, length, delay, kind, seed)
             for length, delay, kind in product(self.lengths, self.delays, SECOND)
@@ -178,22 +173,21 @@ class VerbatimMemory(Probe):
     ) -> Item:
         name = f"{self.pool}-{self.context}-{length}-{delay}-{kind}-{number}-{shift}"
         rng = Random(f"{seed}/{name}")  # noqa: S311 - stimuli, not secrets
-        first = shifted(lists[number], shift)[:length]
+        first = stimuli.shifted(lists[number], shift)[:length]
         other = lists[(number + rng.randrange(1, len(lists))) % len(lists)]
         second = {
             "repeat": lambda: first,
-            "permute": lambda: _permuted(rng, first),
-            "novel": lambda: shifted(other, shift)[:length],
+            "permute": lambda: stimuli.permuted(rng, first),
+            "novel": lambda: stimuli.shifted(other, shift)[:length],
         }[kind]()
-        between = self._between(delay, rng)
+        between = stimuli.between(self.context, delay, rng)
         short = self.context == "short"
         preface, prompt = (_SHORT_PREFACE, _SHORT_PROMPT) if short else (_PREFACE, _PROMPT)
-        head = f"{preface} "
-        context = f"{head}{', '.join(first)}.{between}"
-        lead = f" {prompt} "
+        context = f"{preface} {', '.join(first)}.{between}"
+        second_at = len(f"{context} {prompt} ")
         conditions: dict[str, Condition] = {
             "length": length,
-            "delay": size(between),
+            "delay": stimuli.size(between),
             "second": kind,
             "context": self.context,
             "pool": self.pool,
@@ -203,34 +197,7 @@ class VerbatimMemory(Probe):
         return Item(
             id=name,
             context=context,
-            rest=f"{lead}{', '.join(second)}.",
+            rest=f" {prompt} {', '.join(second)}.",
             conditions=conditions,
-            words=(*_spans(first, len(head)), *_spans(second, len(context) + len(lead))),
+            words=(*stimuli.spans(first, len(preface) + 1), *stimuli.spans(second, second_at)),
         )
-
-    def _between(self, delay: int, rng: Random) -> str:
-        """The text between the lists, with the space before it."""
-        if self.context == "short":
-            return ""
-        sentences = _stimuli()["incongruent" if self.context == "incongruent" else "intact"]
-        text = ""
-        while size(text) < delay:
-            text, sentences = f"{text} {sentences[0]}", sentences[1:]
-        if self.context == "scrambled":
-            words = text.split()
-            return "".join(f" {word}" for word in rng.sample(words, len(words)))
-        return text
-
-
-def _permuted(rng: Random, words: list[str]) -> list[str]:
-    found = words
-    while found == words:
-        found = rng.sample(words, len(words))
-    return found
-
-
-def _spans(words: Sequence[str], start: int) -> Iterator[Span]:
-    """Where the words of a list stand that begins at `start`."""
-    for word in words:
-        yield start, start + len(word)
-        start += len(word) + len(", ")
