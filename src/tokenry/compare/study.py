@@ -176,7 +176,7 @@ def tasks(chosen: Sequence[Task | type[Task]], settings: dict[str, Any], who: st
 
     Args:
         chosen: Of `named`.
-        settings: Settings for those that were named.
+        settings: Settings for those that were named; None is one that was not given.
         who: Kind of the model.
 
     Raises:
@@ -208,11 +208,12 @@ def _check_kind(task: Task | type[Task], kind: str) -> None:
 
 def _made(task: Task | type[Task], settings: dict[str, Any]) -> Task:
     taken = inspect.signature(task).parameters if isinstance(task, type) else {}
-    for name in settings:
+    given = {name: value for name, value in settings.items() if value is not None}
+    for name in given:
         if name not in taken:
             how = "give it to the task itself" if isinstance(task, Task) else "leave it out"
             raise UsageError(f"compare: {name} is no setting of the task {task.slug}; {how}.")
-    return task if isinstance(task, Task) else task(**settings)
+    return task if isinstance(task, Task) else task(**given)
 
 
 def parts(chosen: Sequence[Task], subject: Subject, examples: Sequence[Any]) -> list[Part]:
