@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tokenry.compare import subject as subjects
@@ -264,7 +264,9 @@ def settle(
         UsageError: If a task, the model and the data do not fit each other.
     """
     infos, configurations, skipped = methods
-    used = data if options.limit is None else data.limit(options.limit, options.seed)
+    every: Any = data
+    fitting = replace(every, examples=tuple(chosen[0].usable(subject, data.examples)))
+    used = fitting if options.limit is None else fitting.limit(options.limit, options.seed)
     shares = parts(chosen, subject, used.examples)
     facts = subjects.facts(subject)
     # The hash of the whole data: a larger limit then only adds examples.
