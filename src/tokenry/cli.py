@@ -130,26 +130,21 @@ def compare(
         json: Print the findings for machines instead.
     """
     _prepare(max_loss, out, picture)
+    where: Any = {"out": results, "device": device, "budget_seconds": budget_seconds}
+    counts: Any = {"limit": limit, "seed": seed, "batch_size": batch_size, "repeats": repeats}
+    inputs: Any = {"image_size": image_size, "query": query, "max_tokens": max_tokens}
     with _noting_interrupts() as interrupts:
         found = tokenry.compare(
             model,
             catalog.split(methods),
             data,
             keep=_numbers(keep),
-            task=None if task is None else catalog.split(task),
-            out=results,
-            limit=limit,
-            seed=seed,
-            batch_size=batch_size,
-            repeats=repeats,
-            budget_seconds=budget_seconds,
-            image_size=image_size,
-            query=query,
-            max_tokens=max_tokens,
-            device=device,
+            task=task and catalog.split(task),
+            **where,
+            **counts,
+            **inputs,
         )
-    stopped = bool(interrupts)
-    return _conclude(found, stopped, results, out, picture, (max_loss, by), json)
+    return _conclude(found, bool(interrupts), results, out, picture, (max_loss, by), json)
 
 
 @app.command(name="list")

@@ -14,7 +14,7 @@ def compare(tokenry, language, texts, tmp_path):
     loaded.model.save_pretrained(tmp_path / "model")
     loaded.processor.save_pretrained(tmp_path / "model")
     (tmp_path / "notes").mkdir()
-    for example in texts(4):
+    for example in texts(12):
         (tmp_path / "notes" / f"{example.id}.md").write_text(example.text, encoding="utf-8")
     table = tmp_path / "questions.jsonl"
     rows = [{"text": e.text, "question": "Who?", "answers": ["cat"]} for e in texts(3)]

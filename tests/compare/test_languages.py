@@ -111,8 +111,9 @@ def test_pictures_of_the_cache(run):
     assert all(set(p.groups.flatten()) == {0, 100} for p in pictures)
 
 
-def test_the_best_by_memory(run):
-    results = run(keep=(1, 0.5, 0.25))
+def test_the_best_by_memory(run, texts):
+    assert run(keep=0.5).best(max_loss=1, by="bytes_resident").method == "none"  # 4 are too few
+    results = run(keep=(1, 0.5, 0.25), data=texts(12))
     best = results.best(max_loss=1, by="bytes_resident")
     assert (best.method, best.keep) == ("streaming-llm", 0.25)
     assert "Cache MB held is 25" in best.confidence
@@ -185,6 +186,16 @@ def test_texts_and_methods_for_a_vision_model(tiny, texts):
         compare(model, "random", "emoji", max_tokens=5, progress=False)
     with pytest.raises(UsageError, match="the task lm-agreement is for a causal language model"):
         compare(model, "random", "emoji", task="lm-agreement", progress=False)
+
+
+def test_a_limit_takes_its_share_of_what_can_be_used(run, texts):
+    from tokenry.data import TextData, TextExample
+
+    short = [TextExample(f"short {i}", "too short") for i in range(40)]
+    data = TextData("t", (*short, *texts(5).examples), "", "")
+    with pytest.warns(UserWarning, match="40 of 45 examples are not scored"):
+        results = run(data=data, limit=4)
+    assert results.examples == 4
 
 
 def test_needles_from_the_probe(run):

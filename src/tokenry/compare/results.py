@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenry.compare import code
+from tokenry.compare import code, stats
 from tokenry.compare.records import (
     UNTOUCHED,
     Best,
@@ -179,7 +179,9 @@ class Results:
             words = _confidence(chosen, info, max_loss, len(safe) - 1)
         else:
             cost = _cost(info, by)
-            less = [s for s in safe if s.figures[by] < reference.figures[by]]
+            # Of few examples the interval is no wider than what was seen.
+            known = [s for s in safe if s.n >= stats.FEWEST]
+            less = [s for s in known if s.figures[by] < reference.figures[by]]
             chosen = min(less, key=lambda s: (s.figures[by], s.seconds.value), default=reference)
             words = _confidence(chosen, info, max_loss, len(safe) - 1, cost, reference)
         return Best(

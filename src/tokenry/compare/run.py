@@ -98,7 +98,6 @@ def compare(
     configured = configure(methods, options.keeps)
     chosen = None if task is None else named(task)
     settings = {"query": query, "max_tokens": max_tokens}
-    settings = {name: value for name, value in settings.items() if value is not None}
     with _folder(out) as folder, Store(folder, write=True) as store:
         found = subjects.find(model, device, image_size)
         kind = KINDS[found.kind]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tokenry.compare import subject as subjects
@@ -176,7 +176,7 @@ def tasks(chosen: Sequence[Task | type[Task]], settings: dict[str, Any], who: st
 
     Args:
         chosen: Of `named`.
-        settings: Settings for those that were named.
+        settings: Settings for those that were named; None is one that was not given.
         who: Kind of the model.
 
     Raises:
@@ -208,11 +208,12 @@ def _check_kind(task: Task | type[Task], kind: str) -> None:
 
 def _made(task: Task | type[Task], settings: dict[str, Any]) -> Task:
     taken = inspect.signature(task).parameters if isinstance(task, type) else {}
-    for name in settings:
+    given = {name: value for name, value in settings.items() if value is not None}
+    for name in given:
         if name not in taken:
             how = "give it to the task itself" if isinstance(task, Task) else "leave it out"
             raise UsageError(f"compare: {name} is no setting of the task {task.slug}; {how}.")
-    return task if isinstance(task, Task) else task(**settings)
+    return task if isinstance(task, Task) else task(**given)
 
 
 def parts(chosen: Sequence[Task], subject: Subject, examples: Sequence[Any]) -> list[Part]:
@@ -263,7 +264,9 @@ def settle(
         UsageError: If a task, the model and the data do not fit each other.
     """
     infos, configurations, skipped = methods
-    used = data if options.limit is None else data.limit(options.limit, options.seed)
+    every: Any = data
+    fitting = replace(every, examples=tuple(chosen[0].usable(subject, data.examples)))
+    used = fitting if options.limit is None else fitting.limit(options.limit, options.seed)
     shares = parts(chosen, subject, used.examples)
     facts = subjects.facts(subject)
     # The hash of the whole data: a larger limit then only adds examples.

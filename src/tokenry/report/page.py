@@ -104,9 +104,8 @@ def content(results: Results) -> dict[str, Any]:
     """
     first = results.tasks[0]
     keeps = sorted({k for k in results.keeps if k < 1}, reverse=True)
-    best = results.best(max_loss=MAX_LOSS, task=first.slug)
+    best = results.best(MAX_LOSS, first.slug)
     lines = entries(results, first)
-    phrases = PHRASES[first.kind]
     page: dict[str, Any] = {
         "model": words.clean(results.model),
         "data": words.clean(results.data),
@@ -117,11 +116,8 @@ def content(results: Results) -> dict[str, Any]:
         "tasks": [_task(results, task) for task in results.tasks],
         "keeps": [f"{keep:.3g}" for keep in keeps],
         "chosen": keeps.index(best.keep) if best.keep in keeps else len(keeps) // 2,
-        "phrases": phrases,
-        "layers": _layers(results, keeps, first.kind),
-        "examples": images(results, first, keeps) if first.kind == "vision" else [],
-        "texts": texts(results, first, keeps) if first.kind == "causal-lm" else [],
-        "tints": [(k, slots.letter(k)) for k in range(len(keeps))],
+        "phrases": PHRASES[first.kind],
+        **_drawn(results, first, keeps),
         "papers": [
             _paper(results, label, [e for e in lines if e.summary.method == label])
             for label in results.methods
@@ -145,6 +141,16 @@ def content(results: Results) -> dict[str, Any]:
         ("notes", "Notes"),
     ]
     return page
+
+
+def _drawn(results: Results, task: TaskInfo, keeps: Sequence[float]) -> dict[str, Any]:
+    """The panels and pictures of a kind of model."""
+    return {
+        "layers": _layers(results, keeps, task.kind),
+        "examples": images(results, task, keeps) if task.kind == "vision" else [],
+        "texts": texts(results, task, keeps) if task.kind == "causal-lm" else [],
+        "tints": [(k, slots.letter(k)) for k in range(len(keeps))],
+    }
 
 
 def _least(results: Results, task: TaskInfo, lines: Sequence[Entry]) -> list[str]:
@@ -228,10 +234,7 @@ def _row(order: int, entry: Entry) -> dict[str, Any]:
             figure.speedup.value,
         ),
         ("" if reference else entry.faster, "", speed, figure.faster),
-        *(
-            (words.figure(figure.figures[f.name], f.unit), "", "number", figure.figures[f.name])
-            for f in entry.task.figures
-        ),
+        *_more(entry),
         (words.megabytes(figure.peak_bytes), "", "number", figure.peak_bytes),
         (f"{figure.tokens * 100:.0f}\u202f%", "", "number", figure.tokens),
         (words.digits(figure.flops / 1e9), "", "number", figure.flops),
@@ -246,6 +249,12 @@ def _row(order: int, entry: Entry) -> dict[str, Any]:
             for text, note, kind, sort in cells
         ],
     }
+
+
+def _more(entry: Entry) -> list[tuple[str, str, str, float]]:
+    """The cells of the task's further figures."""
+    pairs = [(f, entry.summary.figures[f.name]) for f in entry.task.figures]
+    return [(words.figure(value, f.unit), "", "number", value) for f, value in pairs]
 
 
 def _layers(results: Results, keeps: Sequence[float], kind: str) -> list[dict[str, Any]]:

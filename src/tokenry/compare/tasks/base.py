@@ -138,6 +138,14 @@ class Task(ABC):
             UsageError: If it does not fit.
         """
 
+    def usable(self, subject: Subject, examples: Sequence[Any]) -> Sequence[Any]:
+        """The examples that the task can use, of which a limit then takes its share.
+
+        Raises:
+            UsageError: If there is none.
+        """
+        return examples
+
     def split(self, examples: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         """The examples that the untouched model is fitted on, and those that are scored."""
         return [], list(examples)

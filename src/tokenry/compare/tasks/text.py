@@ -165,6 +165,11 @@ class TextTask(Task):
                 stacklevel=2,
             )
 
+    def usable(self, subject: Subject, examples: Sequence[Any]) -> Sequence[Any]:
+        """The examples that make a prompt."""
+        self.prepare(subject, examples)
+        return self.split(examples)[1]
+
     @abstractmethod
     def prompt(self, tokenizer: Any, example: Any, room: int) -> Prompt | str:
         """The prompt of an example whose context has at most `room` tokens, or why there is none.
