@@ -234,36 +234,27 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_grad_enabled(False)
     loaded = zoo.load(MODEL)
-    model, ids = loaded.model, text_ids(loaded.processor, max(arguments.contexts))
-    result: dict[str, Any] = {"environment": environment(), "prefill": [], "decode": []}
-    result["prefill"] = prefilling(model, ids[:, : arguments.prefill], arguments.rounds)
-    for row in result["prefill"]:
-        print(
-            f"prefill {row['tokens']:5} {row['method']:14} {row['seconds']:8.2f} s "
-            f"{100 * row['overhead']:+7.1f} %",
-            flush=True,
-        )
-    for n in arguments.contexts:
-        for keep in arguments.keeps:
-            rows = decoding(model, ids[:, :n], keep, arguments.tokens)
-            result["decode"] += rows
-            for row in rows:
-                print(
-                    f"decode {n:5} keep {keep:<5} {row['method']:14} "
-                    f"{row['ms_per_token']:8.2f} ms/token  x{row['speedup']:<6} "
-                    f"of ideal {row['of_ideal']:<6} cache {row['cache_share']}",
-                    flush=True,
-                )
+    ids = text_ids(loaded.processor, max(arguments.contexts))
     keeps = list(arguments.keeps)
+    result: dict[str, Any] = {"environment": environment(), "prefill": [], "decode": []}
+    result["prefill"] = prefilling(loaded.model, ids[:, : arguments.prefill], arguments.rounds)
+    show(result["prefill"])
+    for n in arguments.contexts:
+        for keep in keeps:
+            rows = decoding(loaded.model, ids[:, :n], keep, arguments.tokens)
+            show(rows)
+            result["decode"] += rows
     result["answers"] = quality(loaded, arguments.items, keeps, 12, arguments.kvpress)
-    for row in result["answers"]:
-        print(
-            f"answers {row['by']:8} {row['method']:14} keep {row['keep']:<5} "
-            f"{row['right']}/{row['of']} right, prefill {row['prefill_s']} s, "
-            f"{row['ms_per_token']} ms/token"
-        )
+    show(result["answers"])
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def show(rows: list[dict[str, Any]]) -> None:
+    """Print rows as a table."""
+    print("\n" + "  ".join(f"{name:>13}" for name in rows[0]))
+    for row in rows:
+        print("  ".join(f"{value!s:>13}" for value in row.values()), flush=True)
 
 
 def environment() -> dict[str, str]:

@@ -187,3 +187,30 @@ class Haystack:
 def haystack():
     """Needles for a real model."""
     return Haystack()
+
+
+def best(score, real, count, first=0, last=0):
+    """`count` slots: the first and last real ones, then those of highest score, then padding."""
+    forced = [*real[:first], *(real[-last:] if last else [])]
+    rest = sorted((j for j in real if j not in forced), key=lambda j: (-score[j], j))
+    padding = [j for j in range(len(score)) if j not in real]
+    return sorted(list(dict.fromkeys(forced + rest + padding))[:count])
+
+
+@pytest.fixture(scope="session")
+def check_slots(left_padded):
+    """`check_slots(method, seed, count, padded, rule)`: what stays is what `rule` says by loops.
+
+    `rule(view, text, head, real)` gives a score per slot, and how many first and last ones stay.
+    """
+
+    def check_slots(method, seed, count, padded, rule):
+        view = make_view(seed, count, valid=left_padded if padded else None)
+        got = method.evict(view).keep
+        for i in range(2):
+            real = [j for j in range(24) if view.valid is None or view.valid[i, 0, j]]
+            for head in range(2):
+                score, first, last = rule(view, i, head, real)
+                assert got[i, head].tolist() == best(score, real, count, first, last)
+
+    return check_slots

@@ -22,67 +22,58 @@ MANY = settings(
 MERGES = ("softmax", "mean")
 
 
+def choose(view, method, i, head, real):
+    """Steps 4 and 5 by loops: kept slots, evicted ones, and for each its nearest kept one."""
+    keys, mass = view.keys[i, head].double().numpy(), view.mass[i].double().numpy()
+    score = mass[2 * head] + mass[2 * head + 1]
+    last = min(round(view.count * method.recent), view.count - method.sinks)
+    forced = real[: method.sinks] + (real[-last:] if last else [])
+    rank = sorted(set(real) - set(forced), key=lambda j: -score[j])
+    rank += [j for j in range(len(score)) if j not in real]
+    keep = sorted((forced + rank)[: view.count])
+    gone, near = [j for j in real if j not in keep], []
+    for j in gone:
+        cosine = [
+            keys[j] @ keys[c] / np.linalg.norm(keys[j]) / np.linalg.norm(keys[c]) for c in keep
+        ]
+        near.append((max(cosine), int(np.argmax(cosine))))
+    return keep, gone, near
+
+
+def merge(x, keep, gone, near, joins, paper):
+    """Step 7 by loops: what each kept row of `x` becomes, and how many are in it."""
+    rows = []
+    for c, slot in enumerate(keep):
+        joined = [
+            (j, m) for j, (m, to), join in zip(gone, near, joins, strict=True) if to == c and join
+        ]
+        if paper:
+            below = math.e + sum(math.exp(m) for _, m in joined)
+            new = math.e / below * x[slot] + sum(math.exp(m) / below * x[j] for j, m in joined)
+        else:
+            new = np.mean([x[slot], *(m * x[j] for j, m in joined)], axis=0)
+        rows.append((new, 1 + len(joined)))
+    return rows
+
+
 def loops(view, method):
-    """Steps 4 to 7 of the paper, one text, head and slot at a time, in float64."""
-    keys, values, mass = (x.double().numpy() for x in (view.keys, view.values, view.mass))
-    b, g, s = keys.shape[:3]
-    heads, count = mass.shape[1] // g, view.count
-    last = min(round(count * method.recent), count - method.sinks)
-    tau = view.memory.get("threshold")
-    out = []
-    for i in range(b):
-        real = [view.valid is None or bool(view.valid[i, 0, j]) for j in range(s)]
-        order = [j for j in range(s) if real[j]]
-        kept, gone, best = [], [], []
-        for head in range(g):
-            score = [sum(mass[i, head * heads + r, j] for r in range(heads)) for j in range(s)]
-            forced = order[: method.sinks] + (order[-last:] if last else [])
-            rank = sorted(set(order) - set(forced), key=lambda j, score=score: -score[j])
-            rank += [j for j in range(s) if not real[j]]
-            keep = sorted((forced + rank)[:count])
-            rest = [j for j in order if j not in keep]
-            near = []
-            for j in rest:
-                cosine = [
-                    keys[i, head, j]
-                    @ keys[i, head, c]
-                    / np.linalg.norm(keys[i, head, j])
-                    / np.linalg.norm(keys[i, head, c])
-                    for c in keep
-                ]
-                near.append((max(cosine), int(np.argmax(cosine))))
-            kept.append(keep), gone.append(rest), best.append(near)
-        mean = np.mean([m for near in best for m, _ in near])
-        now = mean
-        if tau is not None:
-            now = (1 - method.beta) * float(tau[i]) + method.beta * mean
-        shared = [np.mean([best[h][n][0] for h in range(g)]) for n in range(len(best[0]))]
-        for head in range(g):
-            new = [(keys[i, head, c], values[i, head, c], []) for c in kept[head]]
-            for n, (j, (m, c)) in enumerate(zip(gone[head], best[head], strict=True)):
-                if (m if method.merge == "softmax" else shared[n]) >= now:
-                    new[c][2].append((j, m))
-            rows = []
-            for key, value, joined in new:
-                if method.merge == "softmax":
-                    below = math.e + sum(math.exp(m) for _, m in joined)
-                    parts = [(j, math.exp(m) / below) for j, m in joined]
-                    own = math.e / below
-                else:
-                    parts = [(j, m / (1 + len(joined))) for j, m in joined]
-                    own = 1 / (1 + len(joined))
-                rows.append(
-                    (
-                        own * key + sum(w * keys[i, head, j] for j, w in parts),
-                        own * value + sum(w * values[i, head, j] for j, w in parts),
-                        1 + len(joined),
-                    )
-                )
-            out.append((kept[head], rows, now))
+    """Steps 4 to 7, one text, head and slot at a time, in float64."""
+    out, paper = [], method.merge == "softmax"
+    for i in range(2):
+        real = [j for j in range(24) if view.valid is None or bool(view.valid[i, 0, j])]
+        heads = [choose(view, method, i, head, real) for head in range(2)]
+        tau = mean = np.mean([m for _, _, near in heads for m, _ in near])
+        if "threshold" in view.memory:
+            tau = (1 - method.beta) * float(view.memory["threshold"][i]) + method.beta * mean
+        shared = [(a + b) / 2 for (a, _), (b, _) in zip(heads[0][2], heads[1][2], strict=True)]
+        for head, (keep, gone, near) in enumerate(heads):
+            joins = [(m if paper else s) >= tau for (m, _), s in zip(near, shared, strict=True)]
+            both = (x[i, head].double().numpy() for x in (view.keys, view.values))
+            out.append((keep, *(merge(x, keep, gone, near, joins, paper) for x in both), tau))
     return out
 
 
-@pytest.mark.parametrize("merge", MERGES)
+@pytest.mark.parametrize("how", MERGES)
 @MANY
 @given(
     st.integers(0, 10_000),
@@ -91,8 +82,8 @@ def loops(view, method):
     st.booleans(),
     st.sampled_from([0.0, 0.5, 1.0]),
 )
-def test_equals_loops(view, left_padded, merge, seed, count, padded, later, recent):
-    method = D2O(keep=0.5, merge=merge, sized=True, recent=recent)
+def test_equals_loops(view, left_padded, how, seed, count, padded, later, recent):
+    method = D2O(keep=0.5, merge=how, sized=True, recent=recent)
     memory = {"threshold": torch.tensor([0.3, 0.6])} if later else {}
     made = view(
         seed,
@@ -102,14 +93,14 @@ def test_equals_loops(view, left_padded, merge, seed, count, padded, later, rece
     )
     expected = loops(made, method)
     left = method.evict(made)
-    for n, (keep, rows, tau) in enumerate(expected):
+    for n, (keep, keys, values, tau) in enumerate(expected):
         i, head = divmod(n, 2)
         assert left.keep[i, head].tolist() == keep
         assert made.memory["threshold"][i].item() == pytest.approx(tau, abs=1e-6)
-        for k, (key, value, size) in enumerate(rows):
-            np.testing.assert_allclose(left.keys[i, head, k].numpy(), key, atol=1e-6)
-            np.testing.assert_allclose(left.values[i, head, k].numpy(), value, atol=1e-6)
-            assert left.size[i, head, k] == size
+        for rows, new in ((keys, left.keys), (values, left.values)):
+            for k, (row, size) in enumerate(rows):
+                np.testing.assert_allclose(new[i, head, k].numpy(), row, atol=1e-6)
+                assert left.size[i, head, k] == size
 
 
 def test_something_is_merged_and_something_dropped(view):

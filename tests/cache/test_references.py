@@ -120,30 +120,33 @@ def test_merging_does_not_pay_here(divergence):
     assert divergence(H2O(keep=0.2)).mean() < evicted.mean()
 
 
-NUMBERS = random.Random(0)
 PLACES = ("Paris", "Oslo", "Lima", "Cairo", "Rome", "Tokyo", "Delhi", "Quito")
 
 
 @pytest.fixture(scope="module")
 def right(loaded):
-    """How many of eight numbers, hidden at as many depths, are found from the cut cache."""
-    model, tokens, questions = loaded.model, loaded.processor, []
-    for i, (name, place) in enumerate(zip(some(longer_than=2500), PLACES, strict=True)):
-        number = "".join(NUMBERS.choice("0123456789") for _ in range(4))
-        text = topics[name][:1400]
-        cut = len(text) * (i + 1) // 10
+    """How many of 24 numbers, hidden in texts at eight depths, are found from the cut cache."""
+    model, tokens, source, questions = loaded.model, loaded.processor, random.Random(0), []
+    for i, name in enumerate(some(longer_than=2500, count=24)):
+        number = "".join(source.choice("0123456789") for _ in range(4))
+        place, text = PLACES[i % 8], topics[name][:1400]
+        cut = len(text) * (i % 8 + 1) // 10
         prompt = (
             f"{text[:cut]} The secret number of {place} is {number}. {text[cut:]}\n\n"
             f"Question: What is the secret number of {place}?\n"
             f"Answer: The secret number of {place} is "
         )
-        questions.append((tokens(prompt, return_tensors="pt"), number))
+        inputs, before = tokens(prompt, return_tensors="pt"), DynamicCache()
+        with torch.no_grad(), attach(model, Watch(keep=0.999)):
+            model(inputs.input_ids[:, :-1], past_key_values=before, logits_to_keep=1)
+        questions.append((inputs, number, before))
 
     def right(method):
         found = 0
-        for inputs, number in questions:
+        for inputs, number, before in questions:
+            held = {"past_key_values": copy.deepcopy(before), "pad_token_id": 0}
             with attach(model, method):
-                out = model.generate(**inputs, max_new_tokens=4, do_sample=False, pad_token_id=0)
+                out = model.generate(**inputs, **held, max_new_tokens=4, do_sample=False)
             found += tokens.decode(out[0, inputs.input_ids.shape[1] :]).strip() == number
         return found
 
@@ -151,5 +154,11 @@ def right(loaded):
 
 
 def test_the_question_at_the_end_finds_its_answer(right):
-    assert right(SnapKV(keep=1.0)) == 8
-    assert right(SnapKV(keep=0.25, last=16)) >= right(StreamingLLM(keep=0.25)) + 4
+    counts = {
+        "full": right(SnapKV(keep=1.0)),
+        "snapkv": right(SnapKV(keep=0.25, last=16)),
+        "window": right(StreamingLLM(keep=0.25)),
+    }
+    assert counts["full"] >= 20, counts
+    # Among 24 pairs, six that only one finds and none the other way are significant (p = 0.03).
+    assert counts["snapkv"] >= counts["window"] + 6, counts

@@ -50,9 +50,9 @@ def test_the_probe_sees_heavy_imports():
 
 
 @pytest.mark.parametrize("path", WITH_LIST, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_public_names_are_sorted_and_there(path):
+def test_public_names_are_once_and_there(path):
     names = listed(path)
-    assert names == sorted(set(names))
+    assert len(names) == len(set(names))  # their order is ruff's
     module = ".".join(["tokenry", *path.relative_to(PACKAGE).with_suffix("").parts])
     module = __import__(module.removesuffix(".__init__"), fromlist=["_"])
     assert [name for name in names if not hasattr(module, name)] == []

@@ -1,6 +1,7 @@
 """The key-value cache of a language model: keep, merge, select and move what it holds."""
 
 from tokenry.cache.actqkv import ActQKV
+from tokenry.cache.anchor_attention import AnchorAttention
 from tokenry.cache.d2o import D2O
 from tokenry.cache.h2o import H2O
 from tokenry.cache.key_norm import KeyNorm
@@ -15,6 +16,7 @@ __all__ = [
     "D2O",
     "H2O",
     "ActQKV",
+    "AnchorAttention",
     "KeyNorm",
     "Pie",
     "RandomSlots",

@@ -194,7 +194,7 @@ class ActQKV(CachePolicy):
         return (weight.unsqueeze(1) @ rows).view(b, h, -1)
 
     def _fetch(
-        self, view: KVView, score: Float[Tensor, "b n"], sinks: int, mean: float
+        self, view: KVView, score: Float[Tensor, "b n"], sinks: int, mean: int | float
     ) -> tuple[Int[Tensor, "b k"], Bool[Tensor, "b k"]]:
         """Which blocks are read, rising, and for which rows of the batch."""
         filled = torch.ones_like(score, dtype=torch.bool)
@@ -211,7 +211,11 @@ class ActQKV(CachePolicy):
         return chosen, granted.gather(-1, order)
 
     def _granted(
-        self, view: KVView, score: Float[Tensor, "b n"], free: Bool[Tensor, "b n"], mean: float
+        self,
+        view: KVView,
+        score: Float[Tensor, "b n"],
+        free: Bool[Tensor, "b n"],
+        mean: int | float,
     ) -> Int[Tensor, " b"]:
         """How many of the free blocks this layer may read; flat scores get more."""
         flat, (layer, depth) = self._flatness(view, score, free), (view.layer, view.depth)

@@ -2,22 +2,31 @@
 
 from tokenry.method.base import In, Keep, Method, Setting, alternatives, settings
 from tokenry.method.editor import CacheEditor, EditPlan
+from tokenry.method.packing import PackedAttention
 from tokenry.method.policy import CachePolicy, KVView, Read, Slots
+from tokenry.method.probe import Condition, Item, Measurement, Probe, Response, Score
 from tokenry.method.reducer import Heads, LayerView, Schedule, TokenReducer
 from tokenry.method.ring import SequenceRing, Visit
 
 __all__ = [
     "CacheEditor",
     "CachePolicy",
+    "Condition",
     "EditPlan",
     "Heads",
     "In",
+    "Item",
     "KVView",
     "Keep",
     "LayerView",
+    "Measurement",
     "Method",
+    "PackedAttention",
+    "Probe",
     "Read",
+    "Response",
     "Schedule",
+    "Score",
     "SequenceRing",
     "Setting",
     "Slots",
