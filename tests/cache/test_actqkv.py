@@ -1,6 +1,5 @@
 """Probe, blocks, budget and the two kinds of distance against loops; what the probe finds."""
 
-import copy
 import itertools
 import math
 
@@ -9,7 +8,6 @@ import pytest
 import torch
 
 from tokenry.cache.actqkv import ActQKV
-from tokenry.errors import UsageError
 from tokenry.plugs.attach import attach
 
 SMALL = {"sinks": 4, "local": 8, "block": 4, "members": 2, "chunk": 8}
@@ -262,83 +260,6 @@ def test_fewer_blocks_than_granted(look, heads):
     assert layers.one_pass([FLAT[:5], FLAT[:5]], 46) == [5, 5]
 
 
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
-@torch.no_grad()
-def test_everything_fetched_is_full_attention(tiny_llama, padded_text, attention, monkeypatch):
-    monkeypatch.setattr(tiny_llama.config, "_attn_implementation", attention)
-    given = padded_text(150)
-    real = given["attention_mask"].bool()
-    expected = tiny_llama(**given).logits
-    with attach(tiny_llama, ActQKV(**SMALL, keep=0.99999)) as attachment:
-        got = tiny_llama(**given).logits
-        assert attachment.trace.share == 1
-    torch.testing.assert_close(got[real], expected[real], atol=1e-5, rtol=1e-4)
-
-
-@pytest.mark.parametrize("kind", [{}, {"num_beams": 3}, {"do_sample": True}])
-@torch.no_grad()
-def test_generate_keeps_the_dial(tiny_llama, padded_text, kind):
-    """On average over the layers, to the part of a block that one of them rounds off."""
-    given = padded_text(200)
-    more = {"do_sample": False, "max_new_tokens": 13, "pad_token_id": 0, **kind}
-    with attach(tiny_llama, ActQKV(**SMALL, keep=0.25)) as attachment:
-        torch.manual_seed(0)
-        first = tiny_llama.generate(**given, **more)
-        torch.manual_seed(0)
-        assert torch.equal(tiny_llama.generate(**given, **more), first)
-        trace = attachment.trace
-    assert trace.seen == 212
-    assert sum(trace.read) == pytest.approx(3 * 54, abs=2)
-    for tokens in trace.tokens:
-        assert (tokens[:, :, 1:] > tokens[:, :, :-1]).all()
-
-
-@torch.no_grad()
-def test_texts_of_a_batch_do_not_see_each_other(tiny_llama):
-    """Each alone gives what it gives beside the other, also where layers share out unevenly."""
-    model = copy.deepcopy(tiny_llama).double()  # in single precision near ties go either way
-    ids = torch.randint(3, 61, (2, 120), generator=torch.Generator().manual_seed(4))
-    method = ActQKV(**SMALL, keep=0.4, history=4, sharpness=30.0)
-
-    def run(rows):
-        with attach(model, method):
-            out = model(rows[:, :100])
-            logits = [out.logits]
-            for i in range(100, 120):
-                step = model(rows[:, i : i + 1], past_key_values=out.past_key_values)
-                logits.append(step.logits)
-        return torch.cat(logits, 1)
-
-    both = run(ids)
-    for row in range(2):
-        torch.testing.assert_close(run(ids[row : row + 1])[0], both[row], atol=1e-5, rtol=1e-4)
-
-
-@torch.no_grad()
-def test_padding_before_a_text_of_one_chunk_changes_nothing(tiny_llama):
-    """Padding of whole blocks, so that blocks hold the same tokens: token by token the same."""
-    ids = torch.randint(3, 61, (1, 60), generator=torch.Generator().manual_seed(6))
-    method = ActQKV(**{**SMALL, "chunk": 64}, keep=0.999)
-
-    def run(padding):
-        rows = torch.cat([ids.new_zeros(1, padding), ids], 1)
-        mask = (torch.arange(rows.shape[1]) >= padding).long()[None]
-        with attach(tiny_llama, method):
-            n = padding + 40
-            out = tiny_llama(rows[:, :n], attention_mask=mask[:, :n])
-            memory = [layer.memory for layer in out.past_key_values.layers]
-            return (
-                out.logits[:, padding:],
-                [m["mass"][..., padding:] for m in memory],
-                [(m["mean"], m["variance"], m["chunks"]) for m in memory],
-            )
-
-    (a, mass, moments), (b, masses, others) = run(0), run(8)
-    torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(mass, masses, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(moments, others, atol=1e-4, rtol=1e-4)
-
-
 def test_blocks_of_padding_are_never_read(look, heads):
     keys, queries = heads(7, 64, 4)
     valid = torch.ones(2, 64, dtype=torch.bool)
@@ -353,26 +274,6 @@ def test_blocks_of_padding_are_never_read(look, heads):
     # Its sinks are the first block with a token in it.
     assert {20, 21, 22, 23} <= set(far.slots[0, 0][allowed].tolist())
     assert {0, 1, 2, 3} <= set(far.slots[1, 0].tolist())
-
-
-@torch.no_grad()
-def test_a_cache_cut_back_goes_on_as_if_never_longer(tiny_llama):
-    """Blocks and mass of what was taken back are gone; statistics of queries are not."""
-    ids = torch.randint(3, 61, (1, 100), generator=torch.Generator().manual_seed(8))
-    with attach(tiny_llama, ActQKV(**SMALL, keep=0.4)):
-        cache = tiny_llama(ids).past_key_values
-        cache.crop(-60)
-        tiny_llama(ids[:, 40:50], past_key_values=cache)
-        memory = cache.layers[0].memory
-        assert memory["mass"].shape[-1] == 50
-        assert memory["blocks"].shape[2] <= 50 // 4
-
-
-@torch.no_grad()
-def test_too_little_is_refused(tiny_llama):
-    ids = torch.randint(3, 61, (1, 100))
-    with attach(tiny_llama, ActQKV(keep=0.5)), pytest.raises(UsageError, match="needs 128"):
-        tiny_llama(ids)
 
 
 def fetched(look, frequencies, warmup, seed):

@@ -33,15 +33,13 @@ class ActQKV(CachePolicy):
     Args:
         keep: Share of the full cache's slots that the last query reads, averaged over layers.
         sinks: First slots that are always read, at most, in whole blocks (paper: n_init).
-        local: Last slots that each query reads, at most; also the distance at which all others
-            stand (paper: n_local).
+        local: Last slots each query reads, at most; all others stand so far (paper: n_local).
         edge: Largest share of what is read that sinks and window take together.
         chunk: Queries that select together (paper: execution chunk).
         block: Slots fetched together (paper: block size).
-        members: Slots that stand for a block, those most attended to while they were in the
-            window (paper: repr_topk).
+        members: Slots that stand for a block, the most attended to in the window (repr_topk).
         warmup: Chunks before queries are weighted; all weigh the same until then.
-        history: Chunks of whose entropy the mean is taken, and that are needed before it counts.
+        history: Chunks whose entropy is averaged; before so many it does not count.
         sharpness: Factor before the softmax over cosines (paper: 1).
 
     Raises:
@@ -62,8 +60,7 @@ class ActQKV(CachePolicy):
         family="cache",
         have="a long context of which a passage here and there matters",
         want="decoding that looks at few keys; memory stays that of a full cache",
-        dial="keep sets sinks + window + fetched blocks, averaged over layers (paper: 64 + 512 + "
-        "46 blocks of 32 whatever the length)",
+        dial="keep sets sinks + window + blocks, averaged over layers (paper: 64 + 512 + 46 x 32)",
         year=2025,
         arxiv="2502.13542",
         venue="ACL 2025",
@@ -102,9 +99,8 @@ class ActQKV(CachePolicy):
 
     unrotated: ClassVar[bool] = True
     expected_failures: ClassVar[dict[str, str]] = {
-        "count": "blocks are read whole: over all layers up to half a block more or fewer",
-        "padding": "a block that holds padding beside tokens is fetched whole; padding in it "
-        "gets no attention",
+        "count": "blocks are read whole, so that up to half a block is missing or too many",
+        "padding": "a block with padding beside tokens is read whole; padding gets no attention",
     }
 
     @property
