@@ -1,6 +1,7 @@
 """The contracts: what a method is, and what each family's methods answer."""
 
 from tokenry.method.base import In, Keep, Method, Setting, alternatives, settings
+from tokenry.method.marked import MarkedPolicy, MarkedView
 from tokenry.method.policy import CachePolicy, KVView, Read, Slots
 from tokenry.method.reducer import Heads, LayerView, Schedule, TokenReducer
 
@@ -11,6 +12,8 @@ __all__ = [
     "KVView",
     "Keep",
     "LayerView",
+    "MarkedPolicy",
+    "MarkedView",
     "Method",
     "Read",
     "Schedule",

@@ -35,10 +35,12 @@ class Call:
         keys: What the cache gave, `(b, g, s, e)`.
         values: The same, `(b, g, s, v)`.
         scale: The factor before the softmax.
+        note: What the attachment gave to the pass under the name `tokenry_pass`.
     """
 
     def __init__(self, base: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.module, self.queries, self.keys, self.values, self._mask = args
+        self.note = kwargs.pop("tokenry_pass", None)
         self._base, self._kwargs = base, kwargs
         scale = kwargs.get("scaling")
         self.scale = float(self.queries.shape[-1] ** -0.5 if scale is None else scale)

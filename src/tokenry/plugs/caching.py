@@ -86,7 +86,8 @@ class Caching(Attachment[CachePolicy]):
                 "leave its with-block or call its detach() first."
             )
         self._full = self._layers_with_full_attention()
-        self._refuse_rotations()
+        if method.unrotated:
+            self._refuse_rotations()
         self._acts = method.keep < 1
         self._base = self._config._attn_implementation
         name = install(self._base, self._owner)
@@ -124,8 +125,6 @@ class Caching(Attachment[CachePolicy]):
         return found
 
     def _refuse_rotations(self) -> None:
-        if not self.method.unrotated:
-            return
         if self._inv_freq is None:
             raise UnsupportedModelError(
                 f"{self._owner}: {type(self._decoder).__name__} does not rotate its keys, so "
