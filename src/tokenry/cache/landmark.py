@@ -12,7 +12,7 @@ from torch import Tensor
 from tokenry.card import Card, Claim
 from tokenry.method import In, MarkedPolicy, MarkedView
 from tokenry.ops.attention import grouped, ungrouped
-from tokenry.ops.landmark import grouped_softmax
+from tokenry.ops.landmark import best_blocks, grouped_softmax
 from tokenry.ops.rope import rotate
 from tokenry.ops.slots import take_slots
 
@@ -108,7 +108,7 @@ class Landmark(MarkedPolicy):
         start: int,
         stop: int,
     ) -> tuple[Float[Tensor, "b h t v"], Int[Tensor, "b h k"]]:
-        """The output of the queries from `start` to `stop`, and the slots that the last one read."""
+        """The output of the queries from `start` to `stop`, and what slots the last one read."""
         skipped, w = valid.shape[1] - view.queries.shape[2], self.block + 1
         queries = view.queries[:, :, start - skipped : stop - skipped]
         before = valid[:, :start].sum(1)
@@ -160,12 +160,11 @@ class Landmark(MarkedPolicy):
         n, k, squeezed = (x.view(-1, 1, 1, 1) for x in (n, k, squeezed))
         scores = (scores * view.scale).float().masked_fill(every >= n, float("-inf"))
         if self.choice != "query":
-            share = scores.softmax(-1) * asking[:, None, :, None]
+            share = scores.log_softmax(-1).masked_fill(~asking[:, None, :, None], float("-inf"))
+            share = share.nan_to_num(nan=float("-inf"), neginf=float("-inf"))
             scores = share.amax(1 if self.choice == "heads" else 2, keepdim=True)
-        wanted = k.minimum(n)
-        best = scores.topk(int(wanted.max())).indices
-        rank = torch.arange(best.shape[-1], device=n.device)
-        chosen = best.where(rank < wanted, most).sort(-1).values
+        chosen = best_blocks(scores, k.minimum(n))
+        rank = torch.arange(chosen.shape[-1], device=n.device)
         place = (squeezed + rank + (chosen >= n - k)).where(n > k, chosen)
         return chosen, place
 

@@ -48,9 +48,7 @@ class MarkedPolicy(CachePolicy):
     block: Annotated[int, In(1, 100_000), "how many tokens a landmark closes"] = 50
 
     @abstractmethod
-    def attend(
-        self, view: MarkedView
-    ) -> tuple[Float[Tensor, "b t h v"], Int[Tensor, "b h k"]]:
+    def attend(self, view: MarkedView) -> tuple[Float[Tensor, "b t h v"], Int[Tensor, "b h k"]]:
         """The output for each query, and which slots the last one read."""
 
     @property

@@ -50,6 +50,26 @@ def grouped_softmax(
     return pad(gates.unsqueeze(-1) * tokens.softmax(-1) + mine, (0, 1)).to(scores.dtype)
 
 
+def best_blocks(scores: Float[Tensor, "*q n"], count: Int[Tensor, "*#q 1"]) -> Int[Tensor, "*q k"]:
+    """The `count` blocks of highest score, by age; the newer of two that are as good as equal.
+
+    In the first layer of a model all landmarks have the same key, and rounding noise shall not
+    choose among them: scores are compared in steps of 1/1024.
+
+    Args:
+        scores: One score per block.
+        count: How many each row gets; where it is less than the most, the rest are `n`.
+
+    >>> best_blocks(torch.tensor([[2.0, 7.0, 2.0, 2.0]]), torch.tensor([[2]])).tolist()
+    [[1, 3]]
+    """
+    n = scores.shape[-1]
+    ranking = (scores * 1024).round().flip(-1).argsort(dim=-1, descending=True, stable=True)
+    best = n - 1 - ranking[..., : int(count.max())]
+    rank = torch.arange(best.shape[-1], device=scores.device)
+    return best.where(rank < count, n).sort(-1).values
+
+
 @dataclass(frozen=True, slots=True)
 class Marks:
     """Where landmarks go among the next tokens of a batch, one new column for all texts.

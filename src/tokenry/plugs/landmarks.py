@@ -1,4 +1,4 @@
-"""Landmark attention on a model: landmarks go in and out beside the tokens, and nobody sees them."""
+"""Landmark attention on a model: landmarks go in and out beside the tokens, unseen."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def add_landmark(model: PreTrainedModel, block: int) -> int:
             f"add_landmark: the model has a landmark after every {getattr(model.config, BLOCK)} "
             "tokens already."
         )
-    token = int(model.get_input_embeddings().weight.shape[0])
+    token = len(_tables(model)[0].weight)
     model.resize_token_embeddings(token + 1, mean_resizing=False)
     tables = {id(t.weight): t.weight for t in _tables(model)}
     for weight in tables.values():
@@ -55,8 +55,11 @@ def add_landmark(model: PreTrainedModel, block: int) -> int:
     return token
 
 
-def _tables(model: PreTrainedModel) -> list[Any]:
-    return [t for t in (model.get_input_embeddings(), model.get_output_embeddings()) if t]
+def _tables(model: Any) -> list[Any]:
+    """The embedding, and the head if there is one."""
+    names = ("get_input_embeddings", "get_output_embeddings")
+    tables = [getattr(model, name)() for name in names if hasattr(model, name)]
+    return [table for table in tables if table is not None]
 
 
 class MarkedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
@@ -170,8 +173,7 @@ class Landmarks(Caching):
         except UnsupportedModelError:
             self.detach()
             raise
-        head = model.get_output_embeddings() if isinstance(model, PreTrainedModel) else None
-        if head is not None:
+        for head in _tables(model)[1:]:
             self._handles.append(head.register_forward_hook(self._drop_landmark))
 
     def _admitted(self, model: nn.Module) -> int:
@@ -198,7 +200,7 @@ class Landmarks(Caching):
         return int(token)
 
     def _drop_landmark(self, head: nn.Module, args: Any, logits: Tensor) -> None:
-        if not head.training and logits.shape[-1] > self._landmark:
+        if not self._decoder.training and logits.shape[-1] > self._landmark:
             logits[..., self._landmark] = torch.finfo(logits.dtype).min
 
     def _start(
@@ -213,7 +215,7 @@ class Landmarks(Caching):
                 f"{self._owner}: got {'embeddings' if ids is None else 'ids with landmarks'}; give "
                 "input_ids of the plain text, landmarks are put in between."
             )
-        if decoder.training and getattr(self._config, "attention_dropout", 0):
+        if decoder.training and getattr(self._config, "attention_dropout", 0.0) > 0:
             raise UsageError(
                 f"{self._owner}: attention_dropout={self._config.attention_dropout} is not "
                 "supported; set it to 0 in the model's configuration."
@@ -244,8 +246,9 @@ class Landmarks(Caching):
     def _cache(self, kwargs: dict[str, Any]) -> Any:
         """The cache of this pass; None when the model keeps none."""
         given, wanted = kwargs.get("past_key_values"), kwargs.get("use_cache")
-        if self._decoder.training and self._decoder.is_gradient_checkpointing:
-            kwargs["use_cache"] = False
+        layers = self._decoder.modules() if self._decoder.training else ()
+        if any(getattr(layer, "gradient_checkpointing", False) is True for layer in layers):
+            kwargs["use_cache"] = False  # as transformers does, but before a cache is made
             return None
         if given is not None:
             return given
@@ -254,7 +257,7 @@ class Landmarks(Caching):
 
     def _marked(self, cache: Any, b: int) -> list[MarkedLayer]:
         """The layers of a cache, each able to hold landmarks."""
-        layers = cache.layers if isinstance(cache, Cache) else None
+        layers: Any = cache.layers if isinstance(cache, Cache) else None
         if layers == []:
             layers.extend(DynamicCache(config=self._config).layers)
         for i, layer in enumerate(layers or ()):
@@ -287,13 +290,14 @@ class Landmarks(Caching):
     def attend(self, call: Call) -> Tensor:
         """One attention, as the policy says."""
         now: _Pass = call.note
+        frequencies: Any = self._inv_freq
         view = MarkedView(
             queries=call.queries,
             keys=call.keys,
             values=call.values,
             valid=now.valid,
             scale=call.scale,
-            inv_freq=self._inv_freq,
+            inv_freq=frequencies,
         )
         out, now.read[int(call.module.layer_idx)] = self.method.attend(view)
         return out
@@ -324,7 +328,9 @@ class Landmarks(Caching):
         tokens = tuple(now.read[index] for index in sorted(now.read))
         count = tuple(read.shape[-1] for read in tokens)
         # Each query head may read slots of its own.
-        slot = sum(x[:, :1, :1].numel() * x.element_size() for x in (layers[0].keys, layers[0].values))
+        slot = sum(
+            x[:, :1, :1].numel() * x.element_size() for x in (layers[0].keys, layers[0].values)
+        )
         heads, full = layers[0].keys.shape[1], slots * len(layers)
         return CacheTrace(
             seen=slots,
