@@ -64,10 +64,14 @@ class Landmark(MarkedPolicy):
         claims=(
             Claim(
                 paper="LLaMA-7B, tuned at 512 tokens, finds a pass key in a text of 32k.",
-                effect="Small models trained at 128 slots, one with landmarks and one without: at "
-                "four times the length the first still finds the pass key from two blocks, the "
-                "second does not, and the first block retrieved is mostly the right one.",
-                not_shown="pending",
+                effect="Of two small models trained at 120 tokens, at four times that length the "
+                "one with landmarks finds the pass key from two blocks, the other often fails; the "
+                "block retrieved first is mostly the right one.",
+                test="tests/cache/test_landmark.py::"
+                "test_two_blocks_find_a_pass_key_at_four_times_the_length",
+                measured="200 keys of 4 letters, 3 layers, width 128: found at 480 tokens 0.990 "
+                "(0.335 from all blocks), without landmarks 0.675; at 960 tokens 1.000 against "
+                "0.255; right block first in 0.935.",
             ),
         ),
         differs=(
