@@ -1,7 +1,7 @@
 """Speed, memory and quality of the cache policies on a real language model, and of kvpress.
 
     python bench/cache.py                        # writes bench/results/cache.json
-    python bench/cache.py --kvpress PYTHON       # an interpreter that has kvpress; see cache_kvpress.py
+    python bench/cache.py --kvpress PYTHON       # with an interpreter that has kvpress
 
 Decoding is measured against two yardsticks: the full cache, and the *ideal*, a model that only
 ever had a cache of the length to which the policy cuts. All contestants decode in turn, token by
@@ -11,14 +11,12 @@ token, so that a drifting machine does not favour one; figures are medians over 
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import platform
 import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -26,8 +24,9 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
-from tokenry import catalog, zoo
+from tokenry import catalog, data, zoo
 from tokenry.method import CachePolicy
+from tokenry.ops.answers import contains, verbatim_words
 from tokenry.plugs.attach import attach
 
 MODEL = "zoo:smollm2-135m"
@@ -43,7 +42,8 @@ def policies(keep: float) -> list[CachePolicy]:
 
 def text_ids(tokenizer: Any, n: int) -> torch.Tensor:
     """The first `n` tokens of Python's own source files."""
-    text = "".join(path.read_text() for path in sorted(Path(statistics.__file__).parent.glob("*.py")))
+    files = sorted(Path(statistics.__file__).parent.glob("*.py"))
+    text = "".join(path.read_text(encoding="utf-8") for path in files)
     return torch.tensor([tokenizer(text[: 8 * n])["input_ids"][:n]])
 
 
@@ -126,6 +126,101 @@ def prefilling(model: Any, ids: torch.Tensor, rounds: int) -> list[dict[str, Any
     ]
 
 
+def questions(tokenizer: Any, count: int) -> list[dict[str, Any]]:
+    """Questions about manual pages, context apart from question, as token ids."""
+    examples = data.load_text("manpages").limit(count, seed=0)
+    mark = "@@"
+    found = []
+    for example in examples:
+        asked = [{"role": "user", "content": f"{example.text}\n\n{mark}{example.question}"}]
+        prompt = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
+        context, question = (prompt + (example.answer_prefix or "")).split(mark)
+        ids = [
+            tokenizer(part, add_special_tokens=False)["input_ids"] for part in (context, question)
+        ]
+        found.append({"context": ids[0], "question": ids[1], "answers": list(example.answers)})
+    return found
+
+
+def answer(
+    model: Any, item: dict[str, Any], method: CachePolicy | None, tokens: int
+) -> dict[str, Any]:
+    """Greedy answer: the context is read and cut first, the question comes after."""
+    context, question = (torch.tensor([item[part]]) for part in ("context", "question"))
+    run = Contestant(model, context, method)
+    found = []
+    start = time.perf_counter()
+    run.step(question)
+    for _ in range(tokens - 1):
+        found.append(int(run.token))
+        run.step(run.token)
+    found.append(int(run.token))
+    spent = time.perf_counter() - start
+    return {"ids": found, "prefill": run.prefill, "decode": spent / tokens}
+
+
+def quality(
+    loaded: Any, count: int, keeps: list[float], tokens: int, peer: str | None
+) -> list[dict[str, Any]]:
+    """Share of right answers, ours and the peer's, on the same questions."""
+    items = questions(loaded.processor, count)
+    rows = [
+        {"by": "tokenry", "method": "full", "keep": 1.0, **answer(loaded.model, item, None, tokens)}
+        for item in items
+    ]
+    for keep in keeps:
+        for method in policies(keep):
+            for item in items:
+                found = answer(loaded.model, item, method, tokens)
+                rows.append({"by": "tokenry", "method": method.card.slug, "keep": keep, **found})
+            print(f"answers {method.describe()}", flush=True)
+    if peer:
+        rows += [{"by": "kvpress", **row} for row in peer_rows(peer, items, keeps, tokens)]
+    return [summary(key, group, items, loaded.processor) for key, group in grouped(rows).items()]
+
+
+def grouped(rows: list[dict[str, Any]]) -> dict[tuple[str, str, float], list[dict[str, Any]]]:
+    """Rows by who, method and keep."""
+    found: dict[tuple[str, str, float], list[dict[str, Any]]] = {}
+    for row in rows:
+        found.setdefault((row["by"], row["method"], row["keep"]), []).append(row)
+    return found
+
+
+def summary(
+    key: tuple[str, str, float], rows: list[dict[str, Any]], items: list[Any], tokenizer: Any
+) -> dict[str, Any]:
+    """Right answers and median seconds of one method at one keep."""
+    texts = [tokenizer.decode(row["ids"], skip_special_tokens=True) for row in rows]
+    right = [
+        contains(text, item["answers"], verbatim_words)
+        for text, item in zip(texts, items, strict=True)
+    ]
+    return {
+        "by": key[0],
+        "method": key[1],
+        "keep": key[2],
+        "right": sum(map(bool, right)),
+        "of": len(rows),
+        "prefill_s": round(statistics.median(row["prefill"] for row in rows), 3),
+        "ms_per_token": round(1e3 * statistics.median(row["decode"] for row in rows), 1),
+    }
+
+
+def peer_rows(
+    python: str, items: list[Any], keeps: list[float], tokens: int
+) -> list[dict[str, Any]]:
+    """What kvpress answers, in its own environment."""
+    script = Path(__file__).with_name("cache_kvpress.py")
+    folder = zoo.folder("smollm2-135m")
+    with tempfile.TemporaryDirectory() as scratch:
+        asked, out = Path(scratch) / "items.json", Path(scratch) / "out.json"
+        asked.write_text(json.dumps({"items": items, "keeps": keeps, "tokens": tokens}))
+        subprocess.run([python, str(script), str(folder), str(asked), str(out)], check=True)
+        rows: list[dict[str, Any]] = json.loads(out.read_text())["rows"]
+        return rows
+
+
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -135,6 +230,7 @@ def main() -> None:
     parser.add_argument("--keeps", type=float, nargs="*", default=KEEPS)
     parser.add_argument("--tokens", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--items", type=int, default=24)
     arguments = parser.parse_args()
     torch.set_grad_enabled(False)
     loaded = zoo.load(MODEL)
@@ -142,16 +238,30 @@ def main() -> None:
     result: dict[str, Any] = {"environment": environment(), "prefill": [], "decode": []}
     result["prefill"] = prefilling(model, ids[:, : arguments.prefill], arguments.rounds)
     for row in result["prefill"]:
-        print(f"prefill {row['tokens']:5} {row['method']:14} {row['seconds']:8.2f} s "
-              f"{100 * row['overhead']:+7.1f} %", flush=True)
+        print(
+            f"prefill {row['tokens']:5} {row['method']:14} {row['seconds']:8.2f} s "
+            f"{100 * row['overhead']:+7.1f} %",
+            flush=True,
+        )
     for n in arguments.contexts:
         for keep in arguments.keeps:
             rows = decoding(model, ids[:, :n], keep, arguments.tokens)
             result["decode"] += rows
             for row in rows:
-                print(f"decode {n:5} keep {keep:<5} {row['method']:14} "
-                      f"{row['ms_per_token']:8.2f} ms/token  x{row['speedup']:<6} "
-                      f"of ideal {row['of_ideal']:<6} cache {row['cache_share']}", flush=True)
+                print(
+                    f"decode {n:5} keep {keep:<5} {row['method']:14} "
+                    f"{row['ms_per_token']:8.2f} ms/token  x{row['speedup']:<6} "
+                    f"of ideal {row['of_ideal']:<6} cache {row['cache_share']}",
+                    flush=True,
+                )
+    keeps = list(arguments.keeps)
+    result["answers"] = quality(loaded, arguments.items, keeps, 12, arguments.kvpress)
+    for row in result["answers"]:
+        print(
+            f"answers {row['by']:8} {row['method']:14} keep {row['keep']:<5} "
+            f"{row['right']}/{row['of']} right, prefill {row['prefill_s']} s, "
+            f"{row['ms_per_token']} ms/token"
+        )
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tokenry import catalog
-from tokenry.method import Method, settings
+from tokenry.method import Method, Probe, settings
 
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN = "<!-- methods: written by `make sync` -->"
@@ -61,7 +61,7 @@ def method_page(cls: type[Method]) -> str:
         f"## Claims\n\n{_claims(card)}",
         f"## Departures\n\n{_departures(card)}",
         f"## Rule\n\n```{{eval-rst}}\n.. autoclass:: {cls.__module__}.{cls.__name__}\n"
-        "   :members: reduce, observe, layers, input_grid\n```",
+        f"   :members: {_rule(cls)}\n```",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -95,10 +95,17 @@ def _facts(card: dict[str, Any]) -> str:
         "Paper": _paper(card),
         "Official code": code,
         "Needs": card["needs"],
-        "Output equals the untouched model's": "always" if card["exact"] else "only at `keep=1`",
-        "[The dial](../reference/keep.md)": card["dial"],
     }
+    if card["family"] != "probes":
+        same = "always" if card["exact"] else "only at `keep=1`"
+        facts["Output equals the untouched model's"] = same
+    facts["[The dial](../reference/keep.md)"] = card["dial"]
     return "\n".join(["| | |", "|---|---|", *(f"| {k} | {v} |" for k, v in facts.items())])
+
+
+def _rule(cls: type[Method]) -> str:
+    """The methods of a class that answer its family's question."""
+    return "items, measure" if issubclass(cls, Probe) else "reduce, observe, layers, input_grid"
 
 
 def _settings(cls: type[Method]) -> str:

@@ -10,7 +10,10 @@ import pytest
 from jaxtyping import config, install_import_hook
 
 # Before the first import of these rooms: every shape annotation there is checked when it runs.
-install_import_hook(["tokenry.ops", "tokenry.vision", "tokenry.plugs"], "beartype.beartype")
+install_import_hook(
+    ["tokenry.ops", "tokenry.vision", "tokenry.cache", "tokenry.probes", "tokenry.plugs"],
+    "beartype.beartype",
+)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -72,3 +75,86 @@ def marked():
             torch.nn.init.normal_(weight, std=0.2)
     add_landmark(model, block=4)
     return model
+
+
+CHAT = (
+    "{% for m in messages %}<user>{{ m.content }}</user>{% endfor %}"
+    "{% if add_generation_prompt %}<reply>{% endif %}"
+)
+
+
+def _bytes(chat):
+    """A tokenizer with one token per byte; 256 ends a text."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    vocab = {letter: i for i, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    inner = Tokenizer(models.BPE(vocab=vocab | {"<end>": 256}, merges=[]))
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    inner.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner)
+    tokenizer.eos_token = "<end>"  # noqa: S105
+    tokenizer.chat_template = CHAT if chat else None
+    return tokenizer
+
+
+@pytest.fixture(scope="session")
+def language():
+    """Build a tiny Llama that reads bytes: `language()`, `language(chat=True)`."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from tokenry.checks.models import liven
+    from tokenry.zoo import Loaded
+
+    def language(chat=False, **changes):
+        shape = {
+            "vocab_size": 257,
+            "hidden_size": 32,
+            "intermediate_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "max_position_embeddings": 512,
+            "eos_token_id": 256,
+            "bos_token_id": None,
+        }
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            model = LlamaForCausalLM(LlamaConfig(**(shape | changes)))
+        return Loaded(liven(model), _bytes(chat))
+
+    return language
+
+
+@pytest.fixture(scope="session")
+def texts():
+    """Build texts of about 180 bytes each: `texts(3)`, `texts(2, question="Who?")`."""
+    from tokenry.data import TextData, TextExample
+
+    words = [
+        "the",
+        "cat",
+        "saw",
+        "a",
+        "dog",
+        "and",
+        "one",
+        "bird",
+        "near",
+        "an",
+        "old",
+        "house",
+        "by",
+        "the",
+        "sea",
+    ]
+
+    def text(seed):
+        return " ".join(words[(seed + i * i * (seed + 3)) % len(words)] for i in range(60))
+
+    def texts(count=6, **fields):
+        made = tuple(TextExample(str(i), text(i), **fields) for i in range(count))
+        return TextData("texts", made, "CC0-1.0", "made for tests")
+
+    return texts

@@ -8,13 +8,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tokenry.catalog import names as methods
     from tokenry.checks import check
+    from tokenry.compare.probing import probe
     from tokenry.compare.results import Results
     from tokenry.compare.run import compare
     from tokenry.errors import TokenryError
     from tokenry.plugs.attach import attach
     from tokenry.report.page import report
 
-__all__ = ["Results", "TokenryError", "attach", "check", "compare", "methods", "report"]
+__all__ = [
+    "Results",
+    "TokenryError",
+    "attach",
+    "check",
+    "compare",
+    "methods",
+    "probe",
+    "report",
+]
 
 _HOME = {
     "Results": "tokenry.compare.results:Results",
@@ -23,6 +33,7 @@ _HOME = {
     "check": "tokenry.checks:check",
     "compare": "tokenry.compare.run:compare",
     "methods": "tokenry.catalog:names",
+    "probe": "tokenry.compare.probing:probe",
     "report": "tokenry.report.page:report",
 }
 

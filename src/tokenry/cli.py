@@ -5,27 +5,23 @@ Exit codes: 0 all well, 1 a gate failed, 2 wrong usage, 130 stopped by Ctrl-C.
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
 import tokenry
-from tokenry import catalog
+from tokenry import catalog, console
 from tokenry.card import Family
 from tokenry.errors import TokenryError, UsageError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from tokenry.compare.results import Best, Results
+    from tokenry.compare.results import Results
 
 GATE_FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
 
@@ -54,10 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return command(*bound.args, **bound.kwargs) or 0
     except (CycloptsError, TokenryError) as error:
         hint = " See `tokenry --help`." if isinstance(error, CycloptsError) else ""
-        _say(f"tokenry: {error}{hint}")
+        console.say(f"tokenry: {error}{hint}")
         return WRONG_USAGE
     except KeyboardInterrupt:
-        _say("tokenry: stopped.")
+        console.say("tokenry: stopped.")
         return INTERRUPTED
 
 
@@ -69,17 +65,20 @@ def compare(
     data: str,
     methods: str,
     keep: str = "1,.75,.5,.25",
-    task: str = "agreement",
+    task: str | None = None,
     out: Path = Path("report.html"),
     results: Path = Path("results"),
     limit: int | None = None,
     seed: int = 0,
-    batch_size: int = 8,
+    batch_size: int | None = None,
     repeats: int = 1,
     budget_seconds: float | None = None,
     image_size: int | None = None,
+    query: Literal["aware", "free"] | None = None,
+    max_tokens: int | None = None,
     device: str | None = None,
     max_loss: float | None = None,
+    by: Literal["seconds", "bytes_resident", "bytes_read"] = "seconds",
     picture: Path | None = None,
     json: Json = False,
 ) -> int:
@@ -94,26 +93,39 @@ def compare(
 
     tokenry compare facebook/dinov2-small --data photos \
         --methods "pitome(margin=.5),tome,tome(schedule=ratio)" --keep 1,.7,.5 --limit 200
+
+    tokenry compare zoo:smollm2-135m --data notes/ --methods snapkv,streaming-llm --keep 1,.5,.25
     ```
 
     Args:
-        model: `zoo:NAME`, a folder, or a name on the Hub.
-        data: A folder or table of pictures, or `emoji`, `emoji:google`, `emoji:twitter`, `digits`.
+        model: `zoo:NAME`, a folder, or a name on the Hub: a vision model, or a causal language
+            model.
+        data: For a vision model a folder or table of pictures, or `emoji`, `emoji:google`,
+            `emoji:twitter`, `digits`; for a language model a folder, file or table of texts,
+            `manpages`, or a probe with answers such as `needle-threading`.
         methods: Names, joined by commas, with settings as in `"pitome(margin=.5),tome"`;
             `tokenry list` shows all, and `tokenry show NAME` the settings.
-        keep: Shares of tokens to process, each in (0, 1], joined by commas.
-        task: What is scored, joined by commas: agreement, classification, probe, retrieval, dense.
+        keep: Shares of tokens to process, or of cache slots to hold, each in (0, 1], joined by
+            commas.
+        task: What is scored, joined by commas. For a vision model agreement (the default),
+            classification, probe, retrieval, dense; for a language model lm-agreement (the
+            default), perplexity, answers, needles.
         out: The report to write.
         results: Folder of the measurements.
-        limit: At most so many pictures.
+        limit: At most so many examples.
         seed: Of all that is drawn.
-        batch_size: Pictures per pass.
+        batch_size: Examples per pass; 8 pictures or 1 text when not given.
         repeats: Timed passes per batch; their median counts.
         budget_seconds: Stop before this is over.
         image_size: Side in pixels that pictures are brought to, a multiple of the patch size.
+        query: When the question about a text comes: `aware`, in the prompt before the cache is cut
+            (the default where there is a question), or `free`, after the text was read and cut.
+        max_tokens: Most tokens of a text; 2048 when not given, or what the model has positions for.
         device: Where to run, such as `cuda`; where the model is when not given.
         max_loss: A gate: exit with 1 unless a method is shown to be faster and to lose no more
             score than this. Without it, 0.01 is allowed and nothing fails.
+        by: What the best shall have least of: `seconds`, or for a language model `bytes_resident`
+            or `bytes_read` of the cache; then the gate asks for less of that, not for speed.
         picture: Also draw the Pareto plot and token pictures, as a PNG file.
         json: Print the findings for machines instead.
     """
@@ -124,7 +136,7 @@ def compare(
             catalog.split(methods),
             data,
             keep=_numbers(keep),
-            task=catalog.split(task),
+            task=None if task is None else catalog.split(task),
             out=results,
             limit=limit,
             seed=seed,
@@ -132,10 +144,12 @@ def compare(
             repeats=repeats,
             budget_seconds=budget_seconds,
             image_size=image_size,
+            query=query,
+            max_tokens=max_tokens,
             device=device,
         )
     stopped = bool(interrupts)
-    return _conclude(found, stopped, results, out, picture, max_loss, json)
+    return _conclude(found, stopped, results, out, picture, (max_loss, by), json)
 
 
 @app.command(name="list")
@@ -151,13 +165,13 @@ def list_(*, family: Family | None = None, json: Json = False) -> None:
     cards = [catalog.card(name) for name in tokenry.methods()]
     cards = [card for card in cards if family in (None, card["family"])]
     if json:
-        _print_json(cards)
+        console.write_json(cards)
         return
-    table = _table("Method", "What it does", "Needs", "Paper")
+    table = console.table("Method", "What it does", "Needs", "Paper")
     for card in cards:
         paper = f"{card['name']}, {card['year']}" if card["arxiv"] else "plain baseline"
         table.add_row(card["slug"], card["summary"], card["needs"], paper)
-    _print(table)
+    console.write(table)
 
 
 @app.command
@@ -179,13 +193,13 @@ def show(method: str, /, *, json: Json = False) -> None:
             {"name": s.name, "allowed": s.allowed, "default": s.default, "doc": s.doc}
             for s in found
         ]
-        _print_json({**card, "settings": plain})
+        console.write_json({**card, "settings": plain})
         return
-    _print(_described(card))
-    table = _table("Setting", "What it is", "Allowed", "Default")
+    console.write(console.described(card))
+    table = console.table("Setting", "What it is", "Allowed", "Default")
     for setting in found:
         table.add_row(setting.name, setting.doc, setting.allowed, repr(setting.default))
-    _print(table)
+    console.write(table)
 
 
 @app.command
@@ -203,7 +217,7 @@ def report(
     """
     _prepare(None, out, picture)
     _write(tokenry.Results.open(results), out, picture)
-    _print(f"Report: {out}")
+    console.write(f"Report: {out}")
 
 
 @app.command
@@ -219,16 +233,62 @@ def zoo(*, json: Json = False) -> None:
 
     if json:
         fields = ("name", "title", "license", "size_mb", "kind", "installed", "install")
-        _print_json([{field: getattr(model, field) for field in fields} for model in models()])
+        console.write_json(
+            [{field: getattr(model, field) for field in fields} for model in models()]
+        )
         return
-    table = _table("Model", "What it is", "Licence", "MB", "Installed")
+    table = console.table("Model", "What it is", "Licence", "MB", "Installed")
     for model in models():
         size, here = str(model.size_mb), "yes" if model.installed else "no"
         table.add_row(f"zoo:{model.name}", model.title, model.license, size, here)
-    _print(table)
+    console.write(table)
     for model in models():
         if not model.installed:
-            _print(f"zoo:{model.name}: {model.install}")
+            console.write(f"zoo:{model.name}: {model.install}")
+
+
+@app.command
+def probe(
+    model: str,
+    probe: str,
+    /,
+    *,
+    seed: int = 0,
+    limit: int | None = None,
+    batch_size: int = 4,
+    bos: bool = False,
+    device: str | None = None,
+    json: Json = False,
+) -> None:
+    """Measure what a language model does with its tokens, on texts with exact answers.
+
+    For example:
+
+    ```
+    tokenry probe zoo:smollm2-135m verbatim-memory --limit 60
+
+    tokenry probe zoo:smollm2-135m "needle-threading(task=thread, digits=4, lengths=(400, 800))"
+    ```
+
+    Args:
+        model: `zoo:NAME`, a folder, or a name on the Hub.
+        probe: Its name, with settings as in the example; `tokenry list --family probes` shows all,
+            and `tokenry show NAME` the settings.
+        seed: Of the texts and of the resampling.
+        limit: At most so many texts, drawn by the seed.
+        batch_size: Texts per pass.
+        bos: Put the beginning-of-text token in front of each text.
+        device: Where to run, such as `cuda`; where the model is when not given.
+        json: Print the findings for machines instead.
+    """
+    _prepare(None)
+    found = tokenry.probe(
+        model, probe, seed=seed, limit=limit, batch_size=batch_size, bos=bos, device=device
+    )
+    if json:
+        console.write_json(found.to_dict())
+    else:
+        console.write(str(found))
 
 
 @app.command
@@ -244,12 +304,14 @@ def check(method: str, /, *, json: Json = False) -> int:
     sys.path.append(str(Path.cwd()))
     found = tokenry.check(method)
     if json:
-        _print_json([{"name": r.name, "outcome": r.outcome, "message": r.message} for r in found])
+        console.write_json(
+            [{"name": r.name, "outcome": r.outcome, "message": r.message} for r in found]
+        )
     else:
-        table = _table("Check", "Outcome", "Message")
+        table = console.table("Check", "Outcome", "Message")
         for result in found:
             table.add_row(result.name, result.outcome, result.message)
-        _print(table)
+        console.write(table)
     return GATE_FAILED if any(result.outcome == "failed" for result in found) else 0
 
 
@@ -276,22 +338,26 @@ def _conclude(
     results: Path,
     out: Path,
     picture: Path | None,
-    max_loss: float | None,
+    gate: tuple[float | None, str],
     as_json: bool,
 ) -> int:
     """Say what was found and where it is; the exit code."""
     if not found.complete:
         why = "Stopped" if stopped else "The budget is spent"
-        _say(f"{why}; what was measured is in {results}, and the same command goes on from there.")
+        console.say(
+            f"{why}; what was measured is in {results}, and the same command goes on from there."
+        )
     if not found.rows():
         return INTERRUPTED
     _write(found, out, picture)
-    best = found.best(0.01 if max_loss is None else max_loss)
+    max_loss, by = gate
+    best = found.best(0.01 if max_loss is None else max_loss, by=by)
     if as_json:
+        chosen = {name: getattr(best, name) for name in ("method", "keep", "confidence", "code")}
         places = {"report": str(out), "results": str(results)}
-        _print_json({**_findings(found, best), **places})
+        console.write_json({**found.to_dict(), "best": chosen, **places})
     else:
-        _print(f"{best.confidence}\n\n{best.code.rstrip()}\n\nReport: {out}")
+        console.write(f"{best.confidence}\n\n{best.code.rstrip()}\n\nReport: {out}")
     if stopped:
         return INTERRUPTED
     return GATE_FAILED if max_loss is not None and best.method == "none" else 0
@@ -321,74 +387,3 @@ def _noting_interrupts() -> Iterator[list[int]]:
         yield seen
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _findings(results: Results, best: Best) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return {
-        "model": results.model,
-        "data": results.data,
-        "examples": results.examples,
-        "complete": results.complete,
-        "best": {
-            "method": best.method,
-            "keep": best.keep,
-            "confidence": best.confidence,
-            "code": best.code,
-        },
-        "summary": [asdict(summary) for summary in results.summary()],
-        "skipped": [asdict(skipped) for skipped in results.skipped],
-    }
-
-
-def _described(card: dict[str, Any]) -> str:
-    paper = f"{card['title']}, {card['venue'] or card['year']}" if card["arxiv"] else card["title"]
-    lines = [f"{card['slug']}: {card['name']}", paper]
-    if card["arxiv"]:
-        lines.append(f"https://arxiv.org/abs/{card['arxiv']}")
-    if card["code"]:
-        lines.append(f"Official code: {card['code']} ({card['code_license']})")
-    lines += ["", card["summary"], f"Dial: {card['dial']}", f"Needs: {card['needs']}"]
-    for claim in card["claims"]:
-        here = claim["measured"] or f"not shown: {claim['not_shown']}"
-        lines += ["", f"The paper: {claim['paper']}", f"Here: {claim['effect']} {here}"]
-    if card["differs"]:
-        lines += ["", "It differs from paper or official code:"]
-        lines += [f"- {difference}" for difference in card["differs"]]
-    return "\n".join([*lines, ""])
-
-
-def _table(*columns: str) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD)
-    for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column == columns[0])
-    return table
-
-
-def _print(content: str | Table) -> None:
-    from rich.console import Console
-
-    Console(markup=False, highlight=False, soft_wrap=isinstance(content, str)).print(content)
-
-
-def _print_json(content: Any) -> None:
-    sys.stdout.write(json.dumps(_finite(content), indent=1, ensure_ascii=False) + "\n")
-
-
-def _finite(content: Any) -> Any:
-    """The same with None for infinity and NaN, which JSON does not know."""
-    if isinstance(content, float):
-        return content if math.isfinite(content) else None
-    if isinstance(content, dict):
-        return {key: _finite(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_finite(value) for value in content]
-    return content
-
-
-def _say(message: str) -> None:
-    sys.stderr.write(f"{message}\n")

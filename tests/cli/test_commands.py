@@ -8,7 +8,7 @@ import pytest
 
 from tokenry import catalog, zoo
 
-COMMANDS = ["compare", "list", "show", "report", "zoo", "check"]
+COMMANDS = ["compare", "list", "show", "report", "zoo", "probe", "check"]
 
 MINE = '''
 from dataclasses import dataclass

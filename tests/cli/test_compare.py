@@ -72,7 +72,7 @@ def test_a_gate_that_a_method_meets_holds(compare, monkeypatch):
     best = Results.best
     allowed = []
 
-    def found(self, max_loss, task=None):
+    def found(self, max_loss, task=None, by="seconds"):
         if task is not None:  # the report asks too
             return best(self, max_loss, task)
         allowed.append(max_loss)

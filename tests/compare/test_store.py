@@ -139,7 +139,7 @@ def pragma(folder, text):
 @pytest.mark.parametrize("write", [True, False])
 def test_another_version_says_which_and_what_to_do(folder, write):
     pragma(folder, "PRAGMA user_version=99")
-    with pytest.raises(StoreError, match=r"version 99.*version 1; give another folder"):
+    with pytest.raises(StoreError, match=r"version 99.*version 2; give another folder"):
         Store(folder, write=write)
 
 

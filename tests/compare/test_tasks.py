@@ -56,14 +56,17 @@ def drawings(dataset, example):
 
 
 def test_every_task_says_what_it_measures():
-    assert set(tasks.names()) == {"agreement", "classification", "probe", "retrieval", "dense"}
+    vision = {"agreement", "classification", "probe", "retrieval", "dense"}
+    texts = {"lm-agreement", "perplexity", "answers", "needles"}
+    assert set(tasks.names()) == vision | texts
+    assert {name for name in tasks.names() if tasks.find(name).kind == "causal-lm"} == texts
     for name in tasks.names():
         info = tasks.find(name)().info
         assert info.slug == name
         assert all((info.title, info.metric, info.explanation))
-        assert info.higher_is_better
+        assert info.higher_is_better is (name != "perplexity")
     binary = {name for name in tasks.names() if tasks.find(name).binary}
-    assert binary == {"classification", "probe", "retrieval"}
+    assert binary == {"classification", "probe", "retrieval", "answers"}
     with pytest.raises(UnknownNameError, match="task 'prob' is unknown; nearest: probe"):
         tasks.find("prob")
 

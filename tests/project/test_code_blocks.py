@@ -92,6 +92,10 @@ def test_command_is_understood(command):
     elif program == "make":
         makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
         assert [a for a in arguments if f"\n{a}:" not in makefile] == []
+    elif program == "torchrun":
+        from torch.distributed.run import get_args_parser
+
+        assert (ROOT / get_args_parser().parse_args(arguments).training_script).is_file()
     else:
         assert (program, arguments[0]) == ("pip", "install")
         wanted = [argument for argument in arguments[1:] if not argument.startswith("-")]

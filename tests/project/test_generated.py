@@ -66,7 +66,7 @@ def test_a_stale_file_is_named_and_mended(sync, copy, monkeypatch, capsys, name)
 
 def test_every_method_has_a_page_and_a_way_to_it(sync):
     pages = sync.pages()
-    for slug in catalog.names("vision"):
+    for slug in (*catalog.names("vision"), *catalog.names("probes")):
         assert f"({slug}.md)" in pages["index.md"]
         assert f"`{slug}`" in pages[f"{slug}.md"]
 

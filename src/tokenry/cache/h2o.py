@@ -51,7 +51,11 @@ class H2O(CachePolicy):
             Claim(
                 paper="20 % of the cache matches the full cache; a window that size does not.",
                 effect="At equal slots, closer to the full cache than sinks and a window.",
-                not_shown="TODO",
+                test="tests/cache/test_references.py::"
+                "test_heavy_hitters_are_nearer_to_the_full_cache_than_a_window",
+                measured="Divergence of the next token from the full cache's: 0.192, and 0.306 "
+                "with sinks and a window, at keep=0.2 after 512 tokens (SmolLM2-135M, 8 topics "
+                "of Python's language reference, 7 of them nearer).",
             ),
         ),
         differs=(

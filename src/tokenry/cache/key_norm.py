@@ -45,7 +45,11 @@ class KeyNorm(CachePolicy):
             Claim(
                 paper="Half the cache goes on language modelling, 90 % on passkeys, with no loss.",
                 effect="At equal slots, closer to the full cache than random slots.",
-                not_shown="TODO",
+                test="tests/cache/test_references.py::"
+                "test_short_keys_are_nearer_to_the_full_cache_than_random_ones",
+                measured="Divergence of the next token from the full cache's: 0.311, and 0.937 "
+                "with random slots, at keep=0.2 after 512 tokens (SmolLM2-135M, 8 topics of "
+                "Python's language reference, all nearer).",
             ),
         ),
         differs=(

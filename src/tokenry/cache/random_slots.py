@@ -54,7 +54,8 @@ class RandomSlots(CachePolicy):
         """Keep `view.count` slots of random score."""
         generator = torch.Generator().manual_seed(self.seed * 1000 + view.layer)
         b, g, s = view.tokens.shape
-        score = torch.rand(g, s, generator=generator).to(view.tokens.device).expand(b, -1, -1)
+        # Slot by slot, so that padding in front of a text does not change what it keeps.
+        score = torch.rand(s, g, generator=generator).T.to(view.tokens.device).expand(b, -1, -1)
         if view.valid is not None:
             score = score.gather(-1, (view.valid.cumsum(-1) - 1).clamp(min=0))
         return Slots(top_slots(score, view.count, last=self.recent, valid=view.valid))

@@ -46,7 +46,10 @@ class StreamingLLM(CachePolicy):
             Claim(
                 paper="A window without the first tokens breaks; four of them restore perplexity.",
                 effect="At equal slots, lower perplexity with four sinks than with none.",
-                not_shown="TODO",
+                test="tests/cache/test_references.py::test_sinks_save_the_perplexity_of_a_window",
+                measured="Perplexity 12.6 with four sinks, 30.5 with none, 8.4 with the full "
+                "cache, of 64 tokens behind 512 at keep=0.2 (SmolLM2-135M, 8 topics of Python's "
+                "language reference).",
             ),
         ),
         differs=(

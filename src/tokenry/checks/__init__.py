@@ -10,9 +10,9 @@ from typing import Any, Literal
 import torch
 
 from tokenry import catalog
-from tokenry.checks import declaration, handling, tokens
+from tokenry.checks import caches, declaration, handling, tokens
 from tokenry.errors import UnknownNameError, UsageError
-from tokenry.method import Method, TokenReducer
+from tokenry.method import CachePolicy, MarkedPolicy, Method, TokenReducer
 
 Outcome = Literal["passed", "failed", "expected failure"]
 Check = Callable[[type[Any]], str]
@@ -45,6 +45,20 @@ REDUCER: dict[str, Check] = {
     "compile": handling.compiled,
 }
 """Further checks of a `TokenReducer`."""
+
+CACHE: dict[str, Check] = {
+    "identity": caches.identity,
+    "count": caches.count,
+    "padding": caches.padding,
+    "batch": caches.batch,
+    "repeat": caches.repeat,
+    "leak": caches.leak,
+    "restore": caches.restore,
+    "precision": caches.precision,
+}
+"""Further checks of a `CachePolicy`."""
+
+_KINDS: dict[type[Method], dict[str, Check]] = {TokenReducer: REDUCER, CachePolicy: CACHE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +98,17 @@ def check(method: str | type[Method]) -> list[CheckResult]:
 
 def names(cls: type[Method]) -> tuple[str, ...]:
     """The names of the checks that apply to a class."""
-    return (*DECLARATION, *(REDUCER if issubclass(cls, TokenReducer) else ()))
+    return tuple(_checks(cls))
+
+
+def _checks(cls: type[Method]) -> dict[str, Check]:
+    found = dict(DECLARATION)
+    if issubclass(cls, MarkedPolicy):  # the tiny models have no landmarks
+        return found
+    for kind, checks in _KINDS.items():
+        if issubclass(cls, kind):
+            found |= checks
+    return found
 
 
 def one(cls: type[Method], name: str) -> CheckResult:
@@ -95,7 +119,7 @@ def one(cls: type[Method], name: str) -> CheckResult:
     """
     if name not in names(cls):
         raise UnknownNameError("check", name, names(cls))
-    found = {**DECLARATION, **REDUCER}[name]
+    found = _checks(cls)[name]
     try:
         with torch.random.fork_rng(devices=[]):
             message = found(cls)

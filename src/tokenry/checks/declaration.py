@@ -11,11 +11,13 @@ import re
 import sys
 import typing
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from tokenry.card import Card
 from tokenry.errors import UsageError
 from tokenry.method import Method, Setting, alternatives, settings
+
+M = TypeVar("M", bound=Method)
 
 _PLACEHOLDERS = ("pending", "todo", "tbd", "fixme", "xxx")
 
@@ -173,7 +175,7 @@ def pickles(cls: type[Method]) -> str:
     return ""
 
 
-def variants(cls: type[Method], **fixed: Any) -> list[Method]:
+def variants(cls: type[M], **fixed: Any) -> list[M]:
     """The default, and one instance per other choice of each setting that is a choice."""
     found = [cls(**fixed)]
     for setting in settings(cls):

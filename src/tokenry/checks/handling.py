@@ -16,7 +16,7 @@ from tokenry.plugs.attach import attach
 from tokenry.plugs.encoder import blocks
 
 
-class _StopError(Exception):
+class StopError(Exception):
     """Raised on purpose inside a block."""
 
 
@@ -24,7 +24,7 @@ class _StopError(Exception):
 def restore(cls: type[TokenReducer]) -> str:
     """The model is as it was after a normal exit and after an exception anywhere inside."""
     model, pixels = tiny("siglip"), images(2)
-    expected, before = run(model, pixels), _state(model)
+    expected, before = run(model, pixels), state(model)
     for name, use in {
         "a normal exit": _use,
         "an exception in the with-block": _fail_outside,
@@ -32,7 +32,7 @@ def restore(cls: type[TokenReducer]) -> str:
         "an exception in reduce": _fail_in_reduce,
     }.items():
         use(cls, model, pixels)
-        after = _state(model)
+        after = state(model)
         changed = [key for key in before.keys() | after.keys() if before.get(key) != after.get(key)]
         if changed:
             return f"after {name}, {min(changed)} differs."
@@ -41,7 +41,7 @@ def restore(cls: type[TokenReducer]) -> str:
     return ""
 
 
-def _state(model: nn.Module) -> dict[str, Any]:
+def state(model: nn.Module) -> dict[str, Any]:
     """What could be left behind: classes, attributes, hooks, weights."""
     found: dict[str, Any] = {}
     for name, module in model.named_modules():
@@ -51,6 +51,9 @@ def _state(model: nn.Module) -> dict[str, Any]:
             key: list(value) for key, value in vars(module).items() if "hooks" in key and value
         }
         found[f"the hooks of {name!r}"] = hooks
+        config = getattr(module, "config", None)
+        implementation = getattr(config, "_attn_implementation", None)
+        found[f"the config of {name!r}"] = id(config), implementation
     for name, weight in model.state_dict().items():
         found[f"the weight {name!r}"] = weight.data_ptr(), weight.double().sum().item()
     return found
@@ -65,19 +68,19 @@ def _fail_outside(cls: type[TokenReducer], model: nn.Module, pixels: Tensor) -> 
     try:
         with attach(model, cls(keep=KEEP)):
             run(model, pixels)
-            raise _StopError
-    except _StopError:
+            raise StopError
+    except StopError:
         return
 
 
 def _fail_in_block(cls: type[TokenReducer], model: nn.Module, pixels: Tensor) -> None:
     def stop(*_: Any) -> None:
-        raise _StopError
+        raise StopError
 
     handle = blocks(model)[3].register_forward_pre_hook(stop)
     try:
         _use(cls, model, pixels)
-    except _StopError:
+    except StopError:
         return
     finally:
         handle.remove()
@@ -85,12 +88,12 @@ def _fail_in_block(cls: type[TokenReducer], model: nn.Module, pixels: Tensor) ->
 
 def _fail_in_reduce(cls: type[TokenReducer], model: nn.Module, pixels: Tensor) -> None:
     def stop(self: TokenReducer, x: Tensor, view: LayerView) -> Plan:
-        raise _StopError
+        raise StopError
 
     failing = type(cls.__name__, (cls,), {"reduce": stop, "__module__": cls.__module__})
     try:
         _use(failing, model, pixels)
-    except _StopError:
+    except StopError:
         return
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tokenry.compare.results import Results
     from tokenry.compare.run import compare
-    from tokenry.compare.tasks import Scores, Task, VisionTask
+    from tokenry.compare.tasks import Scores, Task, TextTask, VisionTask
 
-__all__ = ["Results", "Scores", "Task", "VisionTask", "compare"]
+__all__ = ["Results", "Scores", "Task", "TextTask", "VisionTask", "compare"]
 
 _HOME = {"Results": "results", "compare": "run"}
 

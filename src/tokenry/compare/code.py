@@ -16,11 +16,27 @@ class Source:
         name: Zoo name, folder or Hub name; empty when the model was built in memory.
         cls: The model's class in transformers; empty when it is not one.
         inputs: Settings of the processor, besides the images.
+        kind: Kind of the model, as in `tokenry.compare.kinds.KINDS`.
+        chat: Whether its tokenizer has a chat template.
     """
 
     name: str
     cls: str
     inputs: dict[str, Any]
+    kind: str = "vision"
+    chat: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Usage:
+    """How a kind of model is run: imports, the processor, and lines around the call."""
+
+    imports: tuple[str, ...]
+    processor: str
+    cls: str
+    given: tuple[str, ...]
+    call: str
+    after: tuple[str, ...] = ()
 
 
 def lines(source: Source, method: MethodInfo | None, keep: float) -> str:
@@ -31,10 +47,9 @@ def lines(source: Source, method: MethodInfo | None, keep: float) -> str:
         method: The method; None for the untouched model.
         keep: The dial.
     """
-    imports, load = _loading(source)
-    settings = "".join(f", {name}={value!r}" for name, value in source.inputs.items())
-    call = f'outputs = model(**processor(images=images, return_tensors="pt"{settings}))'
-    body = [call]
+    usage = _text(source) if source.kind == "causal-lm" else _images(source)
+    imports, load = _loading(source, usage)
+    body = [usage.call]
     if method is not None:
         inside = ", ".join(filter(None, [f"keep={keep!r}", method.settings]))
         made = f"{method.cls}({inside})"
@@ -43,23 +58,54 @@ def lines(source: Source, method: MethodInfo | None, keep: float) -> str:
         else:
             imports.append(f"from {method.module} import {method.cls}")
         imports.append("import tokenry")
-        body = [f"with tokenry.attach(model, {made}):", f"    {call}"]
-    imports.append("from PIL import Image")
-    images = 'images = [Image.new("RGB", (224, 224))]  # put yours here: Image.open("picture.jpg")'
+        body = [f"with tokenry.attach(model, {made}):", f"    {usage.call}"]
+    imports += usage.imports
     order = sorted(imports, key=lambda line: (line.startswith("from"), line))
-    return "\n".join([*order, "", *load, images, *body, ""])
+    return "\n".join([*order, "", *load, *usage.given, *body, *usage.after, ""])
 
 
-def _loading(source: Source) -> tuple[list[str], list[str]]:
-    """Imports and lines that define `model` and `processor`."""
+def _images(source: Source) -> _Usage:
+    settings = "".join(f", {name}={value!r}" for name, value in source.inputs.items())
+    return _Usage(
+        imports=("from PIL import Image",),
+        processor="processor",
+        cls="AutoImageProcessor",
+        given=(
+            'images = [Image.new("RGB", (224, 224))]  # put yours here: Image.open("picture.jpg")',
+        ),
+        call=f'outputs = model(**processor(images=images, return_tensors="pt"{settings}))',
+    )
+
+
+def _text(source: Source) -> _Usage:
+    inputs = 'inputs = tokenizer(text, return_tensors="pt")'
+    if source.chat:
+        inputs = (
+            "inputs = tokenizer.apply_chat_template(\n"
+            '    [{"role": "user", "content": text}], add_generation_prompt=True,\n'
+            '    return_dict=True, return_tensors="pt",\n'
+            ")"
+        )
+    return _Usage(
+        imports=(),
+        processor="tokenizer",
+        cls="AutoTokenizer",
+        given=('text = "Put your long text and your question here. " * 40', inputs),
+        call="outputs = model.generate(**inputs, max_new_tokens=64)",
+        after=('print(tokenizer.decode(outputs[0, inputs["input_ids"].shape[1] :]))',),
+    )
+
+
+def _loading(source: Source, usage: _Usage) -> tuple[list[str], list[str]]:
+    """Imports and lines that define the model and what makes its input."""
     if source.name.startswith("zoo:"):
         return ["from tokenry import zoo"], [
             f"loaded = zoo.load({source.name!r})",
-            "model, processor = loaded.model, loaded.processor",
+            f"model, {usage.processor} = loaded.model, loaded.processor",
         ]
     if source.name and source.cls:
-        return [f"from transformers import AutoImageProcessor, {source.cls}"], [
+        return [f"from transformers import {usage.cls}, {source.cls}"], [
             f"model = {source.cls}.from_pretrained({source.name!r}).eval()",
-            f"processor = AutoImageProcessor.from_pretrained({source.name!r})",
+            f"{usage.processor} = {usage.cls}.from_pretrained({source.name!r})",
         ]
-    return [], ["# model and processor: those that were compared"]
+    return [], [f"# model and {usage.processor}: those that were compared"]

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tokenry import catalog
+from tokenry.compare.kinds import KINDS
 from tokenry.compare.records import UNTOUCHED, MethodInfo, Skipped
 from tokenry.errors import UsageError
-from tokenry.method import Method, TokenReducer, settings
+from tokenry.method import Method, settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Configuration:
     label: str
     keep: float
     identity: str
-    method: TokenReducer | None
+    method: Method | None
 
     def __str__(self) -> str:
         return "the untouched model" if self.method is None else self.method.describe()
@@ -104,7 +105,7 @@ def source_digest(cls: type) -> str:
         return secrets.token_hex(6)
 
 
-def _at(method: TokenReducer, keep: float) -> tuple[TokenReducer | None, str]:
+def _at(method: Any, keep: float) -> tuple[Method | None, str]:
     """The method at this keep, or why it cannot be."""
     try:
         return replace(method, keep=keep), ""
@@ -112,14 +113,14 @@ def _at(method: TokenReducer, keep: float) -> tuple[TokenReducer | None, str]:
         return None, str(error)
 
 
-def _method(given: Any) -> TokenReducer:
+def _method(given: Any) -> Method:
     if isinstance(given, list | tuple):
         parts = [_method(part) for part in given]
         if len(parts) != 1:
             names = " and ".join(part.card.slug for part in parts) or "nothing"
             raise UsageError(
                 f"compare: the stack of {names} cannot be combined: methods that remove tokens "
-                "from the same encoder exclude each other. Give them one by one."
+                "from the same model exclude each other. Give them one by one."
             )
         return parts[0]
     if isinstance(given, str) and given == UNTOUCHED:
@@ -132,20 +133,23 @@ def _method(given: Any) -> TokenReducer:
             "leave it out of the parentheses."
         )
     method: Any = catalog.make(given) if isinstance(given, str) else given
+    contracts: Any = tuple(kind.contract for kind in KINDS.values())
     if isinstance(method, type) and issubclass(method, Method):
         raise UsageError(
             f"compare: {method.__name__} is a class; give {method.card.slug!r} or an instance."
         )
-    if not isinstance(method, TokenReducer):
-        what = type(method).__name__
+    if not isinstance(method, contracts):
+        does = " nor ".join(kind.does for kind in KINDS.values())
+        families = " or ".join(kind.family for kind in KINDS.values())
         raise UsageError(
-            f"compare: {what} does not reduce the tokens of an encoder; "
-            "`tokenry list --family vision` shows the methods that do."
+            f"compare: {type(method).__name__} does not {does}; `tokenry list --family F`, with "
+            f"{families} for F, shows the methods that do."
         )
-    return method
+    found: Method = method
+    return found
 
 
-def _info(method: TokenReducer) -> MethodInfo:
+def _info(method: Method) -> MethodInfo:
     changed = [
         f"{s.name}={getattr(method, s.name)!r}"
         for s in settings(type(method))

@@ -17,6 +17,8 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 PROFILE_REPEATS = 3
+LONG_PASS = 1.0
+"""Seconds; of a pass that takes longer, one is enough for a profile."""
 
 _CPU_ATTENTION = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 
@@ -126,12 +128,14 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def layer_seconds(
     run: Callable[[], Any], layers: Sequence[nn.Module], device: torch.device
 ) -> Layers:
-    """Where the time of `run` goes, by hooks on the layers; the median of a few passes."""
+    """Where the time of `run` goes, by hooks on the layers; the median of a few short passes."""
     passes = []
     for _ in range(PROFILE_REPEATS):
         with _clocks(layers, device) as (spent, rows):
             total, _ = timed(run, device)
         passes.append((total, tuple(spent)))
+        if total > LONG_PASS:
+            break
     seconds = tuple(map(statistics.median, zip(*(spent for _, spent in passes), strict=True)))
     other = statistics.median(total - sum(spent) for total, spent in passes)
     return Layers(seconds, max(other, 0.0), tuple(rows))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenry.compare.code import Source
-from tokenry.compare.records import MethodInfo, Profile, Row, Skipped, TaskInfo
+from tokenry.compare.records import Figure, MethodInfo, Profile, Row, Skipped, TaskInfo
 from tokenry.compare.results import Pictures, Results
 from tokenry.compare.store import Key, Store
 from tokenry.errors import StoreError
@@ -35,10 +35,7 @@ def _results(folder: Path, store: Store, request: dict[str, Any]) -> Results:
     study = int(request["study"])
     keys = {(label, keep): (identity, keep) for label, keep, identity in request["configurations"]}
     profiles = store.profiles(study)
-    tasks = [
-        TaskInfo(**{k: v for k, v in task.items() if k not in ("identity", "scored")})
-        for task in request["tasks"]
-    ]
+    tasks = [_task(task) for task in request["tasks"]]
     return Results(
         model=request["model"],
         data=request["data"],
@@ -51,7 +48,7 @@ def _results(folder: Path, store: Store, request: dict[str, Any]) -> Results:
         complete=request["complete"],
         seed=request["seed"],
         source=Source(**request["source"]),
-        _rows=_rows(store, request, keys, profiles),
+        _rows=_rows(store, request, keys, profiles, tasks),
         _profiles=[
             _profile(label, keep, profiles[key])
             for (label, keep), key in keys.items()
@@ -61,14 +58,21 @@ def _results(folder: Path, store: Store, request: dict[str, Any]) -> Results:
     )
 
 
+def _task(content: dict[str, Any]) -> TaskInfo:
+    known = {k: v for k, v in content.items() if k not in ("identity", "scored", "figures")}
+    return TaskInfo(**known, figures=tuple(Figure(**figure) for figure in content["figures"]))
+
+
 def _rows(
     store: Store,
     request: dict[str, Any],
     keys: dict[tuple[str, float], Key],
     profiles: dict[Key, dict[str, Any]],
+    infos: list[TaskInfo],
 ) -> list[Row]:
     order = {name: i for i, (name, _) in enumerate(request["examples"])}
     tasks = {task["identity"]: (task["slug"], set(task["scored"])) for task in request["tasks"]}
+    settings = {info.slug: info.settings for info in infos}
     rows = []
     for (label, keep), key in keys.items():
         peak = profiles.get(key, {}).get("peak_bytes", 0)
@@ -90,6 +94,8 @@ def _rows(
                 peak_bytes=peak,
                 tokens=r.tokens,
                 batch=r.batch,
+                costs=r.costs,
+                settings=settings[tasks[r.task][0]],
             )
             for r in records
         ]

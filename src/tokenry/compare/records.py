@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +16,21 @@ Speed = Literal["faster", "slower", "not distinguishable"]
 
 
 @dataclass(frozen=True, slots=True)
+class Figure:
+    """A further figure of each example, shown beside score and seconds.
+
+    Attributes:
+        name: Its name in `Row.costs` or `Row.scores`.
+        title: Its name for people.
+        unit: What it counts.
+    """
+
+    name: str
+    title: str
+    unit: Literal["seconds", "bytes", "number"]
+
+
+@dataclass(frozen=True, slots=True)
 class TaskInfo:
     """What a task measures.
 
@@ -26,6 +41,9 @@ class TaskInfo:
         binary: Whether a score is right (1) or wrong (0).
         higher_is_better: The direction of the score.
         explanation: What is done, in words.
+        kind: Kind of the models that it is for.
+        settings: What is named on every row, such as when the question comes.
+        figures: What is shown beside score and seconds.
     """
 
     slug: str
@@ -34,6 +52,9 @@ class TaskInfo:
     binary: bool
     higher_is_better: bool
     explanation: str
+    kind: str = "vision"
+    settings: dict[str, str] = field(default_factory=dict)
+    figures: tuple[Figure, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +91,10 @@ class Row:
         scores: Secondary scores by name.
         seconds: Seconds per example: median over the repeats of its batch, over the batch's size.
         peak_bytes: Most bytes held at once by what one pass over a whole batch computes.
-        tokens: Share of the tokens that was really processed.
+        tokens: Share of the tokens that was really processed; of a cache, held or read.
         batch: Number of the batch that it was timed in.
+        costs: Further costs per example by name.
+        settings: Settings of the task that it was measured under, by name.
     """
 
     task: str
@@ -84,6 +107,8 @@ class Row:
     peak_bytes: int
     tokens: float
     batch: int
+    costs: dict[str, float] = field(default_factory=dict)
+    settings: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +141,7 @@ class Summary:
         flops: Floating-point operations per example.
         on_front: Whether no other configuration is shown to be as good on score and seconds and
             better on one of them.
+        figures: Means of the task's further figures by name.
     """
 
     task: str
@@ -133,6 +159,7 @@ class Summary:
     tokens: float
     flops: float
     on_front: bool
+    figures: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +170,8 @@ class Profile:
         method: Label of the method.
         keep: The dial.
         layer_seconds: Seconds per example in each layer.
-        tokens: Rows that entered attention and MLP of each layer.
+        tokens: Rows that entered attention and MLP of each layer; of a cache, slots that each
+            layer holds, and that the last query read.
         flops: Floating-point operations per example.
         peak_bytes: Most bytes held at once by what one pass over a batch computes.
         other_seconds: Seconds per example outside the layers.
@@ -160,7 +188,7 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Which patches of one image became one token.
+    """What became of the tokens of one example.
 
     Attributes:
         method: Label of the method.
@@ -168,9 +196,10 @@ class Picture:
         example: Name of the example.
         label: Its label; empty when it has none.
         score: Its score on the task that was asked for.
-        grid: Rows and columns of patches.
-        groups: For each patch the group it ended in, -1 when it was dropped.
-        thumbnail: The image as the model saw it, as WebP.
+        grid: Rows and columns of `groups`.
+        groups: Of an image, for each patch the group it ended in, -1 when it was dropped; of a
+            text, for each layer and token the share of key heads that hold the token, in percent.
+        thumbnail: The image as the model saw it, as WebP; or the text's tokens, as a JSON list.
     """
 
     method: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from tokenry.compare import code
 from tokenry.compare.records import (
     UNTOUCHED,
     Best,
+    Figure,
     Interval,
     MethodInfo,
     Picture,
@@ -41,7 +42,7 @@ __all__ = [
 ]
 
 Pictures = Callable[[str, float, str], "tuple[NDArray[np.int16], bytes] | None"]
-"""From label, keep and example to groups of patches and a thumbnail."""
+"""From label, keep and example to what became of its tokens, and what it looks like."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -144,20 +145,24 @@ class Results:
         info = None if method == UNTOUCHED else self._info(method)
         return code.lines(self.source, info, keep)
 
-    def best(self, max_loss: float = 0.01, task: str | None = None) -> Best:
+    def best(self, max_loss: float = 0.01, task: str | None = None, by: str = "seconds") -> Best:
         """The fastest configuration that is shown to lose no more than `max_loss`.
 
         "Shown" is: the 95 % interval of the paired difference of scores ends above `-max_loss`
         (below `max_loss` where lower scores are better), and the configuration is distinguishably
         faster than the untouched model. If none qualifies, the untouched model is the answer.
+        With `by` another cost, the configuration with the least of it is chosen, whatever its
+        speed.
 
         Args:
             max_loss: Largest mean loss of score, at least 0.
             task: Which task; the first when not given.
+            by: What shall be least: "seconds", or one of the task's further costs, such as
+                "bytes_resident" or "bytes_read" of a cache.
 
         Raises:
             UsageError: If `max_loss` is negative, or nothing was measured.
-            UnknownNameError: If there is no such task.
+            UnknownNameError: If there is no such task or cost.
         """
         if not max_loss >= 0:
             raise UsageError(f"best: max_loss={max_loss!r} is negative; it is a loss of score.")
@@ -167,16 +172,22 @@ class Results:
             raise UsageError("best: nothing was measured; run the comparison to its first batch.")
         sign = 1 if info.higher_is_better else -1
         safe = [s for s in summaries if _worst(s.difference, sign) >= -max_loss]
-        fast = [s for s in safe if s.faster == "faster"]
         reference = next(s for s in summaries if (s.method, s.keep) == REFERENCE)
-        chosen = min(fast, key=lambda s: s.seconds.value, default=reference)
-        words = _confidence(chosen, info, max_loss, len(safe) - 1)
+        if by == "seconds":
+            fast = [s for s in safe if s.faster == "faster"]
+            chosen = min(fast, key=lambda s: s.seconds.value, default=reference)
+            words = _confidence(chosen, info, max_loss, len(safe) - 1)
+        else:
+            cost = _cost(info, by)
+            less = [s for s in safe if s.figures[by] < reference.figures[by]]
+            chosen = min(less, key=lambda s: (s.figures[by], s.seconds.value), default=reference)
+            words = _confidence(chosen, info, max_loss, len(safe) - 1, cost, reference)
         return Best(
             chosen.method, chosen.keep, chosen, words, self.code(chosen.method, chosen.keep)
         )
 
     def pictures(self, worst: int = 8, task: str | None = None) -> list[Picture]:
-        """Which patches became one token, where it went worst.
+        """What became of the tokens, where it went worst.
 
         The examples that lose most against the untouched model, in the mean over all
         configurations that reduce tokens, the worst first; of each, every configuration's picture.
@@ -205,7 +216,7 @@ class Results:
         return [picture for picture in found if picture is not None]
 
     def to_frame(self, backend: Literal["pandas", "polars"] | None = None) -> Any:
-        """The rows as a data frame; each secondary score is a column of its own.
+        """The rows as a data frame; each secondary score, cost and setting is a column of its own.
 
         Args:
             backend: Which library's; None takes the one that is installed, pandas first.
@@ -223,9 +234,22 @@ class Results:
         columns["label"] = [self.labels[row.example] for row in self._rows]
         columns["peak_bytes"] = [row.peak_bytes for row in self._rows]
         columns["tokens"] = [row.tokens for row in self._rows]
-        for name in sorted({name for row in self._rows for name in row.scores}):
-            columns[name] = [row.scores.get(name) for row in self._rows]
-        return narwhals.from_dict(columns, backend=_backend(backend)).to_native()
+        more: list[dict[str, Any]] = [{**r.scores, **r.costs, **r.settings} for r in self._rows]
+        for name in sorted({name for found in more for name in found}):
+            columns[name] = [found.get(name) for found in more]
+        return narwhals.from_dict(columns, backend=frame_backend(backend)).to_native()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the single rows, as plain data."""
+        return {
+            "model": self.model,
+            "data": self.data,
+            "examples": self.examples,
+            "complete": self.complete,
+            "tasks": [asdict(task) for task in self.tasks],
+            "summary": [asdict(summary) for summary in self.summary()],
+            "skipped": [asdict(skipped) for skipped in self.skipped],
+        }
 
     def _task(self, slug: str) -> TaskInfo:
         for task in self.tasks:
@@ -281,27 +305,48 @@ def _worst(difference: Interval, sign: int) -> float:
     return difference.low if sign > 0 else -difference.high
 
 
-def _confidence(summary: Summary, task: TaskInfo, max_loss: float, safe: int) -> str:
+def _cost(task: TaskInfo, name: str) -> Figure:
+    """A cost of the task by its name."""
+    costs = {f.name: f for f in task.figures if f.unit != "number"}
+    if name not in costs:
+        raise UnknownNameError("cost", name, ["seconds", *costs])
+    return costs[name]
+
+
+def _confidence(
+    summary: Summary,
+    task: TaskInfo,
+    max_loss: float,
+    safe: int,
+    cost: Figure | None = None,
+    reference: Summary | None = None,
+) -> str:
     if summary.method == UNTOUCHED:
+        better = "faster" if cost is None else f"cheaper ({cost.title})"
         why = (
             "no method is shown to lose so little"
             if safe == 0
-            else f"{safe} configurations lose so little, but none is shown to be faster"
+            else f"{safe} configurations lose so little, but none is shown to be {better}"
         )
         return (
             f"Keep the untouched model: of the allowed loss of {max_loss:g} in {task.metric}, "
             f"{why} on {summary.n} examples."
         )
     loss = -_worst(summary.difference, 1 if task.higher_is_better else -1)
+    share = ""
+    if cost is not None and reference is not None:
+        part = summary.figures[cost.name] / reference.figures[cost.name]
+        share = f"{cost.title} is {part:.1%} of the untouched model's, "
     return (
-        f"With 95 % confidence, {task.metric} loses no more than {max(loss, 0):.4g} (mean "
-        f"difference {summary.difference.value:+.4g} on {summary.n} examples), and a pass is "
-        f"{summary.speedup.value:.2f} times as fast ({summary.speedup.low:.2f} to "
+        f"With 95 % confidence, {task.metric} loses no more than {abs(max(loss, 0)):.4g} (mean "
+        f"difference {summary.difference.value:+.4g} on {summary.n} examples), {share}and a pass "
+        f"is {summary.speedup.value:.2f} times as fast ({summary.speedup.low:.2f} to "
         f"{summary.speedup.high:.2f})."
     )
 
 
-def _backend(backend: str | None) -> Literal["pandas", "polars"]:
+def frame_backend(backend: str | None) -> Literal["pandas", "polars"]:
+    """The data frame library to use: the one asked for, or the one that is installed."""
     from importlib.util import find_spec
 
     if backend not in (None, "pandas", "polars"):

@@ -8,18 +8,19 @@ import time
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tokenry import data as datasets
 from tokenry.compare import subject as subjects
 from tokenry.compare.configurations import configure
 from tokenry.compare.configurations import keeps as dial
+from tokenry.compare.kinds import KINDS, check_methods, load_data
 from tokenry.compare.results import Results
 from tokenry.compare.runner import Runner
 from tokenry.compare.store import Store
-from tokenry.compare.study import Options, settle
-from tokenry.compare.study import tasks as find_tasks
+from tokenry.compare.study import Options, named, settle
+from tokenry.compare.study import tasks as make_tasks
 
 if TYPE_CHECKING:
     import torch
@@ -36,14 +37,16 @@ def compare(
     data: Any,
     *,
     keep: float | Sequence[float] = (1, 0.75, 0.5, 0.25),
-    task: str | Task | Sequence[str | Task] = "agreement",
+    task: str | Task | Sequence[str | Task] | None = None,
     out: str | Path | None = None,
     limit: int | None = None,
     seed: int = 0,
-    batch_size: int = 8,
+    batch_size: int | None = None,
     repeats: int = 1,
     budget_seconds: float | None = None,
     image_size: int | None = None,
+    query: str | None = None,
+    max_tokens: int | None = None,
     device: str | torch.device | None = None,
     progress: bool = True,
 ) -> Results:
@@ -55,20 +58,26 @@ def compare(
     an earlier one stopped, and measures only what is missing.
 
     Args:
-        model: `zoo:NAME`, a folder, a Hub name, or a model that transformers loaded. It is given
-            back exactly as it was.
+        model: `zoo:NAME`, a folder, a Hub name, or a model that transformers loaded: a vision
+            model, or a causal language model. It is given back exactly as it was.
         methods: Names, as in `"pitome"` or `"pitome(margin=0.5)"`, or configured instances, whose
             `keep` is replaced; a list stands for a stack.
-        data: What `tokenry.data.load` takes, or what it gave.
+        data: For a vision model what `tokenry.data.load` takes, or what it gave; for a language
+            model the same of `tokenry.data.load_text`.
         keep: Shares of tokens to try, each in (0, 1].
-        task: What is scored; several that can share a forward pass do.
+        task: What is scored; several that can share a pass do. When not given, agreement with the
+            untouched model.
         out: Folder of the results; None for one that lives as long as the results.
         limit: At most so many examples, at least 1.
         seed: Of all that is drawn.
-        batch_size: Examples per pass, at least 1.
+        batch_size: Examples per pass, at least 1; when not given, 8 pictures or 1 text.
         repeats: Timed passes per batch and configuration, at least 1; their median counts.
         budget_seconds: Stop between two batches before this is over; the first batch always runs.
         image_size: Side in pixels that images are brought to, a multiple of the patch size.
+        query: For texts, when the question comes: "aware", inside the prompt before the cache is
+            cut, or "free", after the context was read and cut; see the tasks for their default.
+        max_tokens: For texts, most tokens of the context; 2048 when not given, or what the model
+            has positions for.
         device: Where to run; None stays where the model is.
         progress: Show a bar on standard error.
 
@@ -84,13 +93,22 @@ def compare(
         StoreError: If the results cannot be stored.
     """
     began = time.monotonic()
-    options = Options(dial(keep), limit, seed, batch_size, repeats, budget_seconds)
-    chosen, configured = find_tasks(task), configure(methods, options.keeps)
+    size = 1 if batch_size is None else batch_size
+    options = Options(dial(keep), limit, seed, size, repeats, budget_seconds)
+    configured = configure(methods, options.keeps)
+    chosen = None if task is None else named(task)
+    settings = {"query": query, "max_tokens": max_tokens}
+    settings = {name: value for name, value in settings.items() if value is not None}
     with _folder(out) as folder, Store(folder, write=True) as store:
-        images = data if isinstance(data, datasets.ImageData) else datasets.load(data)
         found = subjects.find(model, device, image_size)
+        kind = KINDS[found.kind]
+        check_methods(kind, [c.method for c in configured[1]], found.name)
+        wanted = make_tasks(named(kind.task) if chosen is None else chosen, settings, found.kind)
+        examples = load_data(kind, data, found.name)
+        if batch_size is None:
+            options = replace(options, batch_size=kind.batch_size)
         with subjects.undisturbed(found.model, found.device):
-            study = settle(found, configured, chosen, images, options)
+            study = settle(found, configured, wanted, examples, options)
             Runner(study, store, began).run(progress)
     results = Results.open(folder)
     if out is None:

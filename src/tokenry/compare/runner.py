@@ -8,7 +8,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -137,7 +137,8 @@ class Runner:
                 with self._attached(configuration) as run:
                     seen = run(batch)
                     if _key(configuration) not in profiled:
-                        profile = self._profile(lambda: run(batch), seen, len(examples))
+                        part = study.lead.profiled(batch)
+                        profile = self._profile(partial(run, part), seen, len(examples))
                         self._store.add_profile(self._number, _key(configuration), profile)
             except UsageError as error:
                 study.skip(configuration, str(error))
@@ -149,11 +150,10 @@ class Runner:
         subject = self._study.subject
         operations, peak = cost.operations_and_bytes(run, subject.device)
         layers = cost.layer_seconds(run, self._study.lead.layers(subject.model), subject.device)
-        rows = [(n, n) for n in layers.rows] if seen.trace is None else seen.trace.tokens
         return {
             "layer_seconds": [seconds / size for seconds in layers.seconds],
             "other_seconds": layers.other / size,
-            "tokens": rows,
+            "tokens": list(self._study.lead.rows(seen, layers.rows)),
             "flops": operations / size,
             "peak_bytes": peak,
         }
@@ -169,34 +169,45 @@ class Runner:
         untouched = self._reference(batch, examples)
         waiting = [c for c in study.configurations if any(self._lacks(c, e) for e in examples)]
         turn = index % len(waiting)
-        spent: dict[Key, list[float]] = {_key(c): [] for c in waiting}
-        found: dict[Key, _Found] = {}
+        found = {_key(c): _Found([e.id for e in examples]) for c in waiting}
         for _ in range(study.options.repeats):
             for configuration in waiting[turn:] + waiting[:turn]:
-                key = _key(configuration)
-                with self._attached(configuration) as run:
-                    seconds, seen = cost.timed(partial(run, batch), study.subject.device)
-                spent[key].append(seconds)
-                if key not in found:
-                    found[key] = self._found(configuration, seen, untouched, examples)
-                if len(spent[key]) == study.options.repeats:
-                    each = statistics.median(spent[key]) / len(examples)
-                    self._store.add(self._number, key, found[key].records(each), found[key].groups)
+                one = found[_key(configuration)]
+                try:
+                    with self._attached(configuration) as run:
+                        seconds, seen = cost.timed(partial(run, batch), study.subject.device)
+                except UsageError as error:
+                    if configuration.method is None:
+                        raise
+                    # What the warm-up could do need not work for a shorter example.
+                    study.skip(configuration, str(error))
+                    waiting = [c for c in waiting if c is not configuration]
+                    continue
+                self._note(one, configuration, seconds, seen, untouched, examples)
+                if len(one.seconds) == study.options.repeats:
+                    self._store.add(
+                        self._number, _key(configuration), one.records(), one.pictures()
+                    )
                     self._store.commit(after=COMMIT_SECONDS)
                 self._bar.update()
         self._store.commit()
 
-    def _found(
-        self, configuration: Configuration, seen: Pass, untouched: Pass, examples: Sequence[Any]
-    ) -> _Found:
-        names = [e.id for e in examples]
-        groups = [] if seen.trace is None else self._study.lead.groups(seen.trace)
-        return _Found(
-            names,
-            self._scores(configuration, seen, untouched, examples),
-            1.0 if seen.trace is None else seen.trace.share,
-            list(zip(names, groups, strict=False)),
-        )
+    def _note(
+        self,
+        found: _Found,
+        configuration: Configuration,
+        seconds: float,
+        seen: Pass,
+        untouched: Pass,
+        examples: Sequence[Any],
+    ) -> None:
+        """Take down one timed pass; scores are those of the first."""
+        found.seconds.append(seconds)
+        found.costs.append(self._study.lead.costs(seen))
+        if not found.scores:
+            found.scores = self._scores(configuration, seen, untouched, examples)
+            found.tokens = 1.0 if seen.trace is None else seen.trace.share
+            found.groups = self._study.lead.groups(seen)
 
     def _reference(self, batch: Any, examples: Sequence[Any]) -> Pass:
         """The untouched model's pass; not timed."""
@@ -241,29 +252,40 @@ class Runner:
             yield lambda batch: Pass(lead.run(model, batch), attachment.trace)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Found:
-    """What one pass gave: scores of every task, share of tokens, groups of patches."""
+    """What the passes of one configuration over a batch gave."""
 
     names: list[str]
-    scores: list[tuple[Part, Scores]]
-    tokens: float
-    groups: list[tuple[str, NDArray[np.int16]]]
+    seconds: list[float] = field(default_factory=list)
+    costs: list[dict[str, float]] = field(default_factory=list)
+    scores: list[tuple[Part, Scores]] = field(default_factory=list)
+    tokens: float = 1.0
+    groups: list[NDArray[np.int16]] = field(default_factory=list)
 
-    def records(self, seconds: float) -> list[Record]:
-        """As rows of the store, given the seconds per example."""
+    def pictures(self) -> list[tuple[str, NDArray[np.int16]]]:
+        """What became of the tokens of each example."""
+        return list(zip(self.names, self.groups, strict=False))
+
+    def records(self) -> list[Record]:
+        """As rows of the store."""
         # Two batches are timed alike only if they hold the same examples.
         digest = hashlib.sha256("\n".join(self.names).encode()).digest()
-        batch = int.from_bytes(digest[:6], "big")
+        seconds = statistics.median(self.seconds) / len(self.names)
+        costs = {
+            name: float(statistics.median(one[name] for one in self.costs))
+            for name in self.costs[0]
+        }
         return [
             Record(
                 task=part.identity,
                 example=name,
-                batch=batch,
+                batch=int.from_bytes(digest[:6], "big"),
                 score=float(score),
                 scores={k: float(v[i]) for k, v in scores.secondary.items()},
                 seconds=seconds,
                 tokens=self.tokens,
+                costs=costs,
             )
             for part, scores in self.scores
             for i, (name, score) in enumerate(zip(self.names, scores.values, strict=True))

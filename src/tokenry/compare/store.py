@@ -18,7 +18,7 @@ import time
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from tokenry.errors import StoreError
 
-VERSION = 1
+VERSION = 2
 FILE = "results.sqlite3"
 COMMIT_SECONDS = 1.0
 """A kill loses no more work than this, and the batch in progress."""
@@ -40,7 +40,7 @@ CREATE TABLE requests (id INTEGER PRIMARY KEY AUTOINCREMENT, content TEXT NOT NU
 CREATE TABLE rows (
     study INTEGER NOT NULL, task TEXT NOT NULL, method TEXT NOT NULL, keep REAL NOT NULL,
     example TEXT NOT NULL, batch INTEGER NOT NULL, score REAL NOT NULL, scores TEXT NOT NULL,
-    seconds REAL NOT NULL, tokens REAL NOT NULL,
+    seconds REAL NOT NULL, tokens REAL NOT NULL, costs TEXT NOT NULL,
     PRIMARY KEY (study, task, method, keep, example)
 ) WITHOUT ROWID;
 CREATE TABLE profiles (
@@ -75,6 +75,7 @@ class Record:
     scores: dict[str, float]
     seconds: float
     tokens: float
+    costs: dict[str, float] = field(default_factory=dict)
 
 
 class Store:
@@ -157,9 +158,9 @@ class Store:
     ) -> None:
         """Add the rows of one batch, all or none; rows that are there stay as they are."""
         rows = [
-            (study, r.task, *key, r.example, r.batch, r.score, scores, r.seconds, r.tokens)
+            (study, r.task, *key, r.example, r.batch, r.score, scores, r.seconds, r.tokens, costs)
             for r in records
-            for scores in [json.dumps(r.scores)]
+            for scores, costs in [(json.dumps(r.scores), json.dumps(r.costs))]
         ]
         maps = [(study, *key, name, *g.shape, zlib.compress(g.tobytes(), 1)) for name, g in groups]
         with self._whole():
@@ -167,7 +168,7 @@ class Store:
             self._add("groups", maps)
 
     def add_thumbnails(self, study: int, pictures: Iterable[tuple[str, bytes]]) -> None:
-        """Add pictures of examples; those that are there stay."""
+        """Add what examples look like; those that are there stay."""
         with self._whole():
             self._add("thumbnails", [(study, name, content) for name, content in pictures])
 
@@ -217,12 +218,14 @@ class Store:
     def records(self, study: int, key: Key) -> list[Record]:
         """The rows of one configuration."""
         query = (
-            "SELECT task, example, batch, score, scores, seconds, tokens FROM rows "
+            "SELECT task, example, batch, score, scores, seconds, tokens, costs FROM rows "
             "WHERE study = ? AND method = ? AND keep = ?"
         )
         return [
-            Record(task, example, batch, score, json.loads(scores), seconds, tokens)
-            for task, example, batch, score, scores, seconds, tokens in self._run(
+            Record(
+                task, example, batch, score, json.loads(more), seconds, tokens, json.loads(costs)
+            )
+            for task, example, batch, score, more, seconds, tokens, costs in self._run(
                 query, study, *key
             )
         ]
@@ -233,7 +236,7 @@ class Store:
         return {(m, k): json.loads(content) for m, k, content in self._run(query, study)}
 
     def groups(self, study: int, key: Key, example: str) -> NDArray[np.int16] | None:
-        """Which patches of an example ended in the same token; None when not stored."""
+        """What became of the tokens of an example; None when not stored."""
         query = (
             "SELECT height, width, content FROM groups "
             "WHERE study = ? AND method = ? AND keep = ? AND example = ?"
@@ -244,7 +247,7 @@ class Store:
         return None
 
     def thumbnail(self, study: int, example: str) -> bytes | None:
-        """The picture of an example; None when not stored."""
+        """The example as the model saw it; None when not stored."""
         query = "SELECT content FROM thumbnails WHERE study = ? AND example = ?"
         for (content,) in self._run(query, study, example):
             return bytes(content)

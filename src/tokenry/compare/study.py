@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,15 +11,17 @@ from typing import TYPE_CHECKING, Any
 from tokenry.compare import subject as subjects
 from tokenry.compare.code import Source
 from tokenry.compare.configurations import Configuration, source_digest
+from tokenry.compare.kinds import KINDS
 from tokenry.compare.records import MethodInfo, Skipped
 from tokenry.compare.tasks import Task
 from tokenry.compare.tasks import find as find_task
+from tokenry.compare.tasks import names as task_names
 from tokenry.compare.tasks.base import Subject
 from tokenry.compare.tasks.vision import sizes
 from tokenry.errors import UsageError
 
 if TYPE_CHECKING:
-    from tokenry.data import ImageData
+    from tokenry.data import ImageData, TextData
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +130,7 @@ class Study:
             "configurations": [[c.label, c.keep, c.identity] for c in self.configurations],
             "keeps": list(self.options.keeps),
             "skipped": [asdict(skipped) for skipped in self.skipped],
-            "examples": [[e.id, e.label or ""] for e in self.scored],
+            "examples": [[e.id, self.lead.label(e)] for e in self.scored],
             "environment": self.environment,
             "source": asdict(self._source()),
             "seed": self.options.seed,
@@ -135,27 +138,29 @@ class Study:
         }
 
     def _source(self) -> Source:
-        """What a user needs to see the same model and the same images."""
+        """What a user needs to see the same model and the same input."""
         model, side = self.subject.model, self.subject.image_size
         known = type(model).__module__.startswith("transformers.")
         return Source(
             name=self.subject.source,
             cls=type(model).__name__ if known else "",
             inputs={} if side is None else sizes(self.subject.processor, side),
+            kind=self.subject.kind,
+            chat=bool(getattr(self.subject.processor, "chat_template", None)),
         )
 
 
-def tasks(given: Any) -> list[Task]:
-    """The tasks that were asked for.
+def named(given: Any) -> list[Task | type[Task]]:
+    """What was asked for as tasks: classes of those that were named, instances of others.
 
     Raises:
         UnknownNameError: If there is none of a name.
-        UsageError: If they cannot be scored from the same forward pass.
+        UsageError: If something is not a task.
     """
-    found = []
+    found: list[Task | type[Task]] = []
     for one in given if isinstance(given, list | tuple) else [given]:
-        task = find_task(one)() if isinstance(one, str) else one
-        if not isinstance(task, Task):
+        task = find_task(one) if isinstance(one, str) else one
+        if not (isinstance(one, str) or isinstance(task, Task)):
             raise UsageError(
                 f"compare: task={task!r} is not a task; give a name or an instance of a subclass "
                 "of tokenry.compare.tasks.Task."
@@ -163,8 +168,26 @@ def tasks(given: Any) -> list[Task]:
         found.append(task)
     if not found:
         raise UsageError("compare: task is empty; give at least one, such as 'agreement'.")
+    return found
+
+
+def tasks(chosen: Sequence[Task | type[Task]], settings: dict[str, Any], who: str) -> list[Task]:
+    """The tasks, made and checked against each other.
+
+    Args:
+        chosen: Of `named`.
+        settings: Settings for those that were named.
+        who: Kind of the model.
+
+    Raises:
+        UsageError: If one does not fit the kind of model or the settings, or they cannot be scored
+            from the same pass.
+    """
+    for one in chosen:
+        _check_kind(one, who)
+    found = [_made(one, settings) for one in chosen]
     for task in found[1:]:
-        if (type(task).run, type(task).batch) != (type(found[0]).run, type(found[0]).batch):
+        if task.shares != found[0].shares:
             raise UsageError(
                 f"compare: the tasks {found[0].slug} and {task.slug} give the model different "
                 "things to do, so one pass cannot serve both; compare them one by one."
@@ -172,6 +195,24 @@ def tasks(given: Any) -> list[Task]:
     if len({task.slug for task in found}) < len(found):
         raise UsageError("compare: a task is given twice.")
     return found
+
+
+def _check_kind(task: Task | type[Task], kind: str) -> None:
+    if task.kind != kind:
+        fitting = [name for name in task_names() if find_task(name).kind == kind]
+        raise UsageError(
+            f"compare: the task {task.slug} is for a {KINDS[task.kind].title}, but the model is a "
+            f"{KINDS[kind].title}; the tasks that fit it are {', '.join(fitting)}."
+        )
+
+
+def _made(task: Task | type[Task], settings: dict[str, Any]) -> Task:
+    taken = inspect.signature(task).parameters if isinstance(task, type) else {}
+    for name in settings:
+        if name not in taken:
+            how = "give it to the task itself" if isinstance(task, Task) else "leave it out"
+            raise UsageError(f"compare: {name} is no setting of the task {task.slug}; {how}.")
+    return task if isinstance(task, Task) else task(**settings)
 
 
 def parts(chosen: Sequence[Task], subject: Subject, examples: Sequence[Any]) -> list[Part]:
@@ -206,7 +247,7 @@ def settle(
     subject: Subject,
     methods: tuple[list[MethodInfo], list[Configuration], list[Skipped]],
     chosen: Sequence[Task],
-    data: ImageData,
+    data: ImageData | TextData,
     options: Options,
 ) -> Study:
     """Check that everything fits together.
@@ -246,8 +287,8 @@ def settle(
     )
 
 
-def _credit(data: ImageData) -> dict[str, str]:
-    """The licence that pictures of the data carry, for whoever shows the report."""
+def _credit(data: ImageData | TextData) -> dict[str, str]:
+    """The licence that the data carries, for whoever shows the report."""
     return {"licence of the data": data.license} if data.license else {}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import torch
 from torch import nn
 
 from tokenry import zoo
+from tokenry.compare.kinds import KINDS, fingerprint, kind_of
 from tokenry.compare.tasks.base import Subject
 from tokenry.errors import UsageError
 
@@ -42,13 +42,20 @@ def find(model: Any, device: str | torch.device | None, image_size: int | None) 
             "'zoo:dinov2-small-saliency', a folder, or a loaded model."
         )
     home = next(loaded.model.parameters()).device
+    kind = kind_of(loaded.model)
+    if image_size is not None and kind != "vision":
+        raise UsageError(
+            f"compare: image_size={image_size} is for vision models, but {source or 'the model'} "
+            f"is a {KINDS[kind].title}; leave it out."
+        )
     return Subject(
         model=loaded.model,
         processor=loaded.processor,
-        name=_shown(source) or type(loaded.model).__name__,
+        name=shown(source) or type(loaded.model).__name__,
         device=home if device is None else torch.device(device),
         image_size=image_size,
         source=source,
+        kind=kind,
     )
 
 
@@ -74,11 +81,10 @@ def undisturbed(model: nn.Module, device: torch.device) -> Iterator[None]:
 def facts(subject: Subject) -> dict[str, Any]:
     """All of the model and the machine that scores or seconds depend on."""
     model = subject.model
-    processor = subject.processor.to_json_string() if subject.processor is not None else ""
     return {
         "model": zoo.weights_hash(model),
         "attention": str(getattr(model.config, "_attn_implementation", "")),
-        "processor": hashlib.sha256(processor.encode()).hexdigest()[:16],
+        "processor": fingerprint(subject.processor),
         "image_size": subject.image_size,
         "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
         "device": _device_name(subject.device),
@@ -100,25 +106,29 @@ def environment(subject: Subject, found: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _shown(source: str) -> str:
+def shown(source: str) -> str:
     """A folder's own name: where it lies on this machine concerns nobody else."""
     return Path(source).resolve().name if source and Path(source).is_dir() else source
 
 
 def _with_processor(model: Any, name: str) -> zoo.Loaded:
-    from transformers import AutoImageProcessor
-
+    kind = KINDS[kind_of(model)]
     problem: Exception | str = "it was not loaded by name"
     if name:
         try:
-            processor = AutoImageProcessor.from_pretrained(name)  # type: ignore[no-untyped-call]
-            return zoo.Loaded(model, processor)
+            return zoo.Loaded(model, _processor_class(kind.processor).from_pretrained(name))
         except (OSError, ValueError) as error:
             problem = error
     raise UsageError(
-        f"compare: {type(model).__name__} has no known image processor ({problem}); give its name "
-        "instead, or tokenry.zoo.Loaded(model, processor)."
+        f"compare: {type(model).__name__} has no known {kind.reads} ({problem}); give its name "
+        f"instead, or tokenry.zoo.Loaded(model, {kind.reads.split()[-1]})."
     )
+
+
+def _processor_class(name: str) -> Any:
+    import transformers
+
+    return getattr(transformers, name)
 
 
 def _device_name(device: torch.device) -> str:

@@ -102,7 +102,13 @@ class _Table:
             tokens=float(np.mean([row.tokens for row in self._table[index]])),
             flops=profile.flops if profile else 0.0,
             on_front=on_front,
+            figures={f.name: _mean(f.name, self._table[index]) for f in self._task.figures},
         )
+
+
+def _mean(figure: str, rows: list[Row]) -> float:
+    found = [{**row.scores, **row.costs} for row in rows]
+    return float(np.mean([values.get(figure, np.nan) for values in found]))
 
 
 def _log_seconds(table: list[list[Row]]) -> stats.Array:

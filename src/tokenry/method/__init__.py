@@ -1,25 +1,40 @@
 """The contracts: what a method is, and what each family's methods answer."""
 
 from tokenry.method.base import In, Keep, Method, Setting, alternatives, settings
+from tokenry.method.editor import CacheEditor, EditPlan
 from tokenry.method.marked import MarkedPolicy, MarkedView
+from tokenry.method.packing import PackedAttention
 from tokenry.method.policy import CachePolicy, KVView, Read, Slots
+from tokenry.method.probe import Condition, Item, Measurement, Probe, Response, Score
 from tokenry.method.reducer import Heads, LayerView, Schedule, TokenReducer
+from tokenry.method.ring import SequenceRing, Visit
 
 __all__ = [
+    "CacheEditor",
     "CachePolicy",
+    "Condition",
+    "EditPlan",
     "Heads",
     "In",
+    "Item",
     "KVView",
     "Keep",
     "LayerView",
     "MarkedPolicy",
     "MarkedView",
+    "Measurement",
     "Method",
+    "PackedAttention",
+    "Probe",
     "Read",
+    "Response",
     "Schedule",
+    "Score",
+    "SequenceRing",
     "Setting",
     "Slots",
     "TokenReducer",
+    "Visit",
     "alternatives",
     "settings",
 ]

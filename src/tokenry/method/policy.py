@@ -34,6 +34,7 @@ class KVView:
         places: Position of each query of this pass as the model counts.
         scale: The factor before the softmax.
         memory: What the policy noted of this layer; tensors in it have the batch first.
+        shared: The same for all layers of this cache together; they are asked in order.
         asked: What only some policies ask for, by name; see the properties.
     """
 
@@ -49,15 +50,21 @@ class KVView:
     places: Int[Tensor, "b t"]
     scale: float
     memory: dict[str, Any]
+    shared: dict[str, Any]
     asked: dict[str, Tensor]
 
     @property
     def queries(self) -> Float[Tensor, "b h t e"]:
-        """For `select` the queries of the chunk, for `evict` the last `window` ones.
+        """For `select` the queries of the chunk, for `evict` the last `window` ones of each text.
 
         They are rotated like `keys`.
         """
         return self._asked("queries", "give the policy a window")
+
+    @property
+    def query_tokens(self) -> Int[Tensor, "b t"]:
+        """For `evict`, which token each of the `queries` is; -1 where a text has no more."""
+        return self._asked("query_tokens", "give the policy a window")
 
     @property
     def mass(self) -> Float[Tensor, "b h s"]:
@@ -105,17 +112,21 @@ class Read:
 
     Attributes:
         slots: Indices of the slots, rising.
-        positions: Position to which each key is rotated; None for its own.
+        positions: Position to which each key is rotated; None for its own. A single number holds
+            for all keys and costs nothing: the queries are rotated by the difference.
         places: Position to which each query is rotated for these slots, `(b, t)`; None for
             its own.
-        allow: Which query may read which slot, `(b, g, t, k)`; None for all that hold a token
-            no later than the query's.
+        packed: Number the keys anew from 0, without gaps, padding not counted, and the queries,
+            whose own slots must be there, with them; in the place of `positions` and `places`.
+        allow: Which query may read which slot; None for all. Padding and what comes after a
+            query is never read, whatever stands here.
     """
 
     slots: Int[Tensor, "b g k"]
-    positions: Int[Tensor, "b g k"] | None = None
+    positions: Int[Tensor, "#b #g #k"] | None = None
     places: Int[Tensor, "b t"] | None = None
-    allow: Bool[Tensor, "b g t k"] | None = None
+    packed: bool = False
+    allow: Bool[Tensor, "#b #g t k"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +154,7 @@ class CachePolicy(Method):
 
     @property
     def least(self) -> int:
-        """Fewest slots that the rule can leave, or read."""
+        """Fewest slots that the rule can leave, or of what came before a chunk can read."""
         return 1
 
     @property

@@ -151,6 +151,7 @@ def column_mass(
             later = ~allowed[:, :, None, start:stop]
         share = scores.masked_fill_(later, float("-inf")).softmax(-1)
         if real is not None:
-            share = share * real[:, None, None, start:stop, None]
+            # Not a product: the row of a query that reads nothing is NaN.
+            share = share.masked_fill(~real[:, None, None, start:stop, None], 0)
         mass[..., :reach] += share.sum(-2)
     return mass.flatten(1, 2)

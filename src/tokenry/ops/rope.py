@@ -40,16 +40,38 @@ def rotate(
 
     Source: Su et al. 2021 (RoFormer), equation 34, in the half-split layout of Llama.
     """
-    half = len(inv_freq)
+    return turn(x, *angles(positions, inv_freq, x.dtype))
+
+
+def angles(
+    positions: Real[Tensor, "*p"], inv_freq: Float[Tensor, " f"], dtype: torch.dtype
+) -> tuple[Float[Tensor, "*p f"], Float[Tensor, "*p f"]]:
+    """Cosines and sines by which `turn` turns rows of `dtype` to `positions`."""
+    device = positions.device
+    angle = positions.float().unsqueeze(-1) * inv_freq.to(device).float()
+    wide = torch.float64 if dtype == torch.float64 else torch.float32
+    return angle.to(wide).cos(), angle.to(wide).sin()
+
+
+def turn(
+    x: Float[Tensor, "b g s e"], cos: Float[Tensor, "*p f"], sin: Float[Tensor, "*p f"]
+) -> Float[Tensor, "b g s e"]:
+    """The same as `rotate`, by angles that several calls share.
+
+    Raises:
+        UsageError: If there are more angles than pairs of channels.
+    """
+    half = cos.shape[-1]
     if 2 * half > x.shape[-1]:
         raise UsageError(
             f"rotate: {half} frequencies turn {2 * half} channels, but rows have {x.shape[-1]}; "
             "give one frequency per pair of rotated channels."
         )
-    angle = positions.to(x.device, torch.float32).unsqueeze(-1) * inv_freq.to(x.device).float()
-    dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
-    cos, sin = angle.to(dtype).cos(), angle.to(dtype).sin()
-    wide = x.to(dtype)
-    first, second, rest = wide[..., :half], wide[..., half : 2 * half], wide[..., 2 * half :]
-    turned = torch.cat([first * cos - second * sin, second * cos + first * sin, rest], -1)
+    wide = x.to(cos.dtype)
+    first, second = wide[..., :half], wide[..., half : 2 * half]
+    turned = wide[..., : 2 * half] * torch.cat([cos, cos], -1)
+    turned[..., :half].addcmul_(second, sin, value=-1)
+    turned[..., half:].addcmul_(first, sin)
+    if 2 * half < x.shape[-1]:
+        turned = torch.cat([turned, wide[..., 2 * half :]], -1)
     return turned.to(x.dtype)

@@ -6,8 +6,6 @@ import torch
 from jaxtyping import Bool, Float, Int, Real
 from torch import Tensor
 
-from tokenry.ops.plan import take_rows
-
 
 def take_slots(
     x: Float[Tensor, "b g s e"], index: Int[Tensor, "b g k"]
@@ -17,8 +15,15 @@ def take_slots(
     >>> take_slots(torch.arange(4.0).view(1, 1, 4, 1), torch.tensor([[[3, 0]]])).flatten().tolist()
     [3.0, 0.0]
     """
-    taken = take_rows(x.flatten(0, 1), index.flatten(0, 1))
-    return taken.view(*index.shape, x.shape[-1])
+    b, g, s, e = x.shape
+    if x.stride()[2:] != (e, 1) or x.stride(0) % e or x.stride(1) % e:
+        x = x.contiguous()
+    # Heads may lie apart in memory; to see all that lies between as rows costs no copy.
+    apart = x.stride(0) // e, x.stride(1) // e
+    rows = x.as_strided(((b - 1) * apart[0] + (g - 1) * apart[1] + s, e), (e, 1))
+    texts, heads = (torch.arange(n, device=x.device) for n in (b, g))
+    start = texts[:, None, None] * apart[0] + heads[:, None] * apart[1]
+    return rows.index_select(0, (index + start).flatten()).view(*index.shape, e)
 
 
 def top_slots(
@@ -53,7 +58,7 @@ def top_slots(
 
 def reachable(
     tokens: Int[Tensor, "b g s"],
-    queries: Int[Tensor, " t"],
+    queries: Int[Tensor, " t"] | Int[Tensor, "b t"],
     valid: Bool[Tensor, "b g s"] | None = None,
 ) -> Bool[Tensor, "b g t s"]:
     """Which query may read which slot: those of tokens no later than it, padding aside.
@@ -62,10 +67,11 @@ def reachable(
 
     Args:
         tokens: Which token each slot holds.
-        queries: Which token each query is.
+        queries: Which token each query is, of all texts or of each.
         valid: False where a slot is padding.
     """
-    allowed = tokens.unsqueeze(-2) <= queries[:, None]
+    rows = queries[:, None] if queries.ndim == 1 else queries[:, None, :, None]
+    allowed = tokens.unsqueeze(-2) <= rows
     if valid is not None:
         allowed = allowed & valid.unsqueeze(-2)
         allowed = allowed | ~allowed.any(-1, keepdim=True)

@@ -12,6 +12,7 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMa
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, AttentionInterface
 
 from tokenry.errors import UsageError
+from tokenry.method import Method
 from tokenry.plugs.attachment import MARK
 
 Base = Callable[..., tuple[Tensor, Any]]
@@ -36,25 +37,28 @@ class Call:
         values: The same, `(b, g, s, v)`.
         scale: The factor before the softmax.
         note: What the attachment gave to the pass under the name `tokenry_pass`.
+        weights: The matrix that `plain` came by, if it gave one.
     """
 
     def __init__(self, base: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.module, self.queries, self.keys, self.values, self._mask = args
         self.note = kwargs.pop("tokenry_pass", None)
         self._base, self._kwargs = base, kwargs
+        self.weights: Any = None
         scale = kwargs.get("scaling")
         self.scale = float(self.queries.shape[-1] ** -0.5 if scale is None else scale)
 
     def plain(self) -> Tensor:
         """What the module does without a policy."""
         run = _implementation(self._base, self.module)
-        out: Tensor = run(
+        out: Tensor
+        out, self.weights = run(
             self.module, self.queries, self.keys, self.values, self._mask, **self._kwargs
-        )[0]
+        )
         return out
 
 
-def install(base: str, owner: str) -> str:
+def install(base: str, method: Method) -> str:
     """Make the implementation over `base` known to transformers; its name.
 
     Raises:
@@ -62,8 +66,9 @@ def install(base: str, owner: str) -> str:
     """
     if base not in BASES:
         raise UsageError(
-            f"{owner}: the model's attention implementation is {base!r}, which cannot carry a mask "
-            f"per layer; load it with attn_implementation={' or '.join(map(repr, BASES))}."
+            f"{type(method).__name__}: the model's attention implementation is {base!r}, which "
+            "cannot carry a mask per layer; load it with "
+            f"attn_implementation={' or '.join(map(repr, BASES))}."
         )
     name = f"tokenry_{base}"
     AttentionInterface.register(name, partial(_attend, base))
@@ -72,9 +77,11 @@ def install(base: str, owner: str) -> str:
     return name
 
 
-def _attend(base: str, module: nn.Module, *args: Any, **kwargs: Any) -> tuple[Tensor, None]:
-    attachment: Attends = module.__dict__[MARK]
-    return attachment.attend(Call(base, (module, *args), kwargs)), None
+def _attend(base: str, module: nn.Module, *args: Any, **kwargs: Any) -> tuple[Tensor, Any]:
+    call = Call(base, (module, *args), kwargs)
+    # A model made from the config of one that carries a policy carries none itself.
+    attachment: Attends | None = module.__dict__.get(MARK)
+    return (call.plain() if attachment is None else attachment.attend(call)), call.weights
 
 
 def _implementation(base: str, module: nn.Module) -> Base:

@@ -12,8 +12,13 @@ from transformers.cache_utils import DynamicLayer
 
 from tokenry.errors import UsageError
 from tokenry.method import Slots
-from tokenry.ops.rope import rotate
+from tokenry.ops.rope import turn
 from tokenry.ops.slots import take_slots
+
+_BATCHED = ("keys", "values", "_tokens", "size", "mass", "queries", "query_tokens", "positions")
+"""What has the batch first."""
+
+_SPARE = 128  # one slot of room for so many that are held
 
 
 class TrackedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
@@ -25,11 +30,14 @@ class TrackedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
     Attributes:
         seen: How many tokens have gone in.
         size: How many tokens each slot stands for, `(b, g, s)`; None when each stands for one.
-        mass: Attention that each slot got from each query head, `(b, h, s)`; None when unasked.
-        queries: The last queries, `(b, h, w, e)`; None when unasked.
+        mass: Attention that each slot got from each query head, `(b, h, s)`; None when unasked,
+            shorter where tokens came in unwatched.
+        queries: The last queries of each text, `(b, h, w, e)`; None when unasked.
+        query_tokens: Which token each of them is, `(b, w)`; -1 for padding.
         positions: Position of each token as the model counts, `(b, s)`; None when unasked.
         inv_freq: Rotary frequencies when keys are held without their rotation, else None.
         memory: What the policy noted; tensors in it have the batch first.
+        shared: The same for all layers of the cache; the first layer's is used.
     """
 
     keys: Tensor
@@ -45,14 +53,19 @@ class TrackedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         self.size: Tensor | None = None
         self.mass: Tensor | None = None
         self.queries: Tensor | None = None
+        self.query_tokens: Tensor | None = None
         self.positions: Tensor | None = None
+        self._back: tuple[Tensor, Tensor] | None = None
         self.memory: dict[str, Any] = {}
+        self.shared: dict[str, Any] = {}
+        self._room: dict[str, Tensor] = {}
         self._tokens: Tensor | None = None
+        self._expects = False
 
     @classmethod
-    def adopt(cls, layer: DynamicLayer, inv_freq: Tensor | None) -> TrackedLayer:
+    def adopt(cls, layer: DynamicLayer) -> TrackedLayer:
         """A tracked layer that holds what `layer` holds."""
-        tracked = cls(inv_freq)
+        tracked = cls()
         keys, values = layer.keys, layer.values
         if layer.is_initialized and keys is not None and values is not None and keys.numel():
             tracked.update(keys, values)
@@ -83,53 +96,127 @@ class TrackedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
             return 0
         return sum(int(x.untyped_storage().nbytes()) for x in (self.keys, self.values))
 
-    def place(self, positions: Int[Tensor, "b t"]) -> None:
-        """Say where the tokens of the next `update` stand."""
-        before = self.positions
-        self.positions = positions if before is None else torch.cat([before, positions], 1)
+    @property
+    def weighed(self) -> bool:
+        """Whether `mass` counts every token that went in."""
+        return self.mass is not None and self.mass.shape[-1] == self.slots
+
+    def expect(
+        self,
+        positions: Int[Tensor, "b t"] | None = None,
+        back: tuple[Tensor, Tensor] | None = None,
+    ) -> None:
+        """Say that the next `update` is known of.
+
+        Args:
+            positions: Where its tokens stand, if that matters.
+            back: Cosines and sines that turn their keys back from there.
+        """
+        self._expects, self._back = True, back
+        if positions is not None:
+            before = None if self.positions is None else self.positions[:, : self.seen]
+            self.positions = positions if before is None else torch.cat([before, positions], 1)
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
-        """Take in new tokens; what all queries up to now may read."""
+        """Take in new tokens; what all queries up to now may read.
+
+        Raises:
+            UsageError: If the model carries no policy any more, but reading needs one.
+        """
         t = key_states.shape[-2]
-        if self.inv_freq is not None and self.positions is not None:
-            back = -self.positions[:, None, -t:]
-            key_states = rotate(key_states, back, self.inv_freq)
+        if (
+            self.slots
+            and not self._expects
+            and (self.inv_freq is not None or self.size is not None)
+        ):
+            raise UsageError(
+                "cache: its keys have no rotation, or its slots stand for several tokens each, "
+                "which only the policy that made it so can read; attach that to the model."
+            )
+        self._expects = False
+        if self._back is not None:
+            key_states = turn(key_states, *self._back)
         if self._tokens is not None:
             new = torch.arange(self.seen, self.seen + t, device=self._tokens.device)
             heads = self._tokens.shape[:2]
             self._tokens = torch.cat([self._tokens, new.expand(*heads, -1)], -1)
         if self.size is not None:
             self.size = torch.cat([self.size, self.size.new_ones(*self.size.shape[:2], t)], -1)
-        if self.mass is not None:
-            self.mass = torch.nn.functional.pad(self.mass, (0, t))
         self.seen += t
-        keys, values = super().update(key_states, value_states, *args, **kwargs)
-        return keys, values
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        self.keys = self._appended("keys", key_states)
+        self.values = self._appended("values", value_states)
+        return self.keys, self.values
+
+    def _appended(self, name: str, new: Tensor) -> Tensor:
+        """What is held and `new` behind it: in place while room is left, else in new memory.
+
+        Joining them anew for each token costs as much as the attention over a long cache.
+        """
+        held: Tensor = getattr(self, name)
+        if held.ndim == 1:
+            held = new[..., :0, :]
+        if torch.is_grad_enabled():  # a gradient may still need what stands there
+            return torch.cat([held, new], -2)
+        n, stop = held.shape[-2], held.shape[-2] + new.shape[-2]
+        room = self._room.get(name)
+        if room is None or stop > room.shape[-2] or not _may_write(room, held):
+            room = new.new_empty(*new.shape[:2], stop + stop // _SPARE, new.shape[-1])
+            room[..., :n, :] = held
+            self._room[name] = room
+        room[..., n:stop, :] = new
+        return room[..., :stop, :]
+
+    def weigh(self, mass: Float[Tensor, "b h s"]) -> None:
+        """Add the attention that each slot got from the queries of this pass."""
+        if self.mass is not None:
+            mass = mass + torch.nn.functional.pad(
+                self.mass, (0, mass.shape[-1] - self.mass.shape[-1])
+            )
+        self.mass = mass
+
+    def remember(
+        self, queries: Float[Tensor, "b h t e"], real: Bool[Tensor, "b t"] | None, window: int
+    ) -> None:
+        """Keep the last `window` queries of each text that are no padding."""
+        b, h, t, _ = queries.shape
+        tokens = torch.arange(self.seen - t, self.seen, device=queries.device).expand(b, -1)
+        if real is not None:
+            tokens = tokens.where(real, -1)
+        if self.queries is not None and self.query_tokens is not None:
+            queries = torch.cat([self.queries, queries], 2)
+            tokens = torch.cat([self.query_tokens, tokens], 1)
+        last = tokens.argsort(dim=1, stable=True)[:, -window:]
+        self.query_tokens = tokens.gather(1, last)
+        self.queries = take_slots(queries, last[:, None].expand(-1, h, -1)).detach()
 
     def keep(self, left: Slots) -> None:
         """Let all slots go but those, and free their memory."""
-        index = left.keep
-        tokens = self.tokens.gather(-1, index)
+        index, tokens = left.keep, self.tokens.gather(-1, left.keep)
+        if self.mass is not None and self.weighed:
+            heads = self.mass.shape[1] // index.shape[1]
+            self.mass = self.mass.gather(-1, index.repeat_interleave(heads, 1))
+        else:
+            self.mass = None
         keys = take_slots(self.keys, index) if left.keys is None else left.keys
         values = take_slots(self.values, index) if left.values is None else left.values
         self.keys, self.values = keys.contiguous(), values.contiguous()
+        self._room.clear()
         if left.size is not None:
             self.size = left.size
         elif self.size is not None:
             self.size = self.size.gather(-1, index)
-        if self.mass is not None:
-            heads = self.mass.shape[1] // index.shape[1]
-            self.mass = self.mass.gather(-1, index.repeat_interleave(heads, 1))
         self._tokens = tokens
 
     def valid(self, real: Bool[Tensor, "b n"] | None) -> Bool[Tensor, "b g s"] | None:
         """Which slots hold no padding, given which tokens are none."""
         if real is None:
             return None
-        tokens = self.tokens
-        return real[:, None].expand(-1, tokens.shape[1], -1).gather(-1, tokens)
+        every = real[:, None].expand(-1, self.keys.shape[1], -1)
+        return every if self._tokens is None else every.gather(-1, self._tokens)
 
     def bias(self) -> Float[Tensor, "b g s"] | None:
         """The log of how many tokens each slot stands for."""
@@ -161,11 +248,16 @@ class TrackedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
                 "keeps a window of recent tokens leaves them."
             )
         self.seen -= n
+        left = self.slots - n
         for name in ("keys", "values"):
-            setattr(self, name, getattr(self, name)[..., :-n, :])
-        for name in ("_tokens", "size", "mass", "positions"):
+            setattr(self, name, getattr(self, name)[..., :left, :])
+        for name in ("_tokens", "size", "mass"):
             held = getattr(self, name)
-            setattr(self, name, None if held is None else held[..., :-n])
+            setattr(self, name, None if held is None else held[..., :left])
+        if self.positions is not None:
+            self.positions = self.positions[:, : self.seen]
+        if self.query_tokens is not None:
+            self.query_tokens = self.query_tokens.where(self.query_tokens < self.seen, -1)
 
     def reset(self) -> None:
         """Forget everything."""
@@ -187,10 +279,17 @@ class TrackedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
     def _each(self, change: Callable[[Tensor], Tensor]) -> None:
         if not self.is_initialized:
             return
-        for name in ("keys", "values", "_tokens", "size", "mass", "queries", "positions"):
+        for name in _BATCHED:
             held = getattr(self, name)
             setattr(self, name, None if held is None else change(held))
-        self.memory = {
-            name: change(held) if isinstance(held, Tensor) else held
-            for name, held in self.memory.items()
-        }
+        self._room.clear()
+        self.memory, self.shared = (
+            {name: change(x) if isinstance(x, Tensor) else x for name, x in noted.items()}
+            for noted in (self.memory, self.shared)
+        )
+
+
+def _may_write(room: Tensor, held: Tensor) -> bool:
+    """Whether `held` lies in `room`, and this is no tensor of an inference mode that is over."""
+    ours = room.data_ptr() == held.data_ptr() and room.shape[:2] == held.shape[:2]
+    return ours and (torch.is_inference_mode_enabled() or not room.is_inference())

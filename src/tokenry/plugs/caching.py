@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+import inspect
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor, nn
-from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
-from tokenry.errors import AttachError, UnsupportedModelError, UsageError
+from tokenry.errors import AttachError, UsageError
 from tokenry.method import CachePolicy, KVView
 from tokenry.ops.attention import attend, column_mass
 from tokenry.ops.budget import kept_count
-from tokenry.ops.rope import rotate
+from tokenry.ops.rope import angles, turn
 from tokenry.ops.slots import reachable
+from tokenry.plugs.admission import Admission
 from tokenry.plugs.attachment import MARK, Attachment
 from tokenry.plugs.attention import Call, install
 from tokenry.plugs.cache import TrackedLayer
-from tokenry.plugs.decoders import FIXED_ROTATIONS, find_decoder
+from tokenry.plugs.decoders import find_decoder
 from tokenry.plugs.reading import read
 
 
@@ -41,7 +43,7 @@ class CacheTrace:
     seen: int
     resident: tuple[int, ...]
     read: tuple[int, ...]
-    tokens: tuple[Int[Tensor, "b g k"], ...]
+    tokens: tuple[Int[Tensor, "b g _"], ...]
     bytes_resident: int
     bytes_read: int
     bytes_full: int
@@ -58,10 +60,12 @@ class CacheTrace:
 class _Pass:
     """One forward pass under way."""
 
-    cache: Any
+    layers: dict[int, TrackedLayer]
     real: Bool[Tensor, "b n"] | None
     places: Int[Tensor, "b t"]
     read: dict[int, Int[Tensor, "b g k"]]
+    back: tuple[Tensor, Tensor] | None = None
+    turns: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
 
 class Caching(Attachment[CachePolicy]):
@@ -72,159 +76,97 @@ class Caching(Attachment[CachePolicy]):
     def __init__(self, model: nn.Module, method: CachePolicy) -> None:
         self.method = method
         self.trace = None
+        self._owner = type(method).__name__
         self._decoder: Any
         self._decoder, row = find_decoder(model)
-        self._config: Any = self._decoder.config
-        self._attentions = row.attentions(self._decoder)
-        self._inv_freq = row.frequencies(self._decoder)
-        self._pass: _Pass | None = None
-        self._owner = type(method).__name__
         other = self._decoder.__dict__.get(MARK)
         if other is not None:
             raise AttachError(
                 f"attach: {type(model).__name__} already carries {other.method.describe()}; "
                 "leave its with-block or call its detach() first."
             )
-        self._full = self._layers_with_full_attention()
-        if method.unrotated:
-            self._refuse_rotations()
+        self._attentions = row.attentions(self._decoder)
+        self._inv_freq = row.frequencies(self._decoder)
+        self._admission = Admission.of(method, self._decoder, self._inv_freq)
+        self._full = self._admission.full
         self._acts = method.keep < 1
-        self._base = self._config._attn_implementation
-        name = install(self._base, self._owner)
-        self._config._attn_implementation = name
-        self._decoder.__dict__[MARK] = self
-        for attention in self._attentions:
-            attention.__dict__[MARK] = self
+        self._signature = inspect.signature(self._decoder.forward)
+        self._pass: _Pass | None = None
+        self._configs = self._put_on(install(self._decoder.config._attn_implementation, method))
         self._handles = [
             self._decoder.register_forward_pre_hook(self._start, with_kwargs=True),
             self._decoder.register_forward_hook(self._finish),
         ]
 
+    def _put_on(self, implementation: str) -> list[Any]:
+        """Point the decoder and its attentions here; what they had for a config."""
+        # A copy: other models may share the config, and each must keep its own implementation.
+        config = copy.copy(self._decoder.config)
+        config._attn_implementation = implementation
+        modules = (self._decoder, *self._attentions)
+        held = [module.config for module in modules]
+        for module in modules:
+            module.__dict__[MARK], module.config = self, config
+        return held
+
     def detach(self) -> None:
         """Give the model back exactly as it was; a second call does nothing.
 
-        A cache that slots have gone from still serves one token at a time afterwards.
+        A cache that slots have gone from still serves one token at a time afterwards, with sdpa
+        and without padding.
         """
         for handle in self._handles:
             handle.remove()
         self._pass = None
         if self._decoder.__dict__.get(MARK) is not self:
             return
-        for module in (self._decoder, *self._attentions):
+        for module, config in zip((self._decoder, *self._attentions), self._configs, strict=True):
             del module.__dict__[MARK]
-        self._config._attn_implementation = self._base
-
-    def _layers_with_full_attention(self) -> list[int]:
-        layers = DynamicCache(config=self._config).layers
-        found = [i for i, layer in enumerate(layers) if type(layer) is DynamicLayer]
-        if not found:
-            raise UnsupportedModelError(
-                f"{self._owner}: no layer of this {type(self._decoder).__name__} has full "
-                "attention; the caches of sliding windows and linear layers are bounded already."
-            )
-        return found
-
-    def _refuse_rotations(self) -> None:
-        if self._inv_freq is None:
-            raise UnsupportedModelError(
-                f"{self._owner}: {type(self._decoder).__name__} does not rotate its keys, so "
-                "that they cannot be placed anew; take a policy that evicts."
-            )
-        parameters = getattr(self._config, "rope_parameters", None) or {}
-        kinds = {p["rope_type"] for p in (parameters, *parameters.values()) if _has_kind(p)}
-        if kinds - FIXED_ROTATIONS:
-            raise UnsupportedModelError(
-                f"{self._owner}: the rotary embedding is of the kind {sorted(kinds)}, whose "
-                "frequencies change with the length of the text; allowed are "
-                f"{', '.join(sorted(FIXED_ROTATIONS))}."
-            )
+            module.config = config
 
     def _start(
         self, decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Before a pass: find the cache, track its layers, and note padding and positions."""
-        given = args[0] if args else kwargs.get("input_ids")
-        given = kwargs["inputs_embeds"] if given is None else given
-        t = given.shape[1]
-        cache: Any = kwargs.get("past_key_values")
-        if cache is None:
-            cache = self._new_cache(kwargs)
-            kwargs = {**kwargs, "past_key_values": cache}
-        self._track(cache, given.shape[0])
-        seen = cache.layers[self._full[0]].seen
-        places = kwargs.get("position_ids")
+        self._pass = None
+        inputs = dict(self._signature.bind_partial(*args, **kwargs).arguments)
+        inputs |= inputs.pop("kwargs", {})
+        given = inputs.get("input_ids")
+        given = inputs.get("inputs_embeds") if given is None else given
+        if given is None:
+            return args, kwargs
+        self._refuse_checkpoints()
+        b, t = given.shape[:2]
+        cache, layers = self._admission.cache(
+            inputs.get("past_key_values"), b, inputs.get("use_cache")
+        )
+        seen = layers[self._full[0]].seen
+        places = inputs.get("position_ids")
         if places is None:
             places = torch.arange(seen, seen + t, device=given.device)[None]
-        real = self._real(kwargs.get("attention_mask"), seen + t)
+        real = self._admission.padding(inputs.get("attention_mask"), seen + t)
         self._refuse_too_few(seen + t)
-        self._pass = _Pass(cache, real, places.expand(given.shape[0], -1), {})
-        if self.method.unrotated:
-            for index in self._full:
-                cache.layers[index].place(self._pass.places)
-        return args, kwargs
+        self._pass = _Pass(layers, real, places.expand(b, -1), {})
+        self._announce(self._pass)
+        return (), {**inputs, "past_key_values": cache}
 
-    def _new_cache(self, kwargs: dict[str, Any]) -> Cache:
-        wanted = kwargs.get("use_cache")
-        if not (self._config.use_cache if wanted is None else wanted):
-            raise UsageError(
-                f"{self._owner}: the model runs without a cache (use_cache=False), which is what "
-                "a cache policy works on; leave use_cache out."
-            )
-        return DynamicCache(config=self._config)
-
-    def _track(self, cache: Any, b: int) -> None:
-        """Put a tracked layer in the place of each plain one."""
-        layers = getattr(cache, "layers", None)
-        if layers is None or not isinstance(cache, Cache):
-            raise UsageError(f"{self._owner}: a {type(cache).__name__} is not a cache it can use.")
-        if not layers:
-            layers.extend(DynamicCache(config=self._config).layers)
-        for index in self._full:
-            layer = layers[index] if index < len(layers) else None
-            if type(layer) is DynamicLayer:
-                layers[index] = layer = self._adopted(layer)
-            if not isinstance(layer, TrackedLayer):
-                raise UsageError(
-                    f"{self._owner}: layer {index} of the cache is a {type(layer).__name__}; only "
-                    "a dynamic cache of this model can be cut (not static, quantized or paged)."
-                )
-            self._refuse_foreign(layer, index, b)
-
-    def _adopted(self, layer: DynamicLayer) -> TrackedLayer:
+    def _announce(self, now: _Pass) -> None:
+        """Tell each layer of its next tokens; one table of angles serves all."""
         bare = self._acts and self.method.unrotated
-        held = layer.keys is not None and layer.keys.numel() > 0
-        if held and self._acts and (bare or self.method.weighs):
-            raise UsageError(
-                f"{self._owner}: the cache was filled before the policy was attached, and what the "
-                "policy must see of that is gone; fill it inside the with-block."
-            )
-        return TrackedLayer.adopt(layer, self._inv_freq if bare else None)
+        if bare and self._inv_freq is not None:
+            dtype = self._decoder.dtype
+            now.back = angles(-now.places.unsqueeze(1), self._inv_freq, dtype)
+        for layer in now.layers.values():
+            turns = None if layer.inv_freq is None else now.back
+            layer.expect(now.places if self.method.unrotated else None, turns)
 
-    def _refuse_foreign(self, layer: TrackedLayer, index: int, b: int) -> None:
-        if not layer.slots:
-            return
-        config = self._config.get_text_config()
-        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-        width = (
-            getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        )
-        if layer.keys.shape[:2] != (b, heads) or layer.keys.shape[-1] != width:
+    def _refuse_checkpoints(self) -> None:
+        layers = self._decoder.modules() if self._decoder.training else ()
+        if any(getattr(layer, "gradient_checkpointing", False) for layer in layers):
             raise UsageError(
-                f"{self._owner}: layer {index} of the cache holds keys of shape "
-                f"{tuple(layer.keys.shape)}, but this model and input need ({b}, {heads}, slots, "
-                f"{width}); the cache belongs to another model or batch."
+                f"{self._owner}: gradient checkpointing runs the layers without a cache; call "
+                "gradient_checkpointing_disable() or eval() on the model first."
             )
-
-    def _real(self, mask: Tensor | None, n: int) -> Bool[Tensor, "b n"] | None:
-        if mask is None:
-            return None
-        if mask.ndim != 2 or mask.shape[1] != n:
-            raise UsageError(
-                f"{self._owner}: attention_mask has the shape {tuple(mask.shape)}; give one of two "
-                f"dimensions that covers the cache and the input, {n} tokens together."
-            )
-        real = mask.bool()
-        return None if bool(real.all()) else real
 
     def _refuse_too_few(self, n: int) -> None:
         count = kept_count(n, self.method.keep)
@@ -232,10 +174,10 @@ class Caching(Attachment[CachePolicy]):
             raise UsageError(
                 f"{self._owner}: keep={self.method.keep} of {n} tokens is {count} slots, but the "
                 f"policy needs {self.method.least} (its first and last ones included); keep more, "
-                "or make its window smaller."
+                "feed a longer text at once, or make its window smaller."
             )
 
-    def _over(self, held: float, target: int) -> bool:
+    def _over(self, held: int | float, target: int) -> bool:
         """Whether a cut is due: it is put off until one per cent has gathered."""
         return held > target + max(1, target // 100)
 
@@ -244,7 +186,7 @@ class Caching(Attachment[CachePolicy]):
         now, index = self._pass, int(call.module.layer_idx)
         if now is None or index not in self._full:
             return call.plain()
-        layer = now.cache.layers[index]
+        layer = now.layers[index]
         if self._acts and self.method.selects:
             return self._read(layer, index, call, now)
         t = call.queries.shape[2]
@@ -266,33 +208,36 @@ class Caching(Attachment[CachePolicy]):
     def _read(self, layer: TrackedLayer, index: int, call: Call, now: _Pass) -> Tensor:
         """One attention over what a selecting policy names."""
         queries = call.queries
-        if layer.inv_freq is not None:
-            queries = rotate(queries, -now.places.unsqueeze(1), layer.inv_freq)
+        if now.back is not None:
+            queries = turn(queries, *now.back)
         view = self._view(now, layer, index, call.scale, layer.slots)
-        out, now.read[index] = read(self.method, view, queries)
+        out, now.read[index] = read(self.method, view, queries, now.turns)
         return out
 
     @torch.no_grad()
     def _note(self, now: _Pass, layer: TrackedLayer, call: Call, allowed: Tensor | None) -> None:
         """Keep what the policy will want to see."""
-        window, t = self.method.window, call.queries.shape[2]
-        if window:
-            held = [] if layer.queries is None else [layer.queries]
-            layer.queries = torch.cat([*held, call.queries], 2)[:, :, -window:].detach()
+        t = call.queries.shape[2]
+        real = None if now.real is None else now.real[:, -t:]
+        if self.method.window:
+            layer.remember(call.queries, real, self.method.window)
         if self.method.weighs:
-            real = None if now.real is None else now.real[:, -t:]
             if layer.complete and now.real is not None:
                 last = torch.arange(layer.seen - t, layer.seen, device=call.queries.device)
                 allowed = reachable(layer.tokens, last, layer.valid(now.real))
             bias = layer.bias()
-            mass = column_mass(call.queries, call.keys, call.scale, allowed, real, bias)
-            layer.mass = mass if layer.mass is None else layer.mass + mass
+            layer.weigh(column_mass(call.queries, call.keys, call.scale, allowed, real, bias))
 
     def _view(
         self, now: _Pass, layer: TrackedLayer, index: int, scale: float, count: int
     ) -> KVView:
-        asked = {"queries": layer.queries, "mass": layer.mass, "positions": layer.positions}
-        asked["inv_freq"] = self._inv_freq
+        asked = {
+            "queries": layer.queries,
+            "query_tokens": layer.query_tokens,
+            "mass": layer.mass if layer.weighed else None,
+            "positions": layer.positions,
+            "inv_freq": self._inv_freq,
+        }
         return KVView(
             layer=self._full.index(index),
             depth=len(self._full),
@@ -306,6 +251,7 @@ class Caching(Attachment[CachePolicy]):
             places=now.places,
             scale=scale,
             memory=layer.memory,
+            shared=now.layers[self._full[0]].shared,
             asked={name: held for name, held in asked.items() if held is not None},
         )
 
@@ -314,7 +260,7 @@ class Caching(Attachment[CachePolicy]):
         now = self._pass
         if now is None:
             return
-        layers = [now.cache.layers[index] for index in self._full]
+        layers = [now.layers[index] for index in self._full]
         if self._acts and not self.method.selects:
             with torch.no_grad():
                 self._cut(layers, now)
@@ -358,10 +304,6 @@ class Caching(Attachment[CachePolicy]):
             bytes_full=sum(layers[0].seen * each for each in slot),
             selects=self.method.selects,
         )
-
-
-def _has_kind(parameters: Any) -> bool:
-    return isinstance(parameters, dict) and "rope_type" in parameters
 
 
 def _bytes_per_slot(layer: TrackedLayer) -> int:

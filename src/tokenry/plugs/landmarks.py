@@ -178,7 +178,7 @@ class Landmarks(Caching):
 
     def _admitted(self, model: nn.Module) -> int:
         """The id of the landmark of a model that can be used."""
-        config: Any = getattr(model, "config", self._config)
+        config: Any = getattr(model, "config", self._decoder.config)
         token, block = getattr(config, TOKEN, None), getattr(config, BLOCK, None)
         if token is None:
             raise UnsupportedModelError(
@@ -196,7 +196,7 @@ class Landmarks(Caching):
                 f"{self._owner}: some layers of this {type(self._decoder).__name__} have a window; "
                 "landmarks need full attention in every layer."
             )
-        self._refuse_rotations()
+        self._admission.refuse_rotations(type(self._decoder).__name__)
         return int(token)
 
     def _drop_landmark(self, head: nn.Module, args: Any, logits: Tensor) -> None:
@@ -215,14 +215,14 @@ class Landmarks(Caching):
                 f"{self._owner}: got {'embeddings' if ids is None else 'ids with landmarks'}; give "
                 "input_ids of the plain text, landmarks are put in between."
             )
-        if decoder.training and getattr(self._config, "attention_dropout", 0.0) > 0:
+        if decoder.training and getattr(self._decoder.config, "attention_dropout", 0.0) > 0:
             raise UsageError(
-                f"{self._owner}: attention_dropout={self._config.attention_dropout} is not "
+                f"{self._owner}: attention_dropout={self._decoder.config.attention_dropout} is not "
                 "supported; set it to 0 in the model's configuration."
             )
         layers = [] if cache is None else self._marked(cache, ids.shape[0])
         seen = layers[0].seen if layers else 0
-        mask = self._real(kwargs.get("attention_mask"), seen + ids.shape[1])
+        mask = self._admission.padding(kwargs.get("attention_mask"), seen + ids.shape[1])
         real = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask[:, seen:]
         self._refuse_jumps(kwargs.get("position_ids"), real)
         past = layers[0].valid if layers else None
@@ -252,14 +252,14 @@ class Landmarks(Caching):
             return None
         if given is not None:
             return given
-        keeps = self._config.use_cache if wanted is None else wanted
-        return DynamicCache(config=self._config) if keeps else None
+        keeps = self._decoder.config.use_cache if wanted is None else wanted
+        return DynamicCache(config=self._decoder.config) if keeps else None
 
     def _marked(self, cache: Any, b: int) -> list[MarkedLayer]:
         """The layers of a cache, each able to hold landmarks."""
         layers: Any = cache.layers if isinstance(cache, Cache) else None
         if layers == []:
-            layers.extend(DynamicCache(config=self._config).layers)
+            layers.extend(DynamicCache(config=self._decoder.config).layers)
         for i, layer in enumerate(layers or ()):
             if type(layer) is DynamicLayer and not layer.is_initialized:
                 layers[i] = MarkedLayer()

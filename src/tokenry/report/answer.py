@@ -24,6 +24,7 @@ def answer(best: Best, entries: Sequence[Entry]) -> dict[str, Any]:
     chosen = chosen_of(best, entries)
     found: dict[str, Any] = {
         "task": words.clean(entries[0].task.title),
+        "setting": words.setting(entries[0].task.settings),
         "headline": headline(best, entries),
         "explanation": _explanation(best, entries),
         "figures": [],
@@ -90,6 +91,15 @@ def _figures(chosen: Entry, untouched: Entry | None) -> list[tuple[str, str, str
                 f"{words.megabytes(chosen.summary.peak_bytes)}\u202fMB",
                 f"untouched {words.megabytes(untouched.summary.peak_bytes)}\u202fMB",
             ),
+        ]
+        figures += [
+            (
+                words.clean(f.title, 40),
+                words.figure(chosen.summary.figures[f.name], f.unit),
+                f"untouched {words.figure(untouched.summary.figures[f.name], f.unit)}",
+            )
+            for f in chosen.task.figures
+            if f.unit == "bytes"
         ]
     return figures
 

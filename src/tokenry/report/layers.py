@@ -11,7 +11,13 @@ if TYPE_CHECKING:
     from tokenry.compare.records import Profile
 
 
-def layers(profile: Profile, untouched: Profile | None, top_ms: float, top_rows: int) -> Spec:
+def layers(
+    profile: Profile,
+    untouched: Profile | None,
+    top_ms: float,
+    top_rows: int,
+    rows: tuple[str, str] = ("tokens in attention", "in the MLP"),
+) -> Spec:
     """Time and tokens of each layer; the untouched model as a line.
 
     Args:
@@ -19,6 +25,7 @@ def layers(profile: Profile, untouched: Profile | None, top_ms: float, top_rows:
         untouched: The reference; None when it was not measured.
         top_ms: Upper end of the time axis in milliseconds, shared by the methods.
         top_rows: Upper end of the token axis, shared by the methods.
+        rows: What the two counts of a layer are.
     """
     spec = load("layers")
     bars = [
@@ -27,9 +34,11 @@ def layers(profile: Profile, untouched: Profile | None, top_ms: float, top_rows:
             "right": n + 1.4,
             "ms": second * 1e3,
             "says": f"layer {n + 1}: {second * 1e3:.2f} ms, "
-            f"{rows[0]} tokens in attention, {rows[1]} in the MLP",
+            f"{counts[0]} {rows[0]}, {counts[1]} {rows[1]}",
         }
-        for n, (second, rows) in enumerate(zip(profile.layer_seconds, profile.tokens, strict=True))
+        for n, (second, counts) in enumerate(
+            zip(profile.layer_seconds, profile.tokens, strict=True)
+        )
     ]
     depth = len(bars)
     spec["datasets"] = {

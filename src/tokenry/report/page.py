@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 
 from tokenry.errors import StoreError
-from tokenry.report import tokens, words
+from tokenry.report import slots, tokens, words
 from tokenry.report.answer import MAX_LOSS, answer, chosen_of, headline
 from tokenry.report.entries import Entry, display_name, entries
+from tokenry.report.examples import images, texts
 from tokenry.report.forest import forest
 from tokenry.report.layers import layers
 from tokenry.report.pareto import NARROW, WIDE, pareto
+from tokenry.report.phrases import PHRASES
 from tokenry.report.vega import PALETTE, to_svg
 
 if TYPE_CHECKING:
-    from tokenry.compare.records import Picture, TaskInfo
+    from tokenry.compare.records import TaskInfo
     from tokenry.compare.results import Results
 
 HERE = Path(__file__).parent
-WORST = 8
-"""Images whose tokens are shown."""
 COLUMNS = (
     ("Method", "text"),
     ("Keep", "number"),
@@ -39,6 +39,9 @@ COLUMNS = (
     ("Tokens", "number"),
     ("GFLOPs", "number"),
 )
+
+_QUALITY_AND_TIME = 8
+"""Columns before a task's further figures."""
 
 
 def report(results: Results, path: str | Path) -> Path:
@@ -103,17 +106,22 @@ def content(results: Results) -> dict[str, Any]:
     keeps = sorted({k for k in results.keeps if k < 1}, reverse=True)
     best = results.best(max_loss=MAX_LOSS, task=first.slug)
     lines = entries(results, first)
+    phrases = PHRASES[first.kind]
     page: dict[str, Any] = {
         "model": words.clean(results.model),
         "data": words.clean(results.data),
         "count": _count(results, lines),
         "complete": results.complete,
         "answer": answer(best, lines),
+        "least": _least(results, first, lines),
         "tasks": [_task(results, task) for task in results.tasks],
         "keeps": [f"{keep:.3g}" for keep in keeps],
         "chosen": keeps.index(best.keep) if best.keep in keeps else len(keeps) // 2,
-        "layers": _layers(results, keeps),
-        "examples": _examples(results, first, keeps),
+        "phrases": phrases,
+        "layers": _layers(results, keeps, first.kind),
+        "examples": images(results, first, keeps) if first.kind == "vision" else [],
+        "texts": texts(results, first, keeps) if first.kind == "causal-lm" else [],
+        "tints": [(k, slots.letter(k)) for k in range(len(keeps))],
         "papers": [
             _paper(results, label, [e for e in lines if e.summary.method == label])
             for label in results.methods
@@ -128,8 +136,8 @@ def content(results: Results) -> dict[str, Any]:
             for s in results.skipped
         ],
     }
-    titles = {"layers": "Time", "examples": "Tokens", "papers": "Papers"}
-    anchors = {"layers": "time", "examples": "tokens", "papers": "papers"}
+    titles = {"layers": "Time", "examples": "Tokens", "texts": "Tokens", "papers": "Papers"}
+    anchors = {"layers": "time", "examples": "tokens", "texts": "tokens", "papers": "papers"}
     page["sections"] = [
         ("answer", "Answer"),
         *((f"task{n}", task["title"]) for n, task in enumerate(page["tasks"])),
@@ -137,6 +145,21 @@ def content(results: Results) -> dict[str, Any]:
         ("notes", "Notes"),
     ]
     return page
+
+
+def _least(results: Results, task: TaskInfo, lines: Sequence[Entry]) -> list[str]:
+    """What has the least of each cost in bytes within the allowed loss."""
+    found: dict[str, list[str]] = {}
+    why: dict[str, str] = {}
+    for figure in task.figures:
+        if figure.unit != "bytes":
+            continue
+        best = results.best(max_loss=MAX_LOSS, task=task.slug, by=figure.name)
+        chosen = chosen_of(best, lines)
+        if chosen is not None:
+            found.setdefault(chosen.title, []).append(words.clean(figure.title, 40))
+            why.setdefault(chosen.title, words.clean(best.confidence, 400))
+    return [f"Least {words.listing(titles)}: {one}. {why[one]}" for one, titles in found.items()]
 
 
 def _count(results: Results, lines: Sequence[Entry]) -> str:
@@ -155,6 +178,7 @@ def _task(results: Results, task: TaskInfo) -> dict[str, Any]:
         "metric": metric,
         "explanation": words.clean(task.explanation, 400),
         "best": headline(best, lines) + ".",
+        "up": "Up" if task.higher_is_better else "Down",
         "direction": "Right of 0 is better."
         if task.higher_is_better
         else "Lower scores are better: left of 0 is better.",
@@ -163,10 +187,22 @@ def _task(results: Results, task: TaskInfo) -> dict[str, Any]:
         "pareto_narrow": to_svg(pareto(lines, NARROW, chosen_of(best, lines))),
         "difference": to_svg(forest(lines, "difference")) if reduced else "",
         "speedup": to_svg(forest(lines, "speedup")) if reduced else "",
+        "setting": words.setting(task.settings),
         "caption": f"{words.clean(task.title)}: score is {metric}, with 95\u202f% intervals below.",
-        "columns": COLUMNS,
+        "columns": _columns(task),
         "rows": [_row(n, entry) for n, entry in enumerate(lines)],
     }
+
+
+def _columns(task: TaskInfo) -> list[tuple[str, str]]:
+    named = {"Tokens": PHRASES[task.kind].share}
+    plain = [(named.get(title, title), kind) for title, kind in COLUMNS]
+    return [
+        *plain[:_QUALITY_AND_TIME],
+        *((words.clean(figure.title, 40), "number") for figure in task.figures),
+        *plain[_QUALITY_AND_TIME:],
+        *((words.clean(name, 40).capitalize(), "text") for name in task.settings),
+    ]
 
 
 def _row(order: int, entry: Entry) -> dict[str, Any]:
@@ -192,9 +228,14 @@ def _row(order: int, entry: Entry) -> dict[str, Any]:
             figure.speedup.value,
         ),
         ("" if reference else entry.faster, "", speed, figure.faster),
+        *(
+            (words.figure(figure.figures[f.name], f.unit), "", "number", figure.figures[f.name])
+            for f in entry.task.figures
+        ),
         (words.megabytes(figure.peak_bytes), "", "number", figure.peak_bytes),
         (f"{figure.tokens * 100:.0f}\u202f%", "", "number", figure.tokens),
         (words.digits(figure.flops / 1e9), "", "number", figure.flops),
+        *((value, "", "text", value) for value in map(words.clean, entry.task.settings.values())),
     ]
     return {
         "order": order,
@@ -207,7 +248,7 @@ def _row(order: int, entry: Entry) -> dict[str, Any]:
     }
 
 
-def _layers(results: Results, keeps: Sequence[float]) -> list[dict[str, Any]]:
+def _layers(results: Results, keeps: Sequence[float], kind: str) -> list[dict[str, Any]]:
     profiles = results.profiles()
     shown = [p for p in profiles if p.keep in keeps and p.method != "none"]
     untouched = next((p for p in profiles if p.method == "none"), None)
@@ -222,57 +263,10 @@ def _layers(results: Results, keeps: Sequence[float]) -> list[dict[str, Any]]:
             "keep": keeps.index(profile.keep),
             "note": f"{words.seconds(sum(profile.layer_seconds))} in the layers, "
             f"{words.seconds(profile.other_seconds)} outside",
-            "svg": to_svg(layers(profile, untouched, top_ms, top_rows)),
+            "svg": to_svg(layers(profile, untouched, top_ms, top_rows, PHRASES[kind].rows)),
         }
         for profile in shown
     ]
-
-
-def _examples(results: Results, task: TaskInfo, keeps: Sequence[float]) -> list[dict[str, Any]]:
-    grouped: dict[str, list[Picture]] = {}
-    for picture in results.pictures(worst=WORST, task=task.slug):
-        if picture.keep in keeps:
-            grouped.setdefault(picture.example, []).append(picture)
-    return [_example(results, task, found, keeps) for found in list(grouped.values())[:WORST]]
-
-
-def _example(
-    results: Results, task: TaskInfo, pictures: Sequence[Picture], keeps: Sequence[float]
-) -> dict[str, Any]:
-    first = pictures[0]
-    image = tokens.image(first.thumbnail)
-    label = words.clean(first.label) or "Unlabelled image"
-    tiles = []
-    for picture in pictures:
-        left, total = tokens.count(picture)
-        name = display_name(results, picture.method)
-        score = _picture_score(picture, task)
-        tiles.append(
-            {
-                "keep": keeps.index(picture.keep),
-                "name": name,
-                "score": score,
-                "left": f"{left} of {total} tokens",
-                "alt": f"{label} under {name} at keep {picture.keep:.3g}: {left} of {total} "
-                f"patches left as tokens, {score}",
-                "svg": tokens.overlay(picture.groups, image),
-            }
-        )
-    return {
-        "id": words.clean(first.example, 40),
-        "label": label,
-        "image": tokens.data_uri(image),
-        "light": tokens.is_light(image),
-        "rows": first.grid[0],
-        "cols": first.grid[1],
-        "tiles": tiles,
-    }
-
-
-def _picture_score(picture: Picture, task: TaskInfo) -> str:
-    if task.binary:
-        return "right" if picture.score > 0.5 else "wrong"
-    return f"{words.clean(task.metric, 40)} {words.amount(picture.score, task)}"
 
 
 def _paper(results: Results, label: str, lines: Sequence[Entry]) -> dict[str, Any]:

@@ -85,7 +85,9 @@ def _svg(results: Results) -> str:
 
 
 def _strip(results: Results, method: str, lines: Sequence[Entry]) -> str:
-    """One image as it is and under the best method, in two columns; empty without pictures."""
+    """One image as it is and under the best method, in two columns; empty without images."""
+    if results.tasks[0].kind != "vision":
+        return ""
     pictures = results.pictures(task=results.tasks[0].slug)
     papers = [e.summary.method for e in lines if e.kind == "paper"]
     shown = method if method != "none" else next(iter(papers), "")

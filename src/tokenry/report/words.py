@@ -38,6 +38,15 @@ def code(text: str) -> str:
     return "\n".join(_shown(line, 400) for line in text.strip().split("\n"))
 
 
+def piece(text: str) -> str:
+    """A token's text with its blanks and line ends, without control or direction characters.
+
+    Args:
+        text: The text; what is longer than any real token becomes an ellipsis.
+    """
+    return "\n".join(_shown(line, 200) for line in text.expandtabs(4).split("\n"))
+
+
 def _shown(line: str, limit: int) -> str:
     line = "".join(
         "\ufffd" if unicodedata.category(c) in _UNPRINTABLE and c not in _JOINERS else c
@@ -135,6 +144,28 @@ def megabytes(value: int) -> str:
     '312'
     """
     return f"{value / 1e6:,.0f}".replace(",", "\u202f")
+
+
+def figure(value: float, unit: str) -> str:
+    r"""A further figure of a task; empty when it was not measured.
+
+    >>> figure(0.25, "seconds"), figure(94.4e6, "bytes"), figure(0.1234, "number")
+    ('250\u202fms', '94.4', '0.123')
+    """
+    if value != value:
+        return ""
+    if unit == "seconds":
+        return seconds(value)
+    return digits(value / 1e6) if unit == "bytes" else digits(value)
+
+
+def setting(settings: dict[str, str]) -> str:
+    """Settings of a task in words; empty when it has none.
+
+    >>> setting({"query": "aware"})
+    'query-aware'
+    """
+    return ", ".join(f"{clean(name, 20)}-{clean(value, 20)}" for name, value in settings.items())
 
 
 def listing(parts: list[str]) -> str:

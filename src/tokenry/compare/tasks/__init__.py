@@ -3,30 +3,49 @@
 from __future__ import annotations
 
 from tokenry.compare.tasks.agreement import Agreement
+from tokenry.compare.tasks.answers import Answers
 from tokenry.compare.tasks.base import Pass, Scores, Subject, Task
 from tokenry.compare.tasks.classification import Classification
+from tokenry.compare.tasks.continuation import LMAgreement, Perplexity
 from tokenry.compare.tasks.dense import Dense
+from tokenry.compare.tasks.needles import Needles
 from tokenry.compare.tasks.probe import Probe
 from tokenry.compare.tasks.retrieval import Retrieval
+from tokenry.compare.tasks.text import TextTask
 from tokenry.compare.tasks.vision import VisionTask
 from tokenry.errors import UnknownNameError
 
 __all__ = [
     "Agreement",
+    "Answers",
     "Classification",
     "Dense",
+    "LMAgreement",
+    "Needles",
     "Pass",
+    "Perplexity",
     "Probe",
     "Retrieval",
     "Scores",
     "Subject",
     "Task",
+    "TextTask",
     "VisionTask",
     "find",
     "names",
 ]
 
-_BUILT_IN: tuple[type[Task], ...] = (Agreement, Classification, Probe, Retrieval, Dense)
+_BUILT_IN: tuple[type[Task], ...] = (
+    Agreement,
+    Classification,
+    Probe,
+    Retrieval,
+    Dense,
+    LMAgreement,
+    Perplexity,
+    Answers,
+    Needles,
+)
 
 
 def names() -> tuple[str, ...]:

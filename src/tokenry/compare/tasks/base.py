@@ -5,17 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from tokenry.compare.records import TaskInfo
+from tokenry.compare.records import Figure, TaskInfo
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
     from torch import nn
-
-    from tokenry.plugs.trace import Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +27,7 @@ class Subject:
         device: Where it runs.
         image_size: Side in pixels that images are brought to; None leaves it to the processor.
         source: What a user loads it by; empty when it was built in memory.
+        kind: What kind of model it is, as in `tokenry.compare.kinds.KINDS`.
     """
 
     model: nn.Module
@@ -37,11 +36,20 @@ class Subject:
     device: torch.device
     image_size: int | None = None
     source: str = ""
+    kind: str = "vision"
+
+
+class Footprint(Protocol):
+    """What became of the tokens in a pass; what else it holds depends on the kind of model."""
+
+    @property
+    def share(self) -> float:
+        """Share of the tokens that was really processed; of a cache, held or read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """One forward pass over a batch.
+    """One run over a batch.
 
     Attributes:
         outputs: What `Task.run` returned.
@@ -49,7 +57,7 @@ class Pass:
     """
 
     outputs: Any
-    trace: Trace | None
+    trace: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +91,26 @@ class Task(ABC):
     what it returns.
     """
 
+    kind: ClassVar[str]
+    """The kind of models that it is for."""
     slug: ClassVar[str]
     title: ClassVar[str]
     metric: ClassVar[str]
     explanation: ClassVar[str]
     binary: ClassVar[bool] = False
     higher_is_better: ClassVar[bool] = True
+    figures: ClassVar[tuple[Figure, ...]] = ()
+    """What is shown beside score and seconds, of secondary scores and of `costs`."""
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """Settings that stand on every row."""
+        return {}
+
+    @property
+    def shares(self) -> tuple[Any, ...]:
+        """Tasks for which this is equal are scored from the same pass."""
+        return type(self).run, type(self).batch
 
     @property
     def info(self) -> TaskInfo:
@@ -100,6 +122,9 @@ class Task(ABC):
             self.binary,
             self.higher_is_better,
             self.explanation,
+            self.kind,
+            self.settings,
+            self.figures,
         )
 
     def describe(self) -> str:
@@ -121,9 +146,13 @@ class Task(ABC):
     def batch(self, subject: Subject, examples: Sequence[Any]) -> Any:
         """The model's input for some examples, on its device; not timed."""
 
+    def profiled(self, batch: Any) -> Any:
+        """What the profile of a configuration is made over: as a rule the whole batch."""
+        return batch
+
     @abstractmethod
     def run(self, model: nn.Module, batch: Any) -> Any:
-        """One forward pass: the part that is timed."""
+        """One pass: the part that is timed."""
 
     @abstractmethod
     def finite(self, outputs: Any) -> list[bool]:
@@ -150,14 +179,31 @@ class Task(ABC):
             used.
         """
 
+    def costs(self, seen: Pass) -> dict[str, float]:
+        """Costs per example beside its seconds, by name."""
+        return {}
+
+    def label(self, example: Any) -> str:
+        """What people know an example by, beside its name; empty when nothing."""
+        return example.label or ""
+
     def layers(self, model: nn.Module) -> list[nn.Module]:
         """The layers whose seconds the profile tells apart."""
         return []
 
+    def rows(self, seen: Pass, entered: Sequence[int]) -> Sequence[tuple[int, int]]:
+        """Two counts of tokens for each layer: in a kind's own words, see `Profile.tokens`.
+
+        Args:
+            seen: The pass.
+            entered: Rows that entered each layer.
+        """
+        return [(n, n) for n in entered]
+
     def thumbnails(self, subject: Subject, batch: Any) -> list[bytes]:
-        """A small picture of each example as the model saw it; none by default."""
+        """What each example looked like to the model, as `Picture.thumbnail`; none by default."""
         return []
 
-    def groups(self, trace: Trace) -> list[NDArray[np.int16]]:
-        """For each example which patches ended in the same token; none by default."""
+    def groups(self, seen: Pass) -> list[NDArray[np.int16]]:
+        """What became of each example's tokens, as `Picture.groups`; none by default."""
         return []

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from tokenry.compare.tasks.base import Subject, Task
+from tokenry.compare.tasks.base import Pass, Subject, Task
 from tokenry.errors import UsageError
 from tokenry.plugs.encoder import Encoded, blocks, encode, patch_size
 from tokenry.plugs.trace import Trace
@@ -24,6 +24,8 @@ _MOST_PATCHES = np.iinfo(np.int16).max
 
 class VisionTask(Task):
     """A task on images: a subclass says how an encoded image is scored."""
+
+    kind = "vision"
 
     def prepare(self, subject: Subject, examples: Sequence[Any]) -> None:
         """Check that the image size fits the model's patches.
@@ -89,8 +91,15 @@ class VisionTask(Task):
         colours = (pixels.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
         return [_webp(Image.fromarray(one)) for one in colours]
 
-    def groups(self, trace: Trace) -> list[NDArray[np.int16]]:
+    def rows(self, seen: Pass, entered: Sequence[int]) -> Sequence[tuple[int, int]]:
+        """Rows that entered attention and MLP of each layer."""
+        return super().rows(seen, entered) if seen.trace is None else seen.trace.tokens
+
+    def groups(self, seen: Pass) -> list[NDArray[np.int16]]:
         """The row that each patch ended in, on the grid of patches."""
+        if seen.trace is None:
+            return []
+        trace: Trace = seen.trace
         rows = trace.origin[:, trace.protected :].cpu().numpy().astype(np.int16)
         return list(rows.reshape(-1, *trace.grid))
 

@@ -1,0 +1,48 @@
+"""Texts to compare on: files and tables, or the items of a probe with exact answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tokenry import catalog, data
+from tokenry.errors import UsageError
+from tokenry.method import Item, Probe
+
+
+def texts(source: Any) -> data.TextData:
+    """What `tokenry.data.load_text` gives, or the items of a probe as texts.
+
+    Args:
+        source: What `load_text` takes; or the name of a probe, alone or with settings as in
+            "needle-threading(lengths=(2000, 4000), digits=6)".
+
+    Raises:
+        UsageError: If the probe asks for no answers.
+    """
+    name = source.partition("(")[0].strip() if isinstance(source, str) else ""
+    if name not in catalog.names("probes"):
+        return data.load_text(source)
+    probe: Any = catalog.make(source)
+    if not isinstance(probe, Probe) or probe.asks != "answer":
+        raise UsageError(
+            f"compare: the probe {name} asks for no answers that could be scored; "
+            f"`tokenry.probe(model, {name!r})` measures it."
+        )
+    return data.TextData(
+        name=source,
+        examples=tuple(_example(item) for item in probe.items()),
+        license="made by rule",
+        source=source,
+    )
+
+
+def _example(item: Item) -> data.TextExample:
+    question, _, prefix = item.rest.strip().rpartition("\n")
+    return data.TextExample(
+        id=item.id,
+        text=item.context,
+        question=question or prefix,
+        answers=item.answers,
+        answer_prefix=prefix if question else None,
+        meta={name: str(value) for name, value in item.conditions.items()},
+    )

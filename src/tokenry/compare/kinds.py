@@ -1,0 +1,128 @@
+"""The kinds of models that can be compared, and what belongs to each: one row of a table."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from tokenry import data as datasets
+from tokenry.compare.haystacks import texts
+from tokenry.errors import UsageError
+from tokenry.method import CachePolicy, Method, TokenReducer
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of model, and what it is compared with.
+
+    Attributes:
+        title: What it is called.
+        family: Family of the methods that fit.
+        contract: Their class.
+        does: What they do, to complete "does not ...".
+        processor: The class in transformers that turns examples into its input.
+        reads: What that is called.
+        data: Class of its data.
+        load: From what a user names to such data.
+        loader: What that function is called.
+        task: What is scored when nothing is asked for.
+        batch_size: Examples per pass when nothing is asked for.
+    """
+
+    title: str
+    family: str
+    contract: type[Method]
+    does: str
+    processor: str
+    reads: str
+    data: type[Any]
+    load: Callable[[Any], Any]
+    loader: str
+    task: str
+    batch_size: int
+
+
+KINDS: dict[str, Kind] = {
+    "vision": Kind(
+        title="vision model",
+        family="vision",
+        contract=TokenReducer,
+        does="reduce the tokens of an encoder",
+        processor="AutoImageProcessor",
+        reads="image processor",
+        data=datasets.ImageData,
+        load=datasets.load,
+        loader="tokenry.data.load",
+        task="agreement",
+        batch_size=8,
+    ),
+    "causal-lm": Kind(
+        title="causal language model",
+        family="cache",
+        contract=CachePolicy,
+        does="say what becomes of a key-value cache",
+        processor="AutoTokenizer",
+        reads="tokenizer",
+        data=datasets.TextData,
+        load=texts,
+        loader="tokenry.data.load_text",
+        task="lm-agreement",
+        batch_size=1,
+    ),
+}
+
+_GENERATES = ("ForCausalLM", "LMHeadModel")
+
+
+def kind_of(model: nn.Module) -> str:
+    """The kind of a loaded model, by its class."""
+    return "causal-lm" if type(model).__name__.endswith(_GENERATES) else "vision"
+
+
+def load_data(kind: Kind, data: Any, who: str) -> Any:
+    """The data that a model of this kind reads.
+
+    Args:
+        kind: The kind.
+        data: A set of examples, or what the kind's loader takes.
+        who: The model's name.
+
+    Raises:
+        UsageError: If it is a set of examples for another kind.
+    """
+    if isinstance(data, kind.data):
+        return data
+    if any(isinstance(data, other.data) for other in KINDS.values()):
+        raise UsageError(
+            f"compare: data is {type(data).__name__}, but {who} is a {kind.title}; give "
+            f"{kind.data.__name__}, or what {kind.loader} takes."
+        )
+    return kind.load(data)
+
+
+def check_methods(kind: Kind, methods: Sequence[Method | None], who: str) -> None:
+    """Raise UsageError unless the methods fit models of this kind; None is the untouched model."""
+    for method in methods:
+        if method is not None and not isinstance(method, kind.contract):
+            raise UsageError(
+                f"compare: {method.card.slug} is a {method.card.family} method, but {who} is a "
+                f"{kind.title}; `tokenry list --family {kind.family}` shows what fits it."
+            )
+
+
+def fingerprint(processor: Any) -> str:
+    """A digest of all that an image processor's or tokenizer's output depends on."""
+    if hasattr(processor, "to_json_string"):
+        text = processor.to_json_string()
+    elif hasattr(processor, "get_vocab"):
+        backend = getattr(processor, "backend_tokenizer", None)
+        vocab = sorted(processor.get_vocab().items()) if backend is None else backend.to_str()
+        text = json.dumps([vocab, str(processor.special_tokens_map), processor.chat_template])
+    else:
+        text = ""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

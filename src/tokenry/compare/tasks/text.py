@@ -1,0 +1,332 @@
+"""What tasks on texts share: a prompt cut in two, one pass through a cache, which slots stayed."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from tokenry.compare import cost
+from tokenry.compare.records import Figure
+from tokenry.compare.tasks.base import Pass, Subject, Task
+from tokenry.errors import UsageError
+from tokenry.plugs.generate import Feed, end_of_text, held, layers
+
+MAX_TOKENS = 2048
+"""Tokens of the context when nothing else is asked for."""
+PROFILED = 2
+"""Tokens after the prompt in a profile, whose clocks and counters make each token slow."""
+
+COSTS = (
+    Figure("bytes_resident", "Cache MB held", "bytes"),
+    Figure("bytes_read", "Cache MB read", "bytes"),
+    Figure("prefill_seconds", "Prefill", "seconds"),
+    Figure("token_seconds", "Per token", "seconds"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One example as tokens.
+
+    Attributes:
+        head: What is read before the cache is cut.
+        tail: What is read after that; at least one token, so that no prediction comes from the
+            complete cache.
+        forced: What goes on; empty when the model writes itself.
+        pieces: The text of each token of head and tail.
+    """
+
+    head: list[int]
+    tail: list[int]
+    forced: list[int]
+    pieces: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """Some examples as tensors, padded on the left of each part; `steps` tokens come after."""
+
+    head: Int[Tensor, "b n"]
+    tail: Int[Tensor, "b m"]
+    forced: Int[Tensor, "b t"]
+    real_head: Bool[Tensor, "b n"]
+    real_tail: Bool[Tensor, "b m"]
+    pieces: list[list[str]]
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a model made of some prompts.
+
+    Attributes:
+        scores: Scores of each next token, where what goes on was given; else None.
+        tokens: The most likely next tokens.
+        forced: The tokens that came instead; empty when the model wrote itself.
+        finite: For each example whether all scores were.
+        prefill: Seconds until the first prediction.
+        decoding: Seconds per token after that.
+        real: Which tokens of head and tail are not padding.
+        slots: Slots that each layer with full attention holds at the end.
+        nbytes: Bytes of them.
+    """
+
+    scores: Float[Tensor, "b t v"] | None
+    tokens: Int[Tensor, "b t"]
+    forced: Int[Tensor, "b t2"]
+    finite: Bool[Tensor, " b"]
+    prefill: float
+    decoding: float
+    real: Bool[Tensor, "b n"]
+    slots: tuple[int, ...]
+    nbytes: int
+
+
+class TextTask(Task):
+    """A task on texts: a subclass says what is read, what goes on, and how it is scored.
+
+    Args:
+        query: When the question comes: "aware", inside the prompt before the cache is cut, so that
+            a policy can look at it; or "free", after the context was read and cut, as when several
+            questions are asked about one text. The first of `queries` when not given.
+        max_tokens: Most tokens of the context; when not given 2048, or what the model has positions
+            for.
+
+    Raises:
+        UsageError: If one is out of range.
+    """
+
+    kind = "causal-lm"
+    figures: ClassVar[tuple[Figure, ...]] = COSTS
+    queries: ClassVar[tuple[str, ...]] = ("aware", "free")
+    why_not: ClassVar[str] = ""
+    """Why `queries` has not both."""
+
+    def __init__(self, query: str | None = None, max_tokens: int | None = None) -> None:
+        self.query = self.queries[0] if query is None else query
+        if self.query not in self.queries:
+            raise UsageError(
+                f"{self.slug}: query={query!r}; allowed: {' or '.join(map(repr, self.queries))}"
+                f"{self.why_not}."
+            )
+        if max_tokens is not None:
+            whole_number(self.slug, "max_tokens", max_tokens)
+        self.max_tokens = max_tokens
+        self._prompts: dict[str, Prompt] = {}
+        self._ends: frozenset[int] = frozenset()
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """When the question comes."""
+        return {"query": self.query}
+
+    @property
+    def shares(self) -> tuple[Any, ...]:
+        """Tasks with equal settings can be scored from the same pass."""
+        return (*super().shares, self.query, self.max_tokens, self.after)
+
+    @property
+    @abstractmethod
+    def after(self) -> int:
+        """Most tokens that come after the prompt."""
+
+    def describe(self) -> str:
+        """The task and its settings."""
+        return f"{self.slug}(query={self.query}, max_tokens={self.max_tokens}, after={self.after})"
+
+    def prepare(self, subject: Subject, examples: Sequence[Any]) -> None:
+        """Make the prompts; examples that make none are left out, with one warning.
+
+        Raises:
+            UsageError: If no example makes one, or the model has too few positions.
+        """
+        layers(subject.model)
+        room = self._room(subject)
+        self._ends = end_of_text(subject.model)
+        found = {e.id: self.prompt(subject.processor, e, room) for e in examples}
+        self._prompts = {name: made for name, made in found.items() if isinstance(made, Prompt)}
+        reasons = [reason for reason in found.values() if isinstance(reason, str)]
+        if not self._prompts:
+            raise UsageError(f"{self.slug}: no example can be used; the first one {reasons[0]}.")
+        if reasons:
+            warnings.warn(
+                f"{self.slug}: {len(reasons)} of {len(found)} examples are not scored; the first "
+                f"one {reasons[0]}.",
+                stacklevel=2,
+            )
+
+    @abstractmethod
+    def prompt(self, tokenizer: Any, example: Any, room: int) -> Prompt | str:
+        """The prompt of an example whose context has at most `room` tokens, or why there is none.
+
+        The reason goes on from "the first one ...".
+        """
+
+    def _room(self, subject: Subject) -> int:
+        """Most tokens of the context."""
+        config: Any = subject.model.config
+        positions = getattr(config.get_text_config(), "max_position_embeddings", None)
+        if positions is None:
+            return self.max_tokens or MAX_TOKENS
+        most = positions - self.after
+        asked = min(MAX_TOKENS, most) if self.max_tokens is None else self.max_tokens
+        if most < 1 or asked > most:
+            raise UsageError(
+                f"{self.slug}: {asked} tokens of context and {self.after} after it are more than "
+                f"the {positions} positions of {subject.name}; give max_tokens of at most {most}."
+            )
+        return asked
+
+    def split(self, examples: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        """No example to fit on; those with a prompt are scored."""
+        return [], [e for e in examples if e.id in self._prompts]
+
+    def label(self, example: Any) -> str:
+        """The question, else the domain."""
+        return example.question or example.domain or ""
+
+    def batch(self, subject: Subject, examples: Sequence[Any]) -> Prompts:
+        """The prompts as tensors on the model's device."""
+        prompts = [self._prompts[e.id] for e in examples]
+        head, real_head = padded([p.head for p in prompts], subject.device)
+        tail, real_tail = padded([p.tail for p in prompts], subject.device)
+        forced = torch.tensor([p.forced for p in prompts], device=subject.device).long()
+        pieces = [p.pieces for p in prompts]
+        return Prompts(head, tail, forced, real_head, real_tail, pieces, self.after)
+
+    def profiled(self, batch: Prompts) -> Prompts:
+        """The same prompts with few tokens after them."""
+        return replace(batch, steps=min(batch.steps, PROFILED))
+
+    def run(self, model: nn.Module, batch: Prompts) -> Written:
+        """Read the head, let the cache be cut, read the tail, and go on token by token."""
+        feed, device = Feed(model), batch.head.device
+        prefill, _ = cost.timed(lambda: feed(batch.head, batch.real_head), device)
+        more, scores = cost.timed(lambda: feed(batch.tail, batch.real_tail), device)
+        decoding, (every, tokens) = cost.timed(lambda: self._go_on(feed, scores, batch), device)
+        slots, nbytes = held(feed.cache)
+        return Written(
+            scores=torch.stack(every, 1) if batch.forced.numel() else None,
+            tokens=tokens,
+            forced=batch.forced,
+            finite=torch.stack([one.isfinite().all(-1) for one in every]).all(0),
+            prefill=prefill + more,
+            decoding=decoding / max(1, tokens.shape[1] - 1),
+            real=torch.cat([batch.real_head, batch.real_tail], 1),
+            slots=slots,
+            nbytes=nbytes,
+        )
+
+    def _go_on(
+        self, feed: Feed, scores: Float[Tensor, "b v"], batch: Prompts
+    ) -> tuple[list[Tensor], Int[Tensor, "b t"]]:
+        """The scores of each next token, and the tokens of highest score."""
+        given = batch.forced
+        every, chosen = [scores], [scores.argmax(-1)]
+        done = torch.zeros_like(chosen[0], dtype=torch.bool)
+        for i in range(batch.steps - 1):
+            if given.numel():
+                following = given[:, i]
+            else:
+                following = chosen[-1]
+                done = done | torch.tensor([int(t) in self._ends for t in following]).to(done)
+                if bool(done.all()):
+                    break
+            scores = feed(following[:, None])
+            # What a finished sequence goes on with is not looked at.
+            every.append(scores)
+            chosen.append(scores.argmax(-1))
+        return every, torch.stack(chosen, 1)
+
+    def finite(self, outputs: Written) -> list[bool]:
+        """For each example whether all scores were finite."""
+        return [bool(one) for one in outputs.finite.tolist()]
+
+    def costs(self, seen: Pass) -> dict[str, float]:
+        """Seconds of the two phases, and what the cache holds, per example."""
+        written, trace = seen.outputs, seen.trace
+        b = len(written.tokens)
+        resident = written.nbytes if trace is None else trace.bytes_resident
+        read = written.nbytes if trace is None else trace.bytes_read
+        return {
+            "prefill_seconds": written.prefill / b,
+            "token_seconds": written.decoding / b,
+            "bytes_resident": resident / b,
+            "bytes_read": read / b,
+        }
+
+    def layers(self, model: nn.Module) -> list[nn.Module]:
+        """The decoder's layers."""
+        return layers(model)
+
+    def rows(self, seen: Pass, entered: Sequence[int]) -> Sequence[tuple[int, int]]:
+        """Slots that each layer holds, and that the last query read."""
+        slots = seen.outputs.slots
+        if seen.trace is None:
+            return list(zip(slots, slots, strict=True))
+        return list(zip(seen.trace.resident, seen.trace.read, strict=True))
+
+    def thumbnails(self, subject: Subject, batch: Prompts) -> list[bytes]:
+        """The text of each token, as JSON."""
+        return [json.dumps(pieces).encode() for pieces in batch.pieces]
+
+    def groups(self, seen: Pass) -> list[NDArray[np.int16]]:
+        """For each layer and token of the prompt the percentage of key heads that hold it."""
+        if seen.trace is None:
+            return []
+        real = seen.outputs.real
+        counts = [_held_by(tokens, seen.trace.seen) for tokens in seen.trace.tokens]
+        whole = torch.stack(counts, 1)[..., : real.shape[1]].cpu()
+        return [
+            one[:, mask].numpy().astype(np.int16)
+            for one, mask in zip(whole, real.cpu(), strict=True)
+        ]
+
+
+def _held_by(tokens: Int[Tensor, "b g k"], seen: int) -> Int[Tensor, "b n"]:
+    """Percent of the heads that hold each token."""
+    count = tokens.new_zeros(len(tokens), seen)
+    count.scatter_add_(1, tokens.flatten(1), torch.ones_like(tokens).flatten(1))
+    return count * 100 // tokens.shape[1]
+
+
+def padded(
+    rows: Sequence[Sequence[int]], device: torch.device
+) -> tuple[Int[Tensor, "b n"], Bool[Tensor, "b n"]]:
+    """Lists of tokens as one tensor, padded on the left, and where it is not padding."""
+    n = max(map(len, rows))
+    ids = [[0] * (n - len(row)) + list(row) for row in rows]
+    real = [[False] * (n - len(row)) + [True] * len(row) for row in rows]
+    return torch.tensor(ids, device=device), torch.tensor(real, device=device)
+
+
+def encode(tokenizer: Any, text: str, special: bool) -> tuple[list[int], list[str]]:
+    """The tokens of a text, and the part of the text that each stands for.
+
+    The parts together are the text; where several tokens share a character the first has it.
+    """
+    if not tokenizer.is_fast:
+        ids = tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"]
+        return ids, tokenizer.convert_ids_to_tokens(ids)
+    found = tokenizer(text, add_special_tokens=special, return_offsets_mapping=True, verbose=False)
+    pieces, at = [], 0
+    for _, end in found["offset_mapping"]:
+        pieces.append(text[at:end] if end > at else "")
+        at = max(at, end)
+    return list(found["input_ids"]), pieces
+
+
+def whole_number(who: str, name: str, value: Any) -> None:
+    """Raise UsageError unless the value is a whole number of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise UsageError(f"{who}: {name}={value!r} is not a whole number of at least 1.")

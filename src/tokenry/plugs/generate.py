@@ -1,0 +1,82 @@
+"""A causal language model as it writes: tokens go in, one cache grows, predictions come out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
+
+from tokenry.plugs.cache import TrackedLayer
+from tokenry.plugs.decoders import find_decoder
+
+
+class Feed:
+    """Feeds tokens to a causal language model through one cache, turn by turn.
+
+    Sequences of a batch may be padded anywhere; positions skip the padding.
+
+    Args:
+        model: Any causal language model, with or without a cache policy attached.
+
+    Attributes:
+        cache: The cache.
+        real: False where a token that went in is padding.
+    """
+
+    cache: Any
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model: Any = model
+        self.cache = DynamicCache(config=model.config)  # type: ignore[arg-type]
+        self.real: Bool[Tensor, "b n"] | None = None
+
+    def __call__(
+        self, ids: Int[Tensor, "b t"], real: Bool[Tensor, "b t"] | None = None
+    ) -> Float[Tensor, "b v"]:
+        """Feed tokens; the scores of the token after the last one.
+
+        Args:
+            ids: The tokens.
+            real: False where one is padding; the last one never is. None when none is.
+        """
+        real = torch.ones_like(ids, dtype=torch.bool) if real is None else real
+        self.real = real if self.real is None else torch.cat([self.real, real], 1)
+        padded: dict[str, Tensor] = {}
+        if not bool(self.real.all()):
+            places = (self.real.cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+            padded = {"attention_mask": self.real.long(), "position_ids": places}
+        output = self._model(
+            input_ids=ids, past_key_values=self.cache, use_cache=True, logits_to_keep=1, **padded
+        )
+        scores: Tensor = output.logits[:, -1]
+        return scores
+
+
+def held(cache: Cache) -> tuple[tuple[int, ...], int]:
+    """Slots in each layer with full attention, and the bytes of their keys and values."""
+    layers: list[Any] = [one for one in cache.layers if type(one) in (DynamicLayer, TrackedLayer)]
+    pairs = [(layer.keys, layer.values) for layer in layers]
+    total = sum(x.numel() * x.element_size() for pair in pairs for x in pair)
+    return tuple(int(keys.shape[-2]) for keys, _ in pairs), total
+
+
+def layers(model: nn.Module) -> list[nn.Module]:
+    """The layers of the model's decoder, in order.
+
+    Raises:
+        UnsupportedModelError: If tokenry does not know the architecture.
+    """
+    decoder, row = find_decoder(model)
+    return list(decoder.get_submodule(row.layers).children())
+
+
+def end_of_text(model: nn.Module) -> frozenset[int]:
+    """The tokens that end what the model writes."""
+    found: Any = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    found = model.config.eos_token_id if found is None else found  # type: ignore[union-attr]
+    if found is None:
+        return frozenset()
+    return frozenset([found] if isinstance(found, int) else found)

@@ -1,0 +1,69 @@
+"""What the page says differently about each kind of model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Phrases:
+    """Sentences of the page.
+
+    Attributes:
+        keep: What the dial is.
+        time: What seconds are.
+        profile: What operations, peak and time per layer are measured over.
+        layers: What the panels show.
+        tokens: What the pictures show.
+        share: Head of the column with the measured share.
+        rows: What two counts of a layer are.
+        unlabelled: What an example without label is called.
+    """
+
+    keep: str
+    time: str
+    profile: str
+    layers: str
+    tokens: str
+    share: str
+    rows: tuple[str, str]
+    unlabelled: str
+
+
+PHRASES = {
+    "vision": Phrases(
+        keep="The mean share of tokens that the encoder\u2019s layers really process, so that "
+        "methods with different schedules stand on one axis. At keep 1 nothing is removed. The "
+        "share in the table is the measured one.",
+        time="Seconds per example of a forward pass over a batch",
+        profile="One forward pass over a batch.",
+        layers="Above: milliseconds in each layer, method as bars, untouched model as a line. "
+        "Below: tokens that enter the layer\u2019s attention and its MLP. All panels share their "
+        "axes; the horizontal axis counts layers.",
+        tokens="The worst cases come first. Patches that became one token share one tile in their "
+        "mean colour; point at a tile to see all of its patches. Hatched patches were dropped. "
+        "Where the image shows, the patch kept its own token. The count is what the last layer "
+        "leaves; keep is the mean over all layers.",
+        share="Tokens",
+        rows=("tokens in attention", "in the MLP"),
+        unlabelled="Unlabelled image",
+    ),
+    "causal-lm": Phrases(
+        keep="The share of the full cache\u2019s slots that is held, or for methods that select, "
+        "read, over all layers. At keep 1 the cache is complete. The share in the table is the "
+        "measured one, at the end. Bytes held and read are those of keys and values.",
+        time="Seconds per example: reading the prompt, cutting the cache, and all tokens after it",
+        profile="Reading the prompt and the first two tokens after it.",
+        layers="Above: milliseconds in each layer for the prompt and two tokens, method as bars, "
+        "untouched model as a line. Below: slots that the last query read. All panels share their "
+        "axes; the horizontal axis counts layers.",
+        tokens="The worst cases come first. Each map has a row for each layer, the first on top, "
+        "and a column for each token, the first on the left; blue is what the cache still held at "
+        "the end, or what the last token read, pale where only some heads did. Below it the text: "
+        "the stronger the tint, the more layers hold the token; grey text is in no layer. Point at "
+        "a token for its number and the layers that hold it, one count for each keep.",
+        share="Slots",
+        rows=("slots held", "read"),
+        unlabelled="Text",
+    ),
+}
