@@ -49,6 +49,34 @@ def untyped():
     config.update("jaxtyping_disable", False)
 
 
+@pytest.fixture
+def marked():
+    """A tiny Llama in float64 with a landmark, token 31, after every 4 tokens."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from tokenry.plugs.landmarks import add_landmark
+
+    config = LlamaConfig(
+        vocab_size=31,
+        hidden_size=32,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        bos_token_id=None,
+        eos_token_id=None,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = LlamaForCausalLM(config).double().eval()
+        for weight in model.parameters():
+            torch.nn.init.normal_(weight, std=0.2)
+    add_landmark(model, block=4)
+    return model
+
+
 CHAT = (
     "{% for m in messages %}<user>{{ m.content }}</user>{% endfor %}"
     "{% if add_generation_prompt %}<reply>{% endif %}"

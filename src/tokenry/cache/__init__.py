@@ -5,6 +5,7 @@ from tokenry.cache.anchor_attention import AnchorAttention
 from tokenry.cache.d2o import D2O
 from tokenry.cache.h2o import H2O
 from tokenry.cache.key_norm import KeyNorm
+from tokenry.cache.landmark import Landmark
 from tokenry.cache.pie import Pie
 from tokenry.cache.random_slots import RandomSlots
 from tokenry.cache.snapkv import SnapKV
@@ -18,6 +19,7 @@ __all__ = [
     "ActQKV",
     "AnchorAttention",
     "KeyNorm",
+    "Landmark",
     "Pie",
     "RandomSlots",
     "SnapKV",

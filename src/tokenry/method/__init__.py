@@ -2,6 +2,7 @@
 
 from tokenry.method.base import In, Keep, Method, Setting, alternatives, settings
 from tokenry.method.editor import CacheEditor, EditPlan
+from tokenry.method.marked import MarkedPolicy, MarkedView
 from tokenry.method.packing import PackedAttention
 from tokenry.method.policy import CachePolicy, KVView, Read, Slots
 from tokenry.method.probe import Condition, Item, Measurement, Probe, Response, Score
@@ -19,6 +20,8 @@ __all__ = [
     "KVView",
     "Keep",
     "LayerView",
+    "MarkedPolicy",
+    "MarkedView",
     "Measurement",
     "Method",
     "PackedAttention",

@@ -53,7 +53,7 @@ class Admission:
                 "itself (reorder_and_upcast_attn=True); load it with that set to False."
             )
         if method.unrotated:
-            admission._refuse_rotations(type(decoder).__name__)
+            admission.refuse_rotations(type(decoder).__name__)
         return admission
 
     @property
@@ -66,7 +66,12 @@ class Admission:
         """Whether keys are held without their rotation."""
         return self.method.keep < 1 and self.method.unrotated
 
-    def _refuse_rotations(self, decoder: str) -> None:
+    def refuse_rotations(self, decoder: str) -> None:
+        """Refuse a decoder whose keys cannot be placed anew.
+
+        Raises:
+            UnsupportedModelError: If it does not rotate them, or not always alike.
+        """
         if self.inv_freq is None:
             raise UnsupportedModelError(
                 f"{self.owner}: {decoder} does not rotate its keys, so that they cannot be placed "

@@ -9,13 +9,15 @@ from torch import nn
 
 from tokenry import catalog
 from tokenry.errors import UsageError
-from tokenry.method import CachePolicy, Method, TokenReducer
+from tokenry.method import CachePolicy, MarkedPolicy, Method, TokenReducer
 from tokenry.plugs.attachment import Attachment
 from tokenry.plugs.caching import Caching
+from tokenry.plugs.landmarks import Landmarks
 from tokenry.plugs.reduction import Reduction
 
 _PLUGS: dict[type[Method], Callable[[nn.Module, Any], Attachment[Method]]] = {
     TokenReducer: Reduction,
+    MarkedPolicy: Landmarks,
     CachePolicy: Caching,
 }
 

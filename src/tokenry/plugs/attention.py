@@ -36,11 +36,13 @@ class Call:
         keys: What the cache gave, `(b, g, s, e)`.
         values: The same, `(b, g, s, v)`.
         scale: The factor before the softmax.
+        note: What the attachment gave to the pass under the name `tokenry_pass`.
         weights: The matrix that `plain` came by, if it gave one.
     """
 
     def __init__(self, base: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.module, self.queries, self.keys, self.values, self._mask = args
+        self.note = kwargs.pop("tokenry_pass", None)
         self._base, self._kwargs = base, kwargs
         self.weights: Any = None
         scale = kwargs.get("scaling")
