@@ -5,7 +5,7 @@ the letters. Letters occur in the filler too, so that only what follows KEY is t
 models are Llamas of the same size, made from the same seed and trained on the same texts of 120
 tokens (127 slots with landmarks).
 
-Run from the repository root (about two minutes on one core):
+Run from the repository root (about seven minutes on one core):
 
     python recipes/landmark_toy.py
 """
