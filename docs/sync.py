@@ -105,7 +105,9 @@ def _facts(card: dict[str, Any]) -> str:
 
 def _rule(cls: type[Method]) -> str:
     """The methods of a class that answer its family's question."""
-    return "items, measure" if issubclass(cls, Probe) else "reduce, observe, layers, input_grid"
+    names = ("reduce", "observe", "layers", "input_grid", "evict", "select", "attend", "plan")
+    rules = ("items", "measure") if issubclass(cls, Probe) else names
+    return ", ".join(name for name in rules if name in vars(cls))
 
 
 def _settings(cls: type[Method]) -> str:

@@ -19,7 +19,7 @@ class Pie(CacheEditor):
     r"""Positional integrity encoding: encode the new tokens, move the old ones.
 
     A text of $n$ tokens has tokens $[i, j)$ replaced by $m$ new ones. Slots before $i$ stay; the
-    $m$ tokens are encoded at positions $i \dots i+m-1$, seeing only what is left of them; each
+    $m$ tokens are encoded at positions $i \ldots i+m-1$, seeing only what is left of them; each
     slot from $j$ on keeps its value and has its key turned by $\delta = m - (j - i)$ positions,
     $k \leftarrow R_{\delta\Theta} k$ (with several edits, by the sum of those left of it). The
     last tokens are encoded again, since the next token is read off them.
