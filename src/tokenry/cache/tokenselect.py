@@ -70,7 +70,9 @@ class TokenSelect(CachePolicy):
                 paper="Finds what lies anywhere in a long context, where a window has lost it.",
                 effect="Needles far before the window: more found than by StreamingLLM.",
                 test="tests/cache/test_tokenselect.py::test_claim_finds_what_a_window_has_lost",
-                measured="FILL",
+                measured="Numbers in documentation, SmolLM2-135M, keep=0.25: 6 of 6 in 1,000 "
+                "tokens and 5 of 6 in 2,000; StreamingLLM none. At keep=0.1 4 of 6 in 1,000, but "
+                "0 of 3 in 2,000, where the full cache finds all.",
             ),
         ),
         differs=(
