@@ -15,6 +15,7 @@ import json
 import platform
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from contextlib import ExitStack
@@ -264,7 +265,7 @@ def environment() -> dict[str, str]:
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
         "model": MODEL,
-        "command": "python bench/cache.py",
+        "command": " ".join(["python", "bench/cache.py", *sys.argv[1:]]),
     }
 
 
