@@ -36,9 +36,10 @@ PREFILL, CONTEXTS, KEEPS = 4096, (4096, 8192), (0.5, 0.25, 0.1)
 
 
 def policies(keep: float) -> list[CachePolicy]:
-    """Every cache policy that `keep` can be set on."""
+    """Every cache policy that needs no training."""
     classes = [catalog.find(slug) for slug in catalog.names("cache")]
-    return [cls(keep=keep) for cls in classes if issubclass(cls, CachePolicy)]
+    fit = [cls for cls in classes if issubclass(cls, CachePolicy) and cls.card.needs == "nothing"]
+    return [cls(keep=keep) for cls in fit]
 
 
 def text_ids(tokenizer: Any, n: int) -> torch.Tensor:
