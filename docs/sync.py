@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tokenry import catalog
+from tokenry.card import FAMILIES
 from tokenry.method import Method, Probe, settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,11 +32,15 @@ def generated(root: Path) -> dict[Path, str]:
 
 def method_table(cards: Cards, link: str = "") -> str:
     """All methods in one Markdown table; `link` is a format for the address of a method's page."""
-    lines = ["| Method | What it does | Needs | Paper |", "|---|---|---|---|"]
-    for card in sorted(cards, key=lambda card: (card["family"], card["arxiv"] is None)):
+    lines = ["| Method | Family | What it does | Needs | Paper |", "|---|---|---|---|---|"]
+    order = {family: number for number, family in enumerate(FAMILIES)}
+    for card in sorted(
+        cards, key=lambda card: (order[card["family"]], card["arxiv"] is None, card["slug"])
+    ):
         slug = f"`{card['slug']}`"
         name = f"[{slug}]({link.format(**card)})" if link else slug
-        lines.append(f"| {name} | {card['summary']} | {card['needs']} | {_paper(card)} |")
+        columns = (name, card["family"], card["summary"], card["needs"], _paper(card))
+        lines.append(f"| {' | '.join(columns)} |")
     return "\n".join(lines)
 
 

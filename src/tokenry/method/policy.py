@@ -168,11 +168,17 @@ class CachePolicy(Method):
 
     def evict(self, view: KVView) -> Slots:
         """Say which `view.count` slots stay."""
-        raise NotImplementedError
+        raise self._undecided()
 
     def select(self, view: KVView) -> tuple[Read, ...]:
         """Say which slots the queries of this chunk read, `view.count` for the last one."""
-        raise NotImplementedError
+        raise self._undecided()
+
+    def _undecided(self) -> UsageError:
+        return UsageError(
+            f"{type(self).__name__}: neither says which slots stay nor which are read; write "
+            "evict or select."
+        )
 
     @property
     def selects(self) -> bool:

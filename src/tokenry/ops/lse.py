@@ -14,6 +14,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from tokenry.ops.attention import grouped
+
 _ROWS = 512  # queries whose scores exist at once
 
 
@@ -121,29 +123,24 @@ def attend_backward(
     for rows in _blocks(q.shape[2]):
         part, g = q[:, :, rows], grad[:, :, rows].to(lse.dtype)
         weight = (_scores(part, k, scale, _rows_of(mask, rows)) - lse[:, :, rows, None]).exp()
-        inner = _fold(g, v) @ v.to(lse.dtype).transpose(-1, -2)
+        inner = grouped(g, v.shape[1]) @ v.to(lse.dtype).transpose(-1, -2)
         slope = scale * weight * (inner.view_as(weight) - delta[:, :, rows, None])
         dq[:, :, rows] = _spread(slope, k)
-        dk += _fold(slope, k).transpose(-1, -2) @ _fold(part.to(lse.dtype), k)
-        dv += _fold(weight, v).transpose(-1, -2) @ _fold(g, v)
+        dk += grouped(slope, k.shape[1]).transpose(-1, -2) @ grouped(part.to(lse.dtype), k.shape[1])
+        dv += grouped(weight, v.shape[1]).transpose(-1, -2) @ grouped(g, v.shape[1])
     return dq, dk, dv
 
 
 def _scores(q: Tensor, k: Tensor, scale: float, mask: Tensor | None) -> Tensor:
     exact = torch.promote_types(q.dtype, torch.float32)
-    scores = (_fold(q, k).to(exact) * scale) @ k.to(exact).transpose(-1, -2)
+    scores = (grouped(q, k.shape[1]).to(exact) * scale) @ k.to(exact).transpose(-1, -2)
     scores = scores.view(*q.shape[:3], k.shape[2])
     return scores if mask is None else scores.masked_fill(~mask, float("-inf"))
 
 
 def _spread(weight: Tensor, v: Tensor) -> Tensor:
     """Weights per query head times rows of the key head that each belongs to."""
-    return (_fold(weight, v) @ v.to(weight.dtype)).view(*weight.shape[:3], v.shape[3])
-
-
-def _fold(x: Tensor, k: Tensor) -> Tensor:
-    """The queries of all heads that share a key head, one below the other: `(b, g, h/g t, e)`."""
-    return x.reshape(x.shape[0], k.shape[1], -1, x.shape[3])
+    return (grouped(weight, v.shape[1]) @ v.to(weight.dtype)).view(*weight.shape[:3], v.shape[3])
 
 
 def _blocks(t: int) -> Iterator[slice]:

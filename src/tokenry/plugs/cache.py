@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +22,27 @@ _BATCHED = ("keys", "values", "_tokens", "size", "mass", "queries", "query_token
 _SPARE = 128  # one slot of room for so many that are held
 
 
-class TrackedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
+class BatchedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
+    """A layer whose every tensor follows what is done to the sequences of the batch."""
+
+    def reorder_cache(self, beam_idx: Tensor) -> None:
+        """Follow the beams."""
+        self._each(lambda x: x.index_select(0, beam_idx.to(x.device)))
+
+    def batch_repeat_interleave(self, repeats: int) -> None:
+        """Repeat each sequence of the batch."""
+        self._each(lambda x: x.repeat_interleave(repeats, 0))
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        """Keep some sequences of the batch."""
+        self._each(lambda x: x[indices])
+
+    @abstractmethod
+    def _each(self, change: Callable[[Tensor], Tensor]) -> None:
+        """Change all that has the batch first."""
+
+
+class TrackedLayer(BatchedLayer):
     """Keys and values of the slots that are left, and what is known of them.
 
     To transformers it looks as long as the full cache (`seen`), so that positions, masks and
@@ -263,18 +284,6 @@ class TrackedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         """Forget everything."""
         super().reset()
         self._forget()
-
-    def reorder_cache(self, beam_idx: Tensor) -> None:
-        """Follow the beams."""
-        self._each(lambda x: x.index_select(0, beam_idx.to(x.device)))
-
-    def batch_repeat_interleave(self, repeats: int) -> None:
-        """Repeat each sequence of the batch."""
-        self._each(lambda x: x.repeat_interleave(repeats, 0))
-
-    def batch_select_indices(self, indices: Tensor) -> None:
-        """Keep some sequences of the batch."""
-        self._each(lambda x: x[indices])
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> None:
         if not self.is_initialized:

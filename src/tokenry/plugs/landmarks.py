@@ -16,6 +16,7 @@ from tokenry.errors import UnsupportedModelError, UsageError
 from tokenry.method import MarkedPolicy, MarkedView
 from tokenry.ops.landmark import Marks, place_marks
 from tokenry.plugs.attention import Call
+from tokenry.plugs.cache import BatchedLayer
 from tokenry.plugs.caching import CacheTrace, Caching
 
 TOKEN, BLOCK, PASS = "landmark_token_id", "landmark_block", "tokenry_pass"
@@ -62,7 +63,7 @@ def _tables(model: Any) -> list[Any]:
     return [table for table in tables if table is not None]
 
 
-class MarkedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
+class MarkedLayer(BatchedLayer):
     """One layer of a cache that holds landmarks, and does not count them.
 
     Attributes:
@@ -128,18 +129,6 @@ class MarkedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         """Forget everything."""
         super().reset()
         self._forget()
-
-    def reorder_cache(self, beam_idx: Tensor) -> None:
-        """Follow the beams."""
-        self._each(lambda x: x.index_select(0, beam_idx.to(x.device)))
-
-    def batch_repeat_interleave(self, repeats: int) -> None:
-        """Repeat each sequence of the batch."""
-        self._each(lambda x: x.repeat_interleave(repeats, 0))
-
-    def batch_select_indices(self, indices: Tensor) -> None:
-        """Keep some sequences of the batch."""
-        self._each(lambda x: x[indices])
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> None:
         if self.valid is not None:
