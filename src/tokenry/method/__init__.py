@@ -1,6 +1,7 @@
 """The contracts: what a method is, and what each family's methods answer."""
 
 from tokenry.method.base import In, Keep, Method, Setting, alternatives, settings
+from tokenry.method.drafter import Drafter, DraftView, TokenTree, Verified
 from tokenry.method.editor import CacheEditor, EditPlan
 from tokenry.method.marked import MarkedPolicy, MarkedView
 from tokenry.method.packing import PackedAttention
@@ -13,6 +14,8 @@ __all__ = [
     "CacheEditor",
     "CachePolicy",
     "Condition",
+    "DraftView",
+    "Drafter",
     "EditPlan",
     "Heads",
     "In",
@@ -34,6 +37,8 @@ __all__ = [
     "Setting",
     "Slots",
     "TokenReducer",
+    "TokenTree",
+    "Verified",
     "Visit",
     "alternatives",
     "settings",

@@ -68,8 +68,8 @@ class NeedleThreading(Probe):
                 paper="Following a thread is harder than finding a needle.",
                 effect="Accuracy on single needles is higher than on threads of two steps.",
                 test="tests/probes/test_needle_threading.py::test_claim_needles_before_threads",
-                measured="0.31 (95 % interval 0.18 to 0.44) against 0.00, 55 items each, haystacks of "
-                "400 characters with digits=4. zoo:smollm2-135m.",
+                measured="0.31 (95 % interval 0.18 to 0.44) against 0.00, 55 items each, haystacks "
+                "of 400 characters with digits=4. zoo:smollm2-135m.",
             ),
             Claim(
                 paper="Accuracy falls with a thread's length; forward is easier than backward.",
