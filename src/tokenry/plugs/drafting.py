@@ -40,7 +40,7 @@ class DraftTrace:
         offered: How many nodes each row was offered in each pass after the prompt's; -1 where it
             was done.
         accepted: The same for the nodes that the model accepted.
-        drafted: Which tokens of the output came from a draft.
+        drafted: Which tokens of the output, prompts included, came from a draft.
     """
 
     tokens: int
@@ -48,6 +48,11 @@ class DraftTrace:
     offered: Int[Tensor, "p b"]
     accepted: Int[Tensor, "p b"]
     drafted: Bool[Tensor, "b n"]
+
+    @property
+    def share(self) -> float:
+        """Passes for each token of the longest text."""
+        return self.passes / (1 + int((self.accepted + 1).sum(0).amax()))
 
     @property
     def accepted_length(self) -> float:

@@ -36,9 +36,16 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What was written to each prompt, up to its end, and in how many seconds."""
+    """What was written.
+
+    Attributes:
+        texts: The tokens behind each prompt, up to their end.
+        first: Where they begin in what `generate` returned.
+        seconds: How long it took.
+    """
 
     texts: list[list[int]]
+    first: int
     seconds: float
 
 
@@ -141,7 +148,8 @@ class Writing(Task):
             batch.ids.device,
         )
         first = 1 if writer.config.is_encoder_decoder else batch.ids.shape[1]
-        return Answered([self._until_end(row) for row in out[:, first:].tolist()], seconds)
+        texts = [self._until_end(row) for row in out[:, first:].tolist()]
+        return Answered(texts, first, seconds)
 
     def _until_end(self, row: list[int]) -> list[int]:
         stop = next((i + 1 for i, token in enumerate(row) if token in self._ends), len(row))
@@ -182,7 +190,8 @@ class Writing(Task):
             accepted = seen.trace.accepted[:, i]
             counts = torch.cat([torch.ones(1).long(), accepted[accepted >= 0].cpu() + 1])
             passes = torch.arange(len(counts)).repeat_interleave(counts)[: len(text)]
-            drafted = seen.trace.drafted[i, : len(text)].cpu()
+            first = seen.outputs.first
+            drafted = seen.trace.drafted[i, first : first + len(text)].cpu()
             found.append(torch.stack([drafted, passes]).numpy().astype(np.int16))
         return found
 
