@@ -63,7 +63,7 @@ def test_pareto_highlights_the_front_and_marks_baselines(lines):
 def test_front_line_rises_with_time(lines):
     corners = pareto(lines)["datasets"]["front"]
     assert [c["score"] for c in corners] == sorted({c["score"] for c in corners})
-    assert [c["seconds"] for c in corners] == sorted(c["seconds"] for c in corners)
+    assert [c["cost"] for c in corners] == sorted(c["cost"] for c in corners)
 
 
 def test_front_names_are_shown(lines):
@@ -87,7 +87,7 @@ def test_the_best_is_always_named_and_no_name_covers_a_point(lines, size):
             for scale, length in zip(scales, size, strict=True)
         )
         for point in data["points"]:
-            at = x(point["seconds"]), size[1] - y(point["score"])
+            at = x(point["cost"]), size[1] - y(point["score"])
             assert not any(covers(label, at) for label in labels)
 
 

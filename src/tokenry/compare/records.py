@@ -44,6 +44,8 @@ class TaskInfo:
         kind: Kind of the models that it is for.
         settings: What is named on every row, such as when the question comes.
         figures: What is shown beside score and seconds.
+        grid: Two conditions of the examples, by name, that the scores are shown by: down and
+            across; none for no such table.
     """
 
     slug: str
@@ -55,6 +57,7 @@ class TaskInfo:
     kind: str = "vision"
     settings: dict[str, str] = field(default_factory=dict)
     figures: tuple[Figure, ...] = ()
+    grid: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +145,8 @@ class Summary:
         on_front: Whether no other configuration is shown to be as good on score and seconds and
             better on one of them.
         figures: Means of the task's further figures by name.
+        fronts: The same as `on_front` with each of the task's costs in bytes in the place of
+            seconds, by name.
     """
 
     task: str
@@ -160,6 +165,7 @@ class Summary:
     flops: float
     on_front: bool
     figures: dict[str, float] = field(default_factory=dict)
+    fronts: dict[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

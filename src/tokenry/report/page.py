@@ -16,8 +16,9 @@ from tokenry.report.answer import MAX_LOSS, answer, chosen_of, headline
 from tokenry.report.entries import Entry, display_name, entries
 from tokenry.report.examples import images, texts
 from tokenry.report.forest import forest
+from tokenry.report.grids import grids
 from tokenry.report.layers import layers
-from tokenry.report.pareto import NARROW, WIDE, pareto
+from tokenry.report.pareto import HALF, NARROW, WIDE, pareto
 from tokenry.report.phrases import PHRASES
 from tokenry.report.vega import PALETTE, to_svg
 
@@ -113,7 +114,7 @@ def content(results: Results) -> dict[str, Any]:
         "complete": results.complete,
         "answer": answer(best, lines),
         "least": _least(results, first, lines),
-        "tasks": [_task(results, task) for task in results.tasks],
+        "tasks": [_task(results, task, keeps) for task in results.tasks],
         "keeps": [f"{keep:.3g}" for keep in keeps],
         "chosen": keeps.index(best.keep) if best.keep in keeps else len(keeps) // 2,
         "phrases": PHRASES[first.kind],
@@ -173,7 +174,7 @@ def _count(results: Results, lines: Sequence[Entry]) -> str:
     return f"{done} examples" if done >= wanted else f"{done} of {wanted} examples"
 
 
-def _task(results: Results, task: TaskInfo) -> dict[str, Any]:
+def _task(results: Results, task: TaskInfo, keeps: Sequence[float]) -> dict[str, Any]:
     lines = entries(results, task)
     best = results.best(max_loss=MAX_LOSS, task=task.slug)
     reduced = any(e.summary.keep < 1 for e in lines)
@@ -191,6 +192,8 @@ def _task(results: Results, task: TaskInfo) -> dict[str, Any]:
         "front": f"On the front: {words.listing(front)}." if front else "",
         "pareto_wide": to_svg(pareto(lines, WIDE, chosen_of(best, lines))),
         "pareto_narrow": to_svg(pareto(lines, NARROW, chosen_of(best, lines))),
+        "costs": _costs(results, task, lines),
+        "grids": grids(results, task, keeps),
         "difference": to_svg(forest(lines, "difference")) if reduced else "",
         "speedup": to_svg(forest(lines, "speedup")) if reduced else "",
         "setting": words.setting(task.settings),
@@ -200,8 +203,29 @@ def _task(results: Results, task: TaskInfo) -> dict[str, Any]:
     }
 
 
+def _costs(results: Results, task: TaskInfo, lines: Sequence[Entry]) -> list[dict[str, str]]:
+    """Score against each cost in bytes that all lines have and no other is the same as."""
+    found: list[dict[str, str]] = []
+    drawn: list[list[float]] = []
+    for cost in task.figures:
+        values = [e.summary.figures.get(cost.name, 0.0) for e in lines]
+        if all(cost.name in e.summary.fronts for e in lines) and values not in drawn:
+            best = results.best(max_loss=MAX_LOSS, task=task.slug, by=cost.name)
+            front = [e.title for e in lines if e.on_front(cost)]
+            found.append(
+                {
+                    "title": words.clean(cost.title, 40),
+                    "front": f"On the front: {words.listing(front)}." if front else "",
+                    "svg": to_svg(pareto(lines, HALF, chosen_of(best, lines), cost)),
+                }
+            )
+            drawn.append(values)
+    return found
+
+
 def _columns(task: TaskInfo) -> list[tuple[str, str]]:
-    named = {"Tokens": PHRASES[task.kind].share}
+    phrases = PHRASES[task.kind]
+    named = {"Tokens": phrases.share, **{f: f"{f}{phrases.part}" for f in ("Peak MB", "GFLOPs")}}
     plain = [(named.get(title, title), kind) for title, kind in COLUMNS]
     return [
         *plain[:_QUALITY_AND_TIME],
