@@ -220,17 +220,17 @@ def test_everything_selected_is_full_attention(tiny_llama, padded_text, attentio
 @pytest.mark.parametrize("kind", [{}, {"num_beams": 3}, {"do_sample": True}])
 @torch.no_grad()
 def test_generate_keeps_the_dial(tiny_llama, padded_text, kind):
-    given = padded_text(200)
-    more = {"do_sample": False, "max_new_tokens": 13, "pad_token_id": 0, **kind}
+    given = padded_text(100)
+    more = {"do_sample": False, "max_new_tokens": 5, "pad_token_id": 0, **kind}
     with attach(tiny_llama, TokenSelect(keep=0.25, chunk=64)) as attachment:
         torch.manual_seed(0)
         first = tiny_llama.generate(**given, **more)
         torch.manual_seed(0)
         assert torch.equal(tiny_llama.generate(**given, **more), first)
         trace = attachment.trace
-    assert trace.seen == 212
-    assert trace.read == (53 + 1,) * 3  # a quarter of 211, rounded, and the query's own
-    assert trace.resident == (212,) * 3
+    assert trace.seen == 104
+    assert trace.read == (26 + 1,) * 3  # a quarter of 103, rounded, and the query's own
+    assert trace.resident == (104,) * 3
     for tokens in trace.tokens:
         assert (tokens[:, :, 1:] > tokens[:, :, :-1]).all()
 

@@ -8,7 +8,7 @@ import torch
 from tokenry.cache import KeyNorm, SnapKV, StreamingLLM
 from tokenry.compare.results import Results
 from tokenry.compare.run import compare
-from tokenry.compare.tasks import LMAgreement, Perplexity, text
+from tokenry.compare.tasks import LMAgreement, Needles, Perplexity, text
 from tokenry.errors import UnknownNameError, UnsupportedModelError, UsageError
 from tokenry.zoo import Loaded
 
@@ -222,5 +222,14 @@ def test_needles_from_the_probe(run):
     results = run(data=data, task="needles", max_tokens=320, query="free")
     assert results.examples == 4
     assert sorted(results.labels.values())[0].startswith("length 200, pairs 12, repeat 0, task sin")
+    data = "needle-threading(lengths=(200, 300), depths=2, repeats=3, digits=4)"
+    results = run(data=data, task=Needles("free", max_tokens=320, answer_tokens=2), limit=4)
+    assert results.tasks[0].grid == ("depth", "length")
+    cells = {(where["depth"], where["length"]) for where in results.conditions.values()}
+    assert len(results.conditions) == len(cells) == 4
+    frame = results.to_frame("pandas")
+    assert set(frame["depth"]) == {"0.0", "1.0"}
+    assert set(frame["task"]) == {"needles"}
+    assert set(frame["example_task"]) == {"single"}
     with pytest.raises(UsageError, match="the probe verbatim-memory asks for no answers"):
         run(data="verbatim-memory", task="needles")

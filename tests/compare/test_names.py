@@ -7,7 +7,6 @@ import sys
 
 import pytest
 
-
 LINES = [
     "import tokenry",
     "from tokenry.compare import stats; import tokenry.compare.pareto",

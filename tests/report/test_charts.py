@@ -184,3 +184,12 @@ def test_a_name_that_may_go_goes_where_there_is_no_room():
     wish = Label(200, 100, "Random", "mute", needed=False)
     assert place([wish], crowd, [], SIZE) == []
     assert len(place([Label(200, 100, "Front", "accent")], crowd, [], SIZE)) == 1
+
+
+def test_layer_panel_can_draw_one_count_of_each_layer(build):
+    profile = build().profiles()[-1]
+    both = layers(profile, None, 6, 65)["datasets"]["rows"]
+    second = layers(profile, None, 6, 65, drawn=slice(1, 2))["datasets"]["rows"]
+    assert [row["layer"] for row in both[:3]] == [0.5, 1.0, 1.5]
+    assert [row["layer"] for row in second[:3]] == [0.5, 1.5, 2.5]
+    assert [row["rows"] for row in second[:-1]] == [after for _, after in profile.tokens]

@@ -288,6 +288,7 @@ def _layers(results: Results, keeps: Sequence[float], kind: str) -> list[dict[st
     if not shown:
         return []
     every = [*shown, *([untouched] if untouched else [])]
+    said = PHRASES[kind]
     top_ms = max(second for p in every for second in p.layer_seconds) * 1.05e3
     top_rows = max(rows for p in every for pair in p.tokens for rows in pair)
     return [
@@ -296,7 +297,7 @@ def _layers(results: Results, keeps: Sequence[float], kind: str) -> list[dict[st
             "keep": keeps.index(profile.keep),
             "note": f"{words.seconds(sum(profile.layer_seconds))} in the layers, "
             f"{words.seconds(profile.other_seconds)} outside",
-            "svg": to_svg(layers(profile, untouched, top_ms, top_rows, PHRASES[kind].rows)),
+            "svg": to_svg(layers(profile, untouched, top_ms, top_rows, said.rows, said.drawn)),
         }
         for profile in shown
     ]

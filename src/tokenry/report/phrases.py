@@ -18,6 +18,7 @@ class Phrases:
         share: Head of the column with the measured share.
         part: Of what these columns are, when it is not a whole pass.
         rows: What two counts of a layer are.
+        drawn: Which of the two the panels draw.
         unlabelled: What an example without label is called.
     """
 
@@ -29,6 +30,7 @@ class Phrases:
     share: str
     part: str
     rows: tuple[str, str]
+    drawn: slice
     unlabelled: str
 
 
@@ -49,6 +51,7 @@ PHRASES = {
         share="Tokens",
         part="",
         rows=("tokens in attention", "in the MLP"),
+        drawn=slice(2),
         unlabelled="Unlabelled image",
     ),
     "causal-lm": Phrases(
@@ -71,6 +74,7 @@ PHRASES = {
         share="Slots",
         part=", 256 tokens",
         rows=("slots held", "read"),
+        drawn=slice(1, 2),
         unlabelled="Text",
     ),
 }

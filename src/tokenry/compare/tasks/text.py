@@ -7,6 +7,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -144,7 +145,8 @@ class TextTask(Task):
 
     def describe(self) -> str:
         """The task and its settings."""
-        return f"{self.slug}(query={self.query}, max_tokens={self.max_tokens}, after={self.after})"
+        most = self.max_tokens or MAX_TOKENS
+        return f"{self.slug}(query={self.query}, max_tokens={most}, after={self.after})"
 
     def prepare(self, subject: Subject, examples: Sequence[Any]) -> None:
         """Make the prompts; examples that make none are left out, with one warning.
@@ -256,7 +258,7 @@ class TextTask(Task):
             left = given.shape[1] - n
             some = feed.ahead(left)
             for i in range(n, n + (min(left, PACE) if some == left else some)):
-                spent, scores = cost.timed(lambda i=i: feed(given[:, i : i + 1]), given.device)
+                spent, scores = cost.timed(partial(feed, given[:, i : i + 1]), given.device)
                 seconds += spent
                 every.append(scores[:, None])
             n = len(every) - 1
@@ -276,7 +278,7 @@ class TextTask(Task):
             if bool(done.all()):
                 break
             # What a finished sequence goes on with is not looked at.
-            spent, scores = cost.timed(lambda last=last: feed(last[:, None]), last.device)
+            spent, scores = cost.timed(partial(feed, last[:, None]), last.device)
             seconds += spent
             every.append(scores)
         return seconds / max(1, len(every) - 1), torch.stack(every, 1)
