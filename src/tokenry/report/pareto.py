@@ -36,7 +36,7 @@ def pareto(
         best: The line that is always named, beside the untouched model.
         cost: One of the task's figures in bytes; None for the time.
     """
-    entries = [e for e in entries if e.kind == "untouched" or e.summary.keep < 1]
+    entries = [e for e in entries if e.kind == "untouched" or e.acts]
     spec = load("pareto")
     spec["width"], spec["height"] = size
     title, factor = _unit(entries, cost)

@@ -86,6 +86,8 @@ def _svg(results: Results) -> str:
 
 def _strip(results: Results, method: str, lines: Sequence[Entry]) -> str:
     """One example under the best method, or else the first of a paper; empty without pictures."""
+    if results.tasks[0].kind not in _DRAWN:
+        return ""
     pictures = results.pictures(task=results.tasks[0].slug)
     papers = [e.summary.method for e in lines if e.kind == "paper"]
     shown = method if method != "none" else next(iter(papers), "")
@@ -95,8 +97,7 @@ def _strip(results: Results, method: str, lines: Sequence[Entry]) -> str:
     examples = [p.example for p in mine]
     most = max(reversed(examples), key=examples.count)
     chosen = sorted((p for p in mine if p.example == most), key=lambda p: -p.keep)[:3]
-    draw = _images if results.tasks[0].kind == "vision" else _maps
-    return draw(results, chosen)
+    return _DRAWN[results.tasks[0].kind](results, chosen)
 
 
 def _maps(results: Results, chosen: Sequence[Picture]) -> str:
@@ -153,3 +154,6 @@ def _tile(image: Image.Image, overlay: str, caption: str, grid: tuple[int, int])
 def _png_uri(image: Image.Image) -> str:
     side = _TILE * SCALE
     return slots.data_uri(image.resize((side, side), Image.Resampling.LANCZOS), "PNG")
+
+
+_DRAWN = {"vision": _images, "causal-lm": _maps}
