@@ -45,6 +45,8 @@ class TaskInfo:
         settings: What is named on every row, such as when the question comes.
         figures: What is shown beside score and seconds.
         dial: Whether methods are run at several keeps; else a method has one row, at keep 1.
+        grid: Two conditions of the examples, by name, that the scores are shown by: down and
+            across; none for no such table.
     """
 
     slug: str
@@ -57,6 +59,7 @@ class TaskInfo:
     settings: dict[str, str] = field(default_factory=dict)
     figures: tuple[Figure, ...] = ()
     dial: bool = True
+    grid: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +147,8 @@ class Summary:
         on_front: Whether no other configuration is shown to be as good on score and seconds and
             better on one of them.
         figures: Means of the task's further figures by name.
+        fronts: The same as `on_front` with each of the task's costs in bytes in the place of
+            seconds, by name.
     """
 
     task: str
@@ -162,6 +167,7 @@ class Summary:
     flops: float
     on_front: bool
     figures: dict[str, float] = field(default_factory=dict)
+    fronts: dict[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

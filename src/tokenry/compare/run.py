@@ -76,7 +76,7 @@ def compare(
         image_size: Side in pixels that images are brought to, a multiple of the patch size.
         query: For texts, when the question comes: "aware", inside the prompt before the cache is
             cut, or "free", after the context was read and cut; see the tasks for their default.
-        max_tokens: For texts, most tokens of the context; 2048 when not given, or what the model
+        max_tokens: For texts, most tokens of the context; 1024 when not given, or what the model
             has positions for.
         device: Where to run; None stays where the model is.
         progress: Show a bar on standard error.

@@ -87,22 +87,25 @@ def _figures(chosen: Entry, untouched: Entry | None) -> list[tuple[str, str, str
     if untouched is not None:
         figures += [
             ("Time per example", chosen.seconds, f"untouched {untouched.seconds}"),
-            (
-                "Peak memory",
-                f"{words.megabytes(chosen.summary.peak_bytes)}\u202fMB",
-                f"untouched {words.megabytes(untouched.summary.peak_bytes)}\u202fMB",
-            ),
-        ]
-        figures += [
-            (
-                words.clean(f.title, 40),
-                words.figure(chosen.summary.figures[f.name], f.unit),
-                f"untouched {words.figure(untouched.summary.figures[f.name], f.unit)}",
-            )
-            for f in chosen.task.figures
-            if f.unit == "bytes"
+            *_memory(chosen, untouched),
         ]
     return figures
+
+
+def _memory(chosen: Entry, untouched: Entry) -> list[tuple[str, str, str]]:
+    """The task's own costs in bytes, or else the peak of a pass."""
+    own = [f for f in chosen.task.figures if f.unit == "bytes"]
+    if not own:
+        peak, before = (words.megabytes(e.summary.peak_bytes) for e in (chosen, untouched))
+        return [("Peak memory", f"{peak}\u202fMB", f"untouched {before}\u202fMB")]
+    return [
+        (
+            words.clean(f.title, 40),
+            words.figure(chosen.summary.figures[f.name], f.unit),
+            f"untouched {words.figure(untouched.summary.figures[f.name], f.unit)}",
+        )
+        for f in own
+    ]
 
 
 def _groups(entries: Sequence[Entry]) -> list[dict[str, Any]]:
