@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -22,6 +22,7 @@ NOTHING = TokenTree(torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch
 """The draft without nodes."""
 
 
+@runtime_checkable
 class Grounds(Protocol):
     """What the loop needs to know of model and cache."""
 
@@ -41,6 +42,7 @@ class Grounds(Protocol):
         """Of the last pass keep in each row these tokens, 0 being the root."""
 
 
+@runtime_checkable
 class Counts(Protocol):
     """Says how many tokens a pass may verify, and listens to what became of them."""
 
@@ -102,7 +104,7 @@ class Loop:
         records: frozenset[str],
         memory: dict[str, Any],
         counts: Counts,
-        places: float,
+        places: int,
         show: Callable[[], None],
     ) -> None:
         self._method, self._texts, self._rules = method, texts, rules
@@ -147,6 +149,10 @@ class Loop:
             self._learn(drafts, scores, rows)
             self._note(drafts, rows, perf_counter() - verified + drafted - began)
             self._show()
+        if not self._rules.pads:
+            last = max(row.end or row.stop for row in self._texts.rows)
+            for row in self._texts.rows:
+                row.end = last
 
     def _read(self, scores: Float[Tensor, "b t v"]) -> None:
         """Let the drafter learn from the prompts, as from drafts all of which were accepted."""
@@ -173,7 +179,7 @@ class Loop:
         positions = ground.positions
         for row in rows:
             room = min(self._texts.limit - row.stop, self._places - positions[row.index])
-            count = int(max(0, min(budget, room) - 1))
+            count = max(0, min(budget, room) - 1)
             view = self._view(row, count)
             tree = self._method.draft(view) if count else NOTHING
             drafts[row.index] = self._checked(view, tree)
@@ -287,6 +293,7 @@ class Loop:
         for row in rows:
             over = drafts[row.index].written - least
             drafts[row.index].written = least
+            del drafts[row.index].path[least:]
             self._texts.take_back(row, over)
 
     def _learn(self, drafts: list[Draft], scores: Float[Tensor, "b t v"], rows: list[Row]) -> None:
