@@ -159,9 +159,9 @@ def test_a_criterion_that_tells_rows_apart_still_does(settings):
 
 
 def test_max_time_ends_all_rows():
-    ids, _ = prompts()
-    with attach(tiny_decoder("llama"), Guesses(budget=9)):
-        written = tiny_decoder("llama").generate(ids, max_new_tokens=30, max_time=0.0)
+    model, (ids, _) = tiny_decoder("llama"), prompts()
+    with attach(model, Guesses(budget=9)):
+        written = model.generate(ids, max_new_tokens=30, max_time=0.0)
     assert written.shape == (3, 13)
 
 
@@ -179,10 +179,7 @@ def test_scores_and_logits_are_those_of_each_token():
 
 
 def test_several_answers_to_each_prompt():
-    plain, drafted, _ = pair(tiny_decoder("llama"), num_return_sequences=1)
-    assert torch.equal(plain, drafted)
-    with attach(tiny_decoder("llama"), Guesses(budget=9)):
-        model = tiny_decoder("llama")
+    model = tiny_decoder("llama")
     with attach(model, Guesses(budget=9)):
         ids, mask = prompts()
         several = model.generate(
@@ -270,6 +267,21 @@ def test_no_draft_goes_beyond_the_last_position(name):
     more = 8 if name == "gpt2" else 14
     plain, drafted, _ = pair(model, budget=12, max_new_tokens=more)
     assert torch.equal(plain, drafted)
+
+
+def test_a_copy_of_the_model_drafts_for_itself():
+    model, (ids, mask) = tiny_decoder("llama"), prompts()
+    settings = {"attention_mask": mask, "max_new_tokens": 9, "pad_token_id": 0}
+    plain = model.generate(ids, **settings)
+    with attach(model, Guesses(budget=5)) as attachment:
+        model.generate(ids, **settings)
+        trace = attachment.trace
+        twin = copy.deepcopy(model)
+        assert torch.equal(twin.generate(ids, **settings), plain)
+        assert attachment.trace is trace
+    assert torch.equal(twin.generate(ids, **settings), plain)
+    assert "generate" in vars(twin)
+    assert "generate" not in vars(model)
 
 
 def test_a_budget_of_one_drafts_nothing_and_needs_no_mask(monkeypatch):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import math
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,7 +99,7 @@ class Drafting(Attachment[Drafter]):
         self._model: Any = model
         refuse_carried(self._owner, model)
         refuse_model(self._owner, model)
-        self._marked = {id(one): one for one in (model, self._model.base_model)}.values()
+        self._marked = list({id(one): one for one in (model, self._model.base_model)}.values())
         for module in self._marked:
             module.__dict__[MARK] = self
         self._held = model.__dict__.get("generate")
@@ -224,7 +224,7 @@ class Drafting(Attachment[Drafter]):
             records=frozenset(name for name, wanted in records.items() if wanted),
             memory=self.memory,
             counts=counts,
-            places=getattr(self._model.config, "max_position_embeddings", None) or math.inf,
+            places=getattr(self._model.config, "max_position_embeddings", None) or sys.maxsize,
             show=stream.show,
         )
 

@@ -22,6 +22,7 @@ NOTHING = TokenTree(torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch
 """The draft without nodes."""
 
 
+@runtime_checkable
 class Grounds(Protocol):
     """What the loop needs to know of model and cache."""
 
@@ -103,7 +104,7 @@ class Loop:
         records: frozenset[str],
         memory: dict[str, Any],
         counts: Counts,
-        places: float,
+        places: int,
         show: Callable[[], None],
     ) -> None:
         self._method, self._texts, self._rules = method, texts, rules
@@ -148,6 +149,10 @@ class Loop:
             self._learn(drafts, scores, rows)
             self._note(drafts, rows, perf_counter() - verified + drafted - began)
             self._show()
+        if not self._rules.pads:
+            last = max(row.end or row.stop for row in self._texts.rows)
+            for row in self._texts.rows:
+                row.end = last
 
     def _read(self, scores: Float[Tensor, "b t v"]) -> None:
         """Let the drafter learn from the prompts, as from drafts all of which were accepted."""
@@ -174,7 +179,7 @@ class Loop:
         positions = ground.positions
         for row in rows:
             room = min(self._texts.limit - row.stop, self._places - positions[row.index])
-            count = int(max(0, min(budget, room) - 1))
+            count = max(0, min(budget, room) - 1)
             view = self._view(row, count)
             tree = self._method.draft(view) if count else NOTHING
             drafts[row.index] = self._checked(view, tree)
@@ -288,6 +293,7 @@ class Loop:
         for row in rows:
             over = drafts[row.index].written - least
             drafts[row.index].written = least
+            del drafts[row.index].path[least:]
             self._texts.take_back(row, over)
 
     def _learn(self, drafts: list[Draft], scores: Float[Tensor, "b t v"], rows: list[Row]) -> None:
