@@ -88,13 +88,8 @@ def probe(
     one = _configured(probe, settings)
     wanted, skipped = _policies(methods, keep)
     loaded, name = _found(model, tokenizer)
-    reader = Reader(
-        model=loaded.model,
-        tokenizer=loaded.processor,
-        batch_size=batch_size,
-        bos=bos,
-        in_parts=query == "free",
-    )
+    reading: Any = {"batch_size": batch_size, "bos": bos, "in_parts": query == "free"}
+    reader = Reader(model=loaded.model, tokenizer=loaded.processor, **reading)
     items = one.items(seed)
     order = _fitting(items, reader, f"{one.describe()} on {name}")
     left_out = len(items) - len(order)

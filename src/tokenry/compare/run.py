@@ -108,8 +108,7 @@ def compare(
         if batch_size is None:
             options = replace(options, batch_size=kind.batch_size)
         with subjects.undisturbed(found.model, found.device):
-            study = settle(found, configured, wanted, examples, options)
-            Runner(study, store, began).run(progress)
+            Runner(settle(found, configured, wanted, examples, options), store, began).run(progress)
     results = Results.open(folder)
     if out is None:
         weakref.finalize(results, shutil.rmtree, folder, ignore_errors=True)
