@@ -1,3 +1,6 @@
 """Fewer passes for the same text: tokens drafted ahead, bytes, and ways through a model."""
 
-__all__: list[str] = []
+from tokenry.decoding.icn import ICN
+from tokenry.decoding.octopus import Octopus
+
+__all__ = ["ICN", "Octopus"]
