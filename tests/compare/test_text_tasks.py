@@ -213,7 +213,7 @@ def test_what_is_left_of_the_cache(subject, texts):
     held = seen.trace.resident[0] - 7  # the tokens after the prompt are held too
     expected = [100] * 2 + [0] * (100 - held) + [100] * (held - 2)
     assert groups.tolist() == [expected, expected]
-    (thumbnail,) = task.thumbnails(one, batch)
+    (thumbnail,) = task.thumbnails(one, batch, seen)
     assert "".join(json.loads(thumbnail)) == texts(1)[0].text[:100]
     costs = task.costs(seen)
     slot = 2 * 2 * 8 * 4  # keys and values of two heads of width 8 in float32

@@ -82,7 +82,7 @@ def configure(
             raise UsageError(f"compare: the method {info.label!r} is given twice.")
         infos.append(info)
         identity = f"{info.module}:{info.cls}({info.settings})#{source_digest(type(method))}"
-        for keep in dial:
+        for keep in dial if _has_dial(method) else (1.0,):
             made, reason = _at(method, keep)
             if made is None:
                 skipped.append(Skipped(info.label, keep, reason))
@@ -107,10 +107,16 @@ def source_digest(cls: type) -> str:
 
 def _at(method: Any, keep: float) -> tuple[Method | None, str]:
     """The method at this keep, or why it cannot be."""
+    if not _has_dial(method):
+        return method, ""
     try:
         return replace(method, keep=keep), ""
     except UsageError as error:
         return None, str(error)
+
+
+def _has_dial(method: Method) -> bool:
+    return any(s.name == "keep" for s in settings(type(method)))
 
 
 def _method(given: Any) -> Method:

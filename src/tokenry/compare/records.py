@@ -44,6 +44,7 @@ class TaskInfo:
         kind: Kind of the models that it is for.
         settings: What is named on every row, such as when the question comes.
         figures: What is shown beside score and seconds.
+        dial: Whether methods are run at several keeps; else a method has one row, at keep 1.
     """
 
     slug: str
@@ -55,6 +56,7 @@ class TaskInfo:
     kind: str = "vision"
     settings: dict[str, str] = field(default_factory=dict)
     figures: tuple[Figure, ...] = ()
+    dial: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +200,8 @@ class Picture:
         score: Its score on the task that was asked for.
         grid: Rows and columns of `groups`.
         groups: Of an image, for each patch the group it ended in, -1 when it was dropped; of a
-            text, for each layer and token the share of key heads that hold the token, in percent.
+            text, for each layer and token the share of key heads that hold the token, in percent;
+            of a text that was written, who proposed each token (1 a draft) and in which pass.
         thumbnail: The image as the model saw it, as WebP; or the text's tokens, as a JSON list.
     """
 

@@ -277,12 +277,12 @@ class Results:
         }
 
     def _reducing(self) -> list[Configuration]:
-        """Configurations in which some layer sees fewer tokens than the untouched model's."""
+        """Configurations in which some layer sees fewer tokens, or that act without a dial."""
         full = {n for p in self._profiles if p.method == UNTOUCHED for n in p.tokens}
         return [
             (p.method, p.keep)
             for p in self._profiles
-            if p.method != UNTOUCHED and not set(p.tokens) <= full
+            if p.method != UNTOUCHED and not (self.tasks[0].dial and set(p.tokens) <= full)
         ]
 
     def _picture(self, row: Row) -> Picture | None:

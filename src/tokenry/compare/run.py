@@ -99,9 +99,10 @@ def compare(
     chosen = None if task is None else named(task)
     settings = {"query": query, "max_tokens": max_tokens}
     with _folder(out) as folder, Store(folder, write=True) as store:
-        found = subjects.find(model, device, image_size)
+        given = [c.method for c in configured[1]]
+        found = subjects.find(model, device, image_size, given)
         kind = KINDS[found.kind]
-        check_methods(kind, [c.method for c in configured[1]], found.name)
+        check_methods(kind, given, found.name)
         wanted = make_tasks(named(kind.task) if chosen is None else chosen, settings, found.kind)
         examples = load_data(kind, data, found.name)
         if batch_size is None:

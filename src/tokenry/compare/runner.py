@@ -162,11 +162,10 @@ class Runner:
         """All configurations on one batch, in an order that is rotated from batch to batch."""
         study, lead = self._study, self._study.lead
         batch = lead.batch(study.subject, examples)
-        pictures = zip(
-            (e.id for e in examples), lead.thumbnails(study.subject, batch), strict=False
-        )
-        self._store.add_thumbnails(self._number, pictures)
         untouched = self._reference(batch, examples)
+        thumbnails = lead.thumbnails(study.subject, batch, untouched)
+        pictures = zip((e.id for e in examples), thumbnails, strict=False)
+        self._store.add_thumbnails(self._number, pictures)
         waiting = [c for c in study.configurations if any(self._lacks(c, e) for e in examples)]
         turn = index % len(waiting)
         found = {_key(c): _Found([e.id for e in examples]) for c in waiting}

@@ -2,5 +2,7 @@
 
 from tokenry.decoding.icn import ICN
 from tokenry.decoding.octopus import Octopus
+from tokenry.decoding.prompt_lookup import PromptLookup
+from tokenry.decoding.token_recycling import TokenRecycling
 
-__all__ = ["ICN", "Octopus"]
+__all__ = ["ICN", "Octopus", "PromptLookup", "TokenRecycling"]

@@ -33,6 +33,11 @@ class Entry:
     rank: int
 
     @property
+    def acts(self) -> bool:
+        """Whether a method is at work: at keep 1 one that has the dial is not."""
+        return self.kind != "untouched" and (self.summary.keep < 1 or not self.task.dial)
+
+    @property
     def keep(self) -> str:
         """The dial, with at most three digits."""
         return f"{self.summary.keep:.3g}"
@@ -40,7 +45,13 @@ class Entry:
     @property
     def title(self) -> str:
         """Name and dial."""
-        return self.name if self.kind == "untouched" else f"{self.name} {self.keep}"
+        plain = self.kind == "untouched" or not self.task.dial
+        return self.name if plain else f"{self.name} {self.keep}"
+
+    @property
+    def setting(self) -> str:
+        """Where on the dial, in words; empty without one."""
+        return f"at keep {self.keep}" if self.task.dial else ""
 
     @property
     def score(self) -> str:

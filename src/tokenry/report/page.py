@@ -20,6 +20,7 @@ from tokenry.report.layers import layers
 from tokenry.report.pareto import NARROW, WIDE, pareto
 from tokenry.report.phrases import PHRASES
 from tokenry.report.vega import PALETTE, to_svg
+from tokenry.report.written import acceptance, written
 
 if TYPE_CHECKING:
     from tokenry.compare.records import TaskInfo
@@ -39,7 +40,14 @@ COLUMNS = (
     ("Tokens", "number"),
     ("GFLOPs", "number"),
 )
-
+SECTIONS = {
+    "layers": "Time",
+    "examples": "Tokens",
+    "texts": "Tokens",
+    "written": "Tokens",
+    "papers": "Papers",
+}
+"""Parts of the page, and what the menu calls them."""
 _QUALITY_AND_TIME = 8
 """Columns before a task's further figures."""
 
@@ -132,12 +140,10 @@ def content(results: Results) -> dict[str, Any]:
             for s in results.skipped
         ],
     }
-    titles = {"layers": "Time", "examples": "Tokens", "texts": "Tokens", "papers": "Papers"}
-    anchors = {"layers": "time", "examples": "tokens", "texts": "tokens", "papers": "papers"}
     page["sections"] = [
         ("answer", "Answer"),
         *((f"task{n}", task["title"]) for n, task in enumerate(page["tasks"])),
-        *((anchors[key], titles[key]) for key in titles if page[key]),
+        *((title.lower(), title) for key, title in SECTIONS.items() if page[key]),
         ("notes", "Notes"),
     ]
     return page
@@ -149,6 +155,8 @@ def _drawn(results: Results, task: TaskInfo, keeps: Sequence[float]) -> dict[str
         "layers": _layers(results, keeps, task.kind),
         "examples": images(results, task, keeps) if task.kind == "vision" else [],
         "texts": texts(results, task, keeps) if task.kind == "causal-lm" else [],
+        "written": written(results, task) if task.kind == "writer" else [],
+        "acceptance": acceptance(results, task) if task.kind == "writer" else [],
         "tints": [(k, slots.letter(k)) for k in range(len(keeps))],
     }
 
@@ -176,7 +184,7 @@ def _count(results: Results, lines: Sequence[Entry]) -> str:
 def _task(results: Results, task: TaskInfo) -> dict[str, Any]:
     lines = entries(results, task)
     best = results.best(max_loss=MAX_LOSS, task=task.slug)
-    reduced = any(e.summary.keep < 1 for e in lines)
+    reduced = any(e.acts for e in lines)
     front = [e.title for e in lines if e.summary.on_front]
     metric = words.clean(task.metric, 40)
     return {
@@ -283,9 +291,9 @@ def _paper(results: Results, label: str, lines: Sequence[Entry]) -> dict[str, An
     year = "" if str(card["year"]) in card["venue"] else card["year"]
     source = [card["venue"], year, card["arxiv"] and f"arXiv {card['arxiv']}", card["code"]]
     measured = [
-        f"keep {e.keep}: {e.speedup} ({e.faster}), {e.difference} ({e.verdict})"
+        f"{f'keep {e.keep}: ' * e.task.dial}{e.speedup} ({e.faster}), {e.difference} ({e.verdict})"
         for e in lines
-        if e.summary.keep < 1
+        if e.acts
     ]
     facts = [("In this run", measured), ("Dial", [card["dial"]])]
     if "(" in label:

@@ -27,7 +27,7 @@ def pareto(
         size: Width and height of the plot area in pixels.
         best: The line that is always named, beside the untouched model.
     """
-    entries = [e for e in entries if e.kind == "untouched" or e.summary.keep < 1]
+    entries = [e for e in entries if e.kind == "untouched" or e.acts]
     spec = load("pareto")
     spec["width"], spec["height"] = size
     slowest = max(e.summary.seconds.value for e in entries)

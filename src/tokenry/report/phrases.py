@@ -66,4 +66,17 @@ PHRASES = {
         rows=("slots held", "read"),
         unlabelled="Text",
     ),
+    "writer": Phrases(
+        keep="Drafting has no dial: the text stays the same, what changes is how many passes of "
+        "the model it takes. The table counts passes per token.",
+        time="Seconds per example of a whole call of generate, the prompt included",
+        profile="The prompt and the first tokens after it.",
+        layers="",
+        tokens="Tinted tokens came from a draft and were accepted by the model; the others are the "
+        "model\u2019s own, one in each pass. Point at a token for its pass. Above, for each "
+        "method, tokens that one pass wrote, by position in the text.",
+        share="Passes per token",
+        rows=("", ""),
+        unlabelled="Prompt",
+    ),
 }

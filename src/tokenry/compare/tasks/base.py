@@ -99,6 +99,8 @@ class Task(ABC):
     explanation: ClassVar[str]
     binary: ClassVar[bool] = False
     higher_is_better: ClassVar[bool] = True
+    dial: ClassVar[bool] = True
+    """Whether its methods are run at several keeps."""
     figures: ClassVar[tuple[Figure, ...]] = ()
     """What is shown beside score and seconds, of secondary scores and of `costs`."""
 
@@ -125,6 +127,7 @@ class Task(ABC):
             self.kind,
             self.settings,
             self.figures,
+            self.dial,
         )
 
     def describe(self) -> str:
@@ -208,7 +211,7 @@ class Task(ABC):
         """
         return [(n, n) for n in entered]
 
-    def thumbnails(self, subject: Subject, batch: Any) -> list[bytes]:
+    def thumbnails(self, subject: Subject, batch: Any, untouched: Pass) -> list[bytes]:
         """What each example looked like to the model, as `Picture.thumbnail`; none by default."""
         return []
 

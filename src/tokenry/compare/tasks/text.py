@@ -281,7 +281,7 @@ class TextTask(Task):
             return list(zip(slots, slots, strict=True))
         return list(zip(seen.trace.resident, seen.trace.read, strict=True))
 
-    def thumbnails(self, subject: Subject, batch: Prompts) -> list[bytes]:
+    def thumbnails(self, subject: Subject, batch: Prompts, untouched: Pass) -> list[bytes]:
         """The text of each token, as JSON."""
         return [json.dumps(pieces).encode() for pieces in batch.pieces]
 
