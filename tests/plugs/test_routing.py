@@ -154,10 +154,6 @@ def test_the_rows_found_are_the_minimum():
         wrong = chances[:, i] - (target == i).double()
         gradient = (wrong[:, None] * states).mean(0) + 2 * decay * scale * (found[i] - rows[i])
         assert gradient.abs().max() < 1e-4
-    assert torch.equal(fit_rows(
-        rows, torch.zeros(3), HeadStates(states.float(), logits.float()), ids, target,
-        free=[], decay=decay, steps=5,
-    ) if False else rows, rows)  # fmt: skip
 
 
 def test_an_expert_added_later_leaves_the_others_alone(router):
@@ -228,12 +224,10 @@ RING = [("birds", "maths"), ("maths", "tools"), ("tools", "birds"), ("birds", "b
 def test_every_way_ends_and_is_logged(router, edges, settings, count, ended):
     found = router(edges=edges, settings=settings)
     found.train(EXAMPLES, decay=1e-4)
-    with torch.no_grad():  # the end token never wins
-        found.model.lm_head.weight[found.token_ids[-1] + 1] -= 100 * torch.sign(
-            found.model.lm_head.weight[found.token_ids[-1] + 1]
-        )
-        state = found.model.model(torch.tensor([[1]])).last_hidden_state
-        del state
+    with torch.no_grad():  # the end token never wins: no state is near this row
+        found.model.lm_head.weight[found.token_ids[-1] + 1] = -found.model.lm_head.weight[
+            list(found.token_ids)
+        ].sum(0)
     asked = []
     execution = found.run("a heron and a stork", shouting(asked))
     assert (len(execution.steps), execution.ended) == (count, ended)

@@ -118,7 +118,7 @@ class TokenRouter:
         examples: Sequence[tuple[str, str]],
         *,
         only: Sequence[str] | None = None,
-        decay: float = 1e-3,
+        decay: float = 1e-5,
         steps: int = 200,
         batch_size: int = 16,
     ) -> None:
