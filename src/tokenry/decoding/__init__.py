@@ -1,3 +1,6 @@
 """Fewer passes for the same text: tokens drafted ahead, bytes, and ways through a model."""
 
-__all__: list[str] = []
+from tokenry.decoding.aggressive_decoding import AggressiveDecoding
+from tokenry.decoding.gad import GAD
+
+__all__ = ["GAD", "AggressiveDecoding"]
