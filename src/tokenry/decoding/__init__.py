@@ -2,5 +2,7 @@
 
 from tokenry.decoding.aggressive_decoding import AggressiveDecoding
 from tokenry.decoding.gad import GAD
+from tokenry.decoding.prompt_lookup import PromptLookup
+from tokenry.decoding.token_recycling import TokenRecycling
 
-__all__ = ["GAD", "AggressiveDecoding"]
+__all__ = ["GAD", "AggressiveDecoding", "PromptLookup", "TokenRecycling"]

@@ -104,6 +104,11 @@ class Drafter(Method):
         """
         return True
 
+    @property
+    def reads_prompt(self) -> bool:
+        """Whether `learn` is shown the prompt too: a draft under its first token, all accepted."""
+        return False
+
     @abstractmethod
     def draft(self, view: DraftView) -> TokenTree:
         """Propose up to `view.count` nodes; fewer, or none, where nothing is promising."""
