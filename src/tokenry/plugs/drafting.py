@@ -10,7 +10,11 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from transformers.generation import GenerateDecoderOnlyOutput, StoppingCriteriaList
+from transformers.generation import (
+    GenerateDecoderOnlyOutput,
+    GenerateEncoderDecoderOutput,
+    StoppingCriteriaList,
+)
 from transformers.generation.stopping_criteria import StopStringCriteria
 
 from tokenry.errors import UsageError
@@ -27,7 +31,9 @@ from tokenry.plugs.drafting_admission import (
 from tokenry.plugs.drafting_ground import Ground
 from tokenry.plugs.drafting_loop import Loop
 from tokenry.plugs.drafting_rules import Rules
+from tokenry.plugs.drafting_seq2seq import SeqGround, sources
 from tokenry.plugs.drafting_texts import Stream, Texts, stacked
+from tokenry.plugs.filling import Filler, Filling
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +43,8 @@ class DraftTrace:
     Attributes:
         tokens: Tokens that were written, in all rows.
         passes: Passes of the model that wrote them, that over the prompt included.
-        offered: How many nodes each row was offered in each pass after the prompt's; -1 where it
-            was done.
+        offered: How many nodes each row was offered in each pass that had room for drafts; -1
+            where it was done.
         accepted: The same for the nodes that the model accepted.
         drafted: Which tokens of the output came from a draft.
     """
@@ -73,6 +79,8 @@ class Drafting(Attachment[Drafter]):
         self._model: Any = model
         refuse_carried(self._owner, model)
         refuse_model(self._owner, model)
+        filler = getattr(method, "filler", None)
+        self._filler = None if filler is None else Filler(self._owner, filler, model)
         self._marked = {id(one): one for one in (model, self._model.base_model)}.values()
         for module in self._marked:
             module.__dict__[MARK] = self
@@ -107,6 +115,7 @@ class Drafting(Attachment[Drafter]):
         def decode(
             model: Any,
             input_ids: Tensor,
+            inputs_tensor: Tensor,
             logits_processor: Any,
             stopping_criteria: Any,
             generation_config: Any,
@@ -116,7 +125,8 @@ class Drafting(Attachment[Drafter]):
             refuse_config(
                 self._owner, generation_config, logits_processor, len(input_ids), model_kwargs
             )
-            return self._decode(input_ids, rules, generation_config, model_kwargs, streamer)
+            texts = _texts(model, input_ids, inputs_tensor, model_kwargs, rules.limit)
+            return self._decode(input_ids, texts, rules, generation_config, model_kwargs, streamer)
 
         return own(self._model, **given, **rest, custom_generate=decode)
 
@@ -140,7 +150,13 @@ class Drafting(Attachment[Drafter]):
         rest["stop_strings"] = None
 
     def _decode(
-        self, ids: Int[Tensor, "b n"], rules: Rules, config: Any, kwargs: dict[str, Any], out: Any
+        self,
+        ids: Int[Tensor, "b n"],
+        texts: Texts,
+        rules: Rules,
+        config: Any,
+        kwargs: dict[str, Any],
+        out: Any,
     ) -> Any:
         if not ids.shape[1] and kwargs.get("inputs_embeds") is None:
             raise UsageError(
@@ -148,13 +164,11 @@ class Drafting(Attachment[Drafter]):
                 "beginning of text."
             )
         cache = admit_cache(self._owner, self._model, kwargs.get("past_key_values"))
-        texts = _texts(ids, kwargs, rules.limit)
         pad = 0 if config._pad_token_tensor is None else int(config._pad_token_tensor)
         stream = Stream(out, texts, pad)
         try:
-            scores = self._prompt(ids, config, kwargs)
+            ground, scores = self._start(ids, cache, config, kwargs)
             loop = self._loop(texts, rules, config, stream)
-            ground = Ground(self._model, cache, kwargs, len(ids))
             loop.run(ground, scores)
             ground.drop([row.stop - (row.end or row.stop) for row in texts.rows])
         finally:
@@ -162,14 +176,16 @@ class Drafting(Attachment[Drafter]):
                 release_cache(cache)
         stream.end()
         self.trace = _traced(loop, texts)
-        return _output(texts, pad, config, cache)
+        return _output(self._model, texts, pad, config, kwargs["past_key_values"])
 
-    def _prompt(
-        self, ids: Int[Tensor, "b n"], config: Any, kwargs: dict[str, Any]
-    ) -> Float[Tensor, "b 1 v"]:
-        """One pass over the prompt; the scores of the first token."""
+    def _start(
+        self, ids: Int[Tensor, "b n"], cache: Any, config: Any, kwargs: dict[str, Any]
+    ) -> tuple[Ground | SeqGround, Float[Tensor, "b 1 v"] | None]:
+        """The prompt, read; and the scores of the first token, unless its last one is to be fed."""
+        if _reads(self._model):
+            return SeqGround(self._model, kwargs["past_key_values"], ids, kwargs), None
         scores: Tensor = self._model._prefill(ids, config, kwargs).logits
-        return scores[:, -1:]
+        return Ground(self._model, cache, kwargs, len(ids)), scores[:, -1:]
 
     def _loop(self, texts: Texts, rules: Rules, config: Any, stream: Stream) -> Loop:
         asked = config.return_dict_in_generate
@@ -187,7 +203,13 @@ class Drafting(Attachment[Drafter]):
             counts=_Fixed(self.method.budget or 16),
             places=getattr(self._model.config, "max_position_embeddings", None) or math.inf,
             show=stream.show,
+            fillings=self._fillings(texts),
         )
+
+    def _fillings(self, texts: Texts) -> list[Filling] | None:
+        if self._filler is None:
+            return None
+        return [self._filler.over(texts.source(row)) for row in texts.rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,8 +225,17 @@ class _Fixed:
         pass
 
 
-def _texts(ids: Int[Tensor, "b n"], kwargs: dict[str, Any], limit: int) -> Texts:
+def _reads(model: Any) -> bool:
+    """Whether an encoder reads for the model."""
+    return bool(model.config.is_encoder_decoder)
+
+
+def _texts(
+    model: Any, ids: Int[Tensor, "b n"], given: Tensor, kwargs: dict[str, Any], limit: int
+) -> Texts:
     mask, n = kwargs.get("attention_mask"), ids.shape[1]
+    if _reads(model):
+        return Texts(ids, None, limit, sources(model, given, mask, len(ids)))
     real = None if mask is None or not n else mask[:, -n:].bool()
     return Texts(ids, real, limit)
 
@@ -216,21 +247,22 @@ def _traced(loop: Loop, texts: Texts) -> DraftTrace:
         drafted[row.index, [place for place in row.drafted if place < end]] = True
     return DraftTrace(
         tokens=sum(end - row.prompt for row, end in zip(texts.rows, ends, strict=True)),
-        passes=len(loop.offered),
-        offered=torch.tensor(loop.offered[1:]).reshape(-1, len(ends)),
-        accepted=torch.tensor(loop.accepted[1:]).reshape(-1, len(ends)),
+        passes=loop.passes,
+        offered=torch.tensor(loop.offered).reshape(-1, len(ends)),
+        accepted=torch.tensor(loop.accepted).reshape(-1, len(ends)),
         drafted=drafted,
     )
 
 
-def _output(texts: Texts, pad: int, config: Any, cache: Any) -> Any:
+def _output(model: Any, texts: Texts, pad: int, config: Any, cache: Any) -> Any:
     sequences = texts.sequences(pad)
     if not config.return_dict_in_generate:
         return sequences
     count = sequences.shape[1] - texts.rows[0].prompt
     scores = [row.scores[:count] for row in texts.rows]
     logits = [row.logits[:count] for row in texts.rows]
-    return GenerateDecoderOnlyOutput(
+    kind = GenerateEncoderDecoderOutput if _reads(model) else GenerateDecoderOnlyOutput
+    return kind(
         sequences=sequences,
         scores=stacked(scores) if config.output_scores else None,
         logits=stacked(logits) if config.output_logits else None,

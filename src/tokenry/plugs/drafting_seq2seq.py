@@ -14,14 +14,14 @@ from transformers.cache_utils import EncoderDecoderCache
 class SeqGround:
     """The decoder's cache of an encoder-decoder under the texts of a batch.
 
-    The place of a token is its slot, in learned and relative positions alike, and no row may be
+    The place of a token is its slot, for learned and for relative positions, and no row may be
     told otherwise: a draft is a chain, and all rows advance together.
 
     Args:
         model: The model.
         cache: Its cache.
-        kwargs: What `generate` prepared for the model, without the cache.
-        batch: Rows of the batch.
+        ids: What the decoder has been given; all but the last token is read here.
+        kwargs: What `generate` prepared for the model.
 
     Attributes:
         lengths: Slots that each row holds.
@@ -31,11 +31,16 @@ class SeqGround:
     """Whether all rows must advance by the same count, and drafts must be chains."""
 
     def __init__(
-        self, model: Any, cache: EncoderDecoderCache, kwargs: dict[str, Any], batch: int
+        self, model: Any, cache: EncoderDecoderCache, ids: Int[Tensor, "b n"], kwargs: Any
     ) -> None:
         self._model, self._cache = model, cache
-        self._kwargs = {name: one for name, one in kwargs.items() if name != "past_key_values"}
-        self.lengths = [int(cache.get_seq_length())] * batch
+        left_out = ("past_key_values", "decoder_attention_mask")
+        self._kwargs = {name: one for name, one in kwargs.items() if name not in left_out}
+        b, n = ids.shape
+        self.lengths = [int(cache.get_seq_length())] * b
+        if self.lengths[0] < n - 1:
+            self.feed(ids[:, self.lengths[0] : -1])
+            self.lengths = [n - 1] * b
 
     @property
     def positions(self) -> list[int]:
@@ -62,15 +67,40 @@ class SeqGround:
 
     def keep(self, slots: Sequence[Sequence[int]]) -> None:
         """Of the last pass keep so many tokens as the row with most; the rest goes."""
-        stays = self.lengths[0] + max(map(len, slots))
-        self.lengths = [stays] * len(self.lengths)
-        self._crop(stays)
+        self._crop(self.lengths[0] + max(map(len, slots)))
 
     def drop(self, counts: Sequence[int]) -> None:
-        """Let go of so many tokens at the end, if all rows may."""
+        """Let go of so many tokens at the end as every row may."""
         self._crop(self.lengths[0] - min(counts))
 
     def _crop(self, stays: int) -> None:
+        self.lengths = [stays] * len(self.lengths)
         spare = int(self._cache.get_seq_length()) - stays
         if spare > 0:
             self._cache.crop(-spare)
+
+
+def sources(
+    model: Any, read: Tensor, mask: Tensor | None, batch: int
+) -> list[Int[Tensor, " s"] | None]:
+    """What the encoder read for each row, without padding; None where the decoder writes no such.
+
+    Args:
+        model: The model.
+        read: What `generate` gave the encoder.
+        mask: False or 0 where that is padding.
+        batch: Rows that are written; a multiple of the rows read.
+    """
+    if read.ndim != 2 or read.is_floating_point() or bool((read < 0).any()) or not _shared(model):
+        return [None] * batch
+    ids = read.repeat_interleave(batch // len(read), 0)
+    real = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask.bool()
+    return [row[kept].cpu() for row, kept in zip(ids, real, strict=True)]
+
+
+def _shared(model: Any) -> bool:
+    """Whether encoder and decoder speak of the same tokens."""
+    parts = (model.get_encoder(), model.get_decoder())
+    sizes = {len(part.get_input_embeddings().weight) for part in parts}
+    return len(sizes) == 1 and getattr(model.config, "share_encoder_decoder_embeddings", True)
+

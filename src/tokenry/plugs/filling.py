@@ -43,9 +43,19 @@ class Filler:
                 "vocabulary."
             )
         mask_of(self._model)
+        self._owner = owner
 
-    def over(self, source: Int[Tensor, " s"]) -> Filling:
-        """The filler, once it has read a source."""
+    def over(self, source: Int[Tensor, " s"] | None) -> Filling:
+        """The filler, to read a source.
+
+        Raises:
+            UsageError: If there is none.
+        """
+        if source is None:
+            raise UsageError(
+                f"{self._owner}: the encoder reads no tokens of the vocabulary that the decoder "
+                "writes, which the filler would have to read too; give the model input_ids."
+            )
         return Filling(self._model, source)
 
 
