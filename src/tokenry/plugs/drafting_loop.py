@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Protocol
+from time import perf_counter
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -23,6 +24,7 @@ NOTHING = TokenTree(torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch
 """The draft without nodes."""
 
 
+@runtime_checkable
 class Grounds(Protocol):
     """What the loop needs to know of model and cache."""
 
@@ -42,14 +44,15 @@ class Grounds(Protocol):
         """Of the last pass keep in each row these tokens, 0 being the root."""
 
 
+@runtime_checkable
 class Counts(Protocol):
     """Says how many tokens a pass may verify, and listens to what became of them."""
 
     def budget(self) -> int:
         """Most tokens of the next pass, the root included."""
 
-    def note(self, offered: list[int], paths: list[list[int]]) -> None:
-        """Nodes that each working row was offered, and those that were accepted."""
+    def note(self, offered: list[int], paths: list[list[int]], seconds: float) -> None:
+        """Nodes that each working row was offered, those accepted, and how long drafting took."""
 
 
 @dataclass(slots=True)
@@ -96,6 +99,7 @@ class Loop:
         counts: How much a pass may verify.
         places: Positions that the model has.
         show: Called when tokens were written.
+        vocabulary: Tokens that there are; scores say so too.
         fillings: For each row what fills in masks; None for none.
 
     Attributes:
@@ -114,14 +118,15 @@ class Loop:
         records: frozenset[str],
         memory: dict[str, Any],
         counts: Counts,
-        places: float,
+        places: int,
         show: Callable[[], None],
+        vocabulary: int = 0,
         fillings: Sequence[Filling] | None = None,
     ) -> None:
         self._method, self._texts, self._rules = method, texts, rules
         self._sampling, self._records, self._memory = sampling, records, memory
         self._counts, self._places, self._show = counts, places, show
-        self._fillings = fillings
+        self._fillings, self._vocabulary = fillings, vocabulary
         self.passes = 0
         self.offered: list[list[int]] = []
         self.accepted: list[list[int]] = []
@@ -135,29 +140,54 @@ class Loop:
         goal = max(ends) if len(ends) == len(rows) else self._texts.limit
         return [row for row in rows if row.stop < goal]
 
-    def run(self, ground: Grounds, scores: Float[Tensor, "b 1 v"] | None) -> None:
+    def run(self, ground: Grounds, scores: Float[Tensor, "b t v"] | None) -> None:
         """Write until every row has ended.
 
         Args:
             ground: The model after the prompt.
-            scores: What it said of the first token; None if the prompt's last one is still to be
-                fed.
+            scores: What it said after the prompt's last tokens; None if the last of them is still
+                to be fed.
         """
         if scores is not None:
-            self._verify([Draft() for _ in self._texts.rows], scores, self.working())
+            self._vocabulary = scores.shape[-1]
+            self._verify([Draft() for _ in self._texts.rows], scores[:, -1:], self.working())
+            if self._method.reads_prompt and not ground.lockstep:
+                self._read(scores)
             self._show()
         while rows := self.working():
+            began = perf_counter()
             drafts = self._draft(rows, ground)
+            drafted = perf_counter()
             scores = self._pass(drafts, ground)
             self._verify(drafts, scores, rows)
             stay = [draft.written for draft in drafts]
             if ground.lockstep:
                 stay = [self._align(drafts, rows)] * len(drafts)
-            self._note(drafts, rows)
             slots = [[0, *(i + 1 for i in draft.path)] for draft in drafts]
             ground.keep([row[:n] for row, n in zip(slots, stay, strict=True)])
+            verified = perf_counter()
             self._learn(drafts, scores, rows)
+            self._note(drafts, rows, perf_counter() - verified + drafted - began)
             self._show()
+        if not self._rules.pads:
+            last = max(row.end or row.stop for row in self._texts.rows)
+            for row in self._texts.rows:
+                row.end = last
+
+    def _read(self, scores: Float[Tensor, "b t v"]) -> None:
+        """Let the drafter learn from the prompts, as from drafts all of which were accepted."""
+        for row in self._texts.rows:
+            source = self._texts.text(row)[: row.prompt - row.start][-scores.shape[1] :]
+            n = len(source)
+            if n:
+                view = replace(self._view(row, 0), text=source[:1])
+                seen = Verified(
+                    tree=TokenTree(source[1:], trees.chain(n - 1)),
+                    scores=scores[row.index, -n:],
+                    accepted=torch.arange(n - 1),
+                    token=self._texts.token(row, row.prompt),
+                )
+                self._method.learn(view, seen)
 
     def _draft(self, rows: list[Row], ground: Grounds) -> list[Draft]:
         drafts = [Draft() for _ in self._texts.rows]
@@ -169,7 +199,7 @@ class Loop:
         positions = ground.positions
         for row in rows:
             room = min(self._texts.limit - row.stop, self._places - positions[row.index])
-            count = int(max(0, min(budget, room) - 1))
+            count = max(0, min(budget, room) - 1)
             view = self._view(row, count)
             tree = self._method.draft(view) if count else NOTHING
             drafts[row.index] = self._checked(view, _chained(tree) if ground.lockstep else tree)
@@ -190,15 +220,16 @@ class Loop:
     def _checked(self, view: DraftView, tree: TokenTree) -> Draft:
         tokens, parents = tree.tokens.tolist(), tree.parents.tolist()
         n = len(tokens)
-        sound = len(parents) == n <= view.count and all(
-            -1 <= parent < node for node, parent in enumerate(parents)
-        )
-        if not sound or (tree.probs is not None and len(tree.probs) != n + 1):
+        rows = n + 1 if tree.probs is None else len(tree.probs)
+        placed = all(-1 <= parent < node for node, parent in enumerate(parents))
+        known = all(0 <= token < self._vocabulary for token in tokens)
+        if not (len(parents) == n <= view.count and placed and known and rows == n + 1):
             raise UsageError(
-                f"{type(self._method).__name__}: its draft has {n} tokens, {len(parents)} parents "
-                f"and {n + 1 if tree.probs is None else len(tree.probs)} distributions; allowed "
-                f"are up to {view.count} tokens, each behind its parent, and one distribution "
-                "more than tokens."
+                f"{type(self._method).__name__}: its draft has {n} tokens "
+                f"({'' if known else 'not '}all of the vocabulary of {self._vocabulary}), "
+                f"{len(parents)} parents ({'' if placed else 'not '}all before their children) "
+                f"and {rows} distributions; allowed are up to {view.count} tokens of the "
+                "vocabulary, each behind its parent, and one distribution more than tokens."
             )
         return Draft(view, tree, tokens, parents, trees.children(parents))
 
@@ -280,16 +311,15 @@ class Loop:
             row.end = row.stop
         return ended or row.stop >= self._texts.limit
 
-    def _note(self, drafts: list[Draft], rows: list[Row]) -> None:
+    def _note(self, drafts: list[Draft], rows: list[Row], seconds: float) -> None:
         offered, accepted = [-1] * len(drafts), [-1] * len(drafts)
         for row in rows:
             offered[row.index] = len(drafts[row.index].tokens)
-            accepted[row.index] = min(len(drafts[row.index].path), drafts[row.index].written)
+            accepted[row.index] = len(drafts[row.index].path)
         self.offered.append(offered)
         self.accepted.append(accepted)
-        self._counts.note(
-            [offered[row.index] for row in rows], [drafts[row.index].path for row in rows]
-        )
+        paths = [drafts[row.index].path for row in rows]
+        self._counts.note([offered[row.index] for row in rows], paths, seconds)
 
     def _align(self, drafts: list[Draft], rows: list[Row]) -> int:
         """Let all rows that go on advance by the smallest count; what that takes back is exact."""
@@ -298,6 +328,7 @@ class Loop:
         for row in going:
             over = drafts[row.index].written - least
             drafts[row.index].written = least
+            del drafts[row.index].path[least:]
             self._texts.take_back(row, over)
         return least
 

@@ -20,8 +20,8 @@ class SeqGround:
     Args:
         model: The model.
         cache: Its cache.
-        ids: What the decoder has been given; all but the last token is read here.
         kwargs: What `generate` prepared for the model.
+        batch: Rows of the batch.
 
     Attributes:
         lengths: Slots that each row holds.
@@ -31,16 +31,21 @@ class SeqGround:
     """Whether all rows must advance by the same count, and drafts must be chains."""
 
     def __init__(
-        self, model: Any, cache: EncoderDecoderCache, ids: Int[Tensor, "b n"], kwargs: Any
+        self, model: Any, cache: EncoderDecoderCache, kwargs: dict[str, Any], batch: int
     ) -> None:
         self._model, self._cache = model, cache
         left_out = ("past_key_values", "decoder_attention_mask")
         self._kwargs = {name: one for name, one in kwargs.items() if name not in left_out}
-        b, n = ids.shape
-        self.lengths = [int(cache.get_seq_length())] * b
-        if self.lengths[0] < n - 1:
-            self.feed(ids[:, self.lengths[0] : -1])
-            self.lengths = [n - 1] * b
+        self.lengths = [int(cache.get_seq_length())] * batch
+
+    def read(self, ids: Int[Tensor, "b n"]) -> Float[Tensor, "b t v"] | None:
+        """Take in the decoder's prompt, but for a single new token; the scores after the others."""
+        new = ids[:, self.lengths[0] :]
+        if new.shape[1] <= 1:
+            return None
+        scores = self.feed(new)
+        self._crop(ids.shape[1])
+        return scores
 
     @property
     def positions(self) -> list[int]:
