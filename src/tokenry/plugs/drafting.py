@@ -61,8 +61,8 @@ class DraftTrace:
 
     @property
     def share(self) -> float:
-        """Passes for each token of the longest text."""
-        return self.passes / (1 + int((self.accepted + 1).sum(0).amax()))
+        """Passes for each one that plain decoding would have needed."""
+        return self.passes / self.plain
 
     @property
     def accepted_length(self) -> float:
