@@ -1,3 +1,6 @@
 """Fewer passes for the same text: tokens drafted ahead, bytes, and ways through a model."""
 
-__all__: list[str] = []
+from tokenry.decoding.prompt_lookup import PromptLookup
+from tokenry.decoding.token_recycling import TokenRecycling
+
+__all__ = ["PromptLookup", "TokenRecycling"]
