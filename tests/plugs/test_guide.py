@@ -65,9 +65,12 @@ def models(language):
 def fed(models):
     """How many tokens the draft read in each of its passes."""
     counts = []
-    models[1].register_forward_pre_hook(
-        lambda _, __, kwargs: counts.append(kwargs["input_ids"].shape[1]), with_kwargs=True
-    )
+
+    def note(_, __, kwargs):
+        if kwargs.get("past_key_values") is not None:
+            counts.append(kwargs["input_ids"].shape[1])
+
+    models[1].register_forward_pre_hook(note, with_kwargs=True)
     return counts
 
 
@@ -138,6 +141,14 @@ def test_another_text_keeps_the_beginning_that_it_shares(models, fed):
         equal(ask(TREE), fresh(draft, text, TREE))
 
 
+def test_a_text_that_changes_in_place_is_not_taken_for_the_old_one(models):
+    target, draft = models
+    guide, text = Guide("DySpec", draft, target), TEXT.clone()
+    guide.under(0, text, 6, [])
+    text[2:] += 20
+    equal(guide.under(0, text, 6, [])(TREE), fresh(draft, text, TREE))
+
+
 def test_rows_of_a_batch_do_not_know_each_other(models, fed):
     target, draft = models
     guide = Guide("DySpec", draft, target)
@@ -204,9 +215,7 @@ def test_a_draft_by_name_takes_the_models_dtype(language, tmp_path):
 
 def test_another_device_is_refused(models):
     target, draft = models
-    with pytest.raises(
-        UsageError, match=r"draft model is on meta, the model on cpu; .*'cpu'"
-    ):
+    with pytest.raises(UsageError, match=r"draft model is on meta, the model on cpu; .*'cpu'"):
         Guide("DySpec", draft.to("meta"), target)
 
 

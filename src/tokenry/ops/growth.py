@@ -90,14 +90,12 @@ class Growth:
             Whether there are nodes to ask about: `asked` has them at its end.
         """
         if not len(self._keys):
-            self._keys = self._worth = probs.new_zeros(0)
-            self._tokens, self._parents, self._asked, self._new = (
-                x.to(probs.device) for x in (self._tokens, self._parents, self._asked, self._new)
-            )
+            self._start(probs)
         k = min(self._count, probs.shape[1])
         tokens = race(probs, k) if self._drawn else probs.topk(k).indices
-        worth = torch.where(self._new < 0, 1.0, pad(self._worth, (0, 1))[self._new])
-        keys, worths = places(probs, worth.to(probs.dtype), tokens, self._key)
+        above, worth = (pad(x, (0, 1), value=1.0)[self._new] for x in (self._keys, self._worth))
+        keys, worths = places(probs, worth, tokens, self._key)
+        keys = keys.minimum(above[:, None])  # equal but for rounding, and the parent comes first
         fit = (keys > 0) & (keys >= self._least)
         self._tokens = torch.cat([self._tokens, tokens[fit]])
         self._parents = torch.cat([self._parents, self._new[:, None].expand_as(tokens)[fit]])
@@ -106,6 +104,12 @@ class Growth:
         self._new = self._promising()
         self._asked = torch.cat([self._asked, self._new])
         return bool(len(self._new))
+
+    def _start(self, probs: Float[Tensor, "1 v"]) -> None:
+        self._keys = self._worth = probs.new_zeros(0)
+        self._tokens, self._parents, self._asked, self._new = (
+            x.to(probs.device) for x in (self._tokens, self._parents, self._asked, self._new)
+        )
 
     def _best(self) -> Int[Tensor, " n"]:
         """The best places; of equal ones the higher, then the earlier."""

@@ -28,6 +28,7 @@ from tokenry.plugs.drafting_ground import Ground
 from tokenry.plugs.drafting_loop import Loop
 from tokenry.plugs.drafting_rules import Rules
 from tokenry.plugs.drafting_texts import Stream, Texts, stacked
+from tokenry.plugs.guide import Guide
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,8 @@ class Drafting(Attachment[Drafter]):
         self._model: Any = model
         refuse_carried(self._owner, model)
         refuse_model(self._owner, model)
+        draft = getattr(method, "model", None)
+        self._guide = None if draft is None else Guide(self._owner, draft, model)
         self._marked = {id(one): one for one in (model, self._model.base_model)}.values()
         for module in self._marked:
             module.__dict__[MARK] = self
@@ -185,8 +188,9 @@ class Drafting(Attachment[Drafter]):
             records=frozenset(name for name, wanted in records.items() if wanted),
             memory=self.memory,
             counts=_Fixed(self.method.budget or 16),
-            places=getattr(self._model.config, "max_position_embeddings", None) or math.inf,
+            places=float(getattr(self._model.config, "max_position_embeddings", None) or math.inf),
             show=stream.show,
+            guide=self._guide,
         )
 
 

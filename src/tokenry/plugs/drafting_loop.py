@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -16,11 +16,13 @@ from tokenry.ops import tree as trees
 from tokenry.ops.verify import choose
 from tokenry.plugs.drafting_rules import Rules
 from tokenry.plugs.drafting_texts import Row, Texts
+from tokenry.plugs.guide import Guide
 
 NOTHING = TokenTree(torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long))
 """The draft without nodes."""
 
 
+@runtime_checkable
 class Grounds(Protocol):
     """What the loop needs to know of model and cache."""
 
@@ -40,6 +42,7 @@ class Grounds(Protocol):
         """Of the last pass keep in each row these tokens, 0 being the root."""
 
 
+@runtime_checkable
 class Counts(Protocol):
     """Says how many tokens a pass may verify, and listens to what became of them."""
 
@@ -85,6 +88,7 @@ class Loop:
         counts: How much a pass may verify.
         places: Positions that the model has.
         show: Called when tokens were written.
+        guide: The draft model, where the method has one.
 
     Attributes:
         offered: For each pass how many nodes each row was offered; -1 for a row that was done.
@@ -102,10 +106,14 @@ class Loop:
         counts: Counts,
         places: float,
         show: Callable[[], None],
+        guide: Guide | None = None,
     ) -> None:
         self._method, self._texts, self._rules = method, texts, rules
         self._sampling, self._records, self._memory = sampling, records, memory
         self._counts, self._places, self._show = counts, places, show
+        self._guide = guide
+        if guide is not None:
+            guide.start(len(texts.rows))
         self.offered: list[list[int]] = []
         self.accepted: list[list[int]] = []
 
@@ -155,13 +163,17 @@ class Loop:
         return drafts
 
     def _view(self, row: Row, count: int) -> DraftView:
+        text, guide = self._texts.text(row), None
+        if count and self._guide is not None:
+            guide = self._guide.under(row.index, text, count, self._rules.processors)
         return DraftView(
-            text=self._texts.text(row),
+            text=text,
             source=self._texts.source(row),
             count=count,
             sampling=self._sampling,
             memory=self._memory,
             scratch=row.scratch,
+            guide=guide,
         )
 
     def _checked(self, view: DraftView, tree: TokenTree) -> Draft:

@@ -100,11 +100,8 @@ class Guide:
             other = next(
                 (type(one).__name__ for one in layers if type(one) is not DynamicLayer), ""
             )
-            why = (
-                f"its cache has a {other}, which cannot go back to an earlier token"
-                if other
-                else ""
-            )
+            if other:
+                why = f"its cache has a {other}, which cannot go back to an earlier token"
         if why:
             raise UnsupportedModelError(
                 f"{self._owner}: {name} cannot be the draft model: {why}. Give a causal model with "
@@ -152,6 +149,8 @@ class _Text:
     def __init__(self, draft: Any) -> None:
         self._draft = draft
         self._cache: Any = DynamicCache(config=draft.config)
+        keeps = "logits_to_keep" in inspect.signature(draft.forward).parameters
+        self._last = {"logits_to_keep": 1} if keeps else {}
         self._ids: Tensor = torch.zeros(0, dtype=torch.long)
         self._tree = TokenTree(self._ids, self._ids)
         self._probs = torch.zeros(0, 0)
@@ -161,7 +160,7 @@ class _Text:
         self, text: Int[Tensor, " n"], count: int, warpers: Sequence[Any]
     ) -> Callable[[TokenTree], Float[Tensor, "m v"]]:
         """Read what is new of the text; what is then asked about trees under it."""
-        text = text.cpu()
+        text = text.to("cpu", copy=True)
         with torch.no_grad():
             scores = self._read(text)
         self._tree = TokenTree(text[:0], text[:0])
@@ -186,6 +185,7 @@ class _Text:
             position_ids=places[None],
             past_key_values=self._cache,
             use_cache=True,
+            **self._last,
         )
         self._ids = text
         scores: Tensor = output.logits[0, -1:]
