@@ -11,7 +11,14 @@ from jaxtyping import config, install_import_hook
 
 # Before the first import of these rooms: every shape annotation there is checked when it runs.
 install_import_hook(
-    ["tokenry.ops", "tokenry.vision", "tokenry.cache", "tokenry.probes", "tokenry.plugs"],
+    [
+        "tokenry.ops",
+        "tokenry.vision",
+        "tokenry.cache",
+        "tokenry.decoding",
+        "tokenry.probes",
+        "tokenry.plugs",
+    ],
     "beartype.beartype",
 )
 

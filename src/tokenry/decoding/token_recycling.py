@@ -12,7 +12,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from tokenry.card import Card, Claim
-from tokenry.method import Drafter, DraftView, In, TokenTree, Verified
+from tokenry.method import Drafter, DraftView, TokenTree, Verified
 from tokenry.ops.topk import top
 
 WIDTH = 8

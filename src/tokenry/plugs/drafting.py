@@ -24,6 +24,8 @@ from tokenry.plugs.drafting_admission import (
     refuse_model,
     release_cache,
 )
+from tokenry.plugs.drafting_budget import Chosen, Fixed
+from tokenry.plugs.drafting_curve import Curve, curve
 from tokenry.plugs.drafting_ground import Ground
 from tokenry.plugs.drafting_loop import Loop
 from tokenry.plugs.drafting_rules import Rules
@@ -38,23 +40,41 @@ class DraftTrace:
     Attributes:
         tokens: Tokens that were written, in all rows.
         passes: Passes of the model that wrote them, that over the prompt included.
+        plain: Passes that plain decoding would have needed: the tokens of the longest answer.
         offered: How many nodes each row was offered in each pass after the prompt's; -1 where it
             was done.
         accepted: The same for the nodes that the model accepted.
         drafted: Which tokens of the output came from a draft.
+        curve: What passes cost on this machine; None where the budget was given.
+        verdict: What was decided about the budget, and why.
     """
 
     tokens: int
     passes: int
+    plain: int
     offered: Int[Tensor, "p b"]
     accepted: Int[Tensor, "p b"]
     drafted: Bool[Tensor, "b n"]
+    curve: Curve | None
+    verdict: str
 
     @property
     def accepted_length(self) -> float:
         """Mean number of drafted tokens that one pass of a row accepted."""
         told = self.accepted[self.accepted >= 0]
         return float(told.float().mean()) if told.numel() else 0.0
+
+    @property
+    def limit(self) -> float | None:
+        """How many times as fast as plain decoding these passes can be, by the measured curve.
+
+        The prompt's pass is left out on both sides. None without a curve.
+        """
+        if self.curve is None or not len(self.offered):
+            return None
+        sizes = (1 + self.offered.amax(1)).tolist()
+        plain = (self.plain - 1) * self.curve.cost(1)
+        return plain / sum(self.curve.cost(size) for size in sizes)
 
 
 class Drafting(Attachment[Drafter]):
@@ -70,6 +90,7 @@ class Drafting(Attachment[Drafter]):
         self.method = method
         self.trace = None
         self.memory: dict[str, Any] = {}
+        self._chosen: dict[int, Chosen] = {}
         self._owner = type(method).__name__
         self._model: Any = model
         refuse_carried(self._owner, model)
@@ -154,27 +175,40 @@ class Drafting(Attachment[Drafter]):
         texts = _texts(ids, kwargs, rules.limit)
         pad = 0 if config._pad_token_tensor is None else int(config._pad_token_tensor)
         stream = Stream(out, texts, pad)
+        counts = self._counts(len(ids))
         try:
             scores = self._prompt(ids, config, kwargs)
-            loop = self._loop(texts, rules, config, stream)
             ground = Ground(self._model, cache, kwargs, len(ids))
+            loop = self._loop(texts, rules, config, stream, counts)
             loop.run(ground, scores)
             ground.drop([row.stop - (row.end or row.stop) for row in texts.rows])
         finally:
             if config.return_dict_in_generate or getattr(cache, "_is_user_defined", False):
                 release_cache(cache)
         stream.end()
-        self.trace = _traced(loop, texts)
+        self.trace = _traced(loop, texts, counts)
         return _output(texts, pad, config, cache)
 
     def _prompt(
         self, ids: Int[Tensor, "b n"], config: Any, kwargs: dict[str, Any]
-    ) -> Float[Tensor, "b 1 v"]:
-        """One pass over the prompt; the scores of the first token."""
+    ) -> Float[Tensor, "b t v"]:
+        """One pass over the prompt; the scores after its last token, or after each."""
+        if self.method.reads_prompt and "logits_to_keep" in kwargs:
+            kwargs = {**kwargs, "logits_to_keep": 0}
         scores: Tensor = self._model._prefill(ids, config, kwargs).logits
-        return scores[:, -1:]
+        return scores
 
-    def _loop(self, texts: Texts, rules: Rules, config: Any, stream: Stream) -> Loop:
+    def _counts(self, batch: int) -> Fixed | Chosen:
+        """Who sets the budget: the user, or what was seen in batches of this size."""
+        if self.method.budget is not None:
+            return Fixed(self.method.budget)
+        if batch not in self._chosen:
+            self._chosen[batch] = Chosen(curve(self._model, batch))
+        return self._chosen[batch]
+
+    def _loop(
+        self, texts: Texts, rules: Rules, config: Any, stream: Stream, counts: Fixed | Chosen
+    ) -> Loop:
         asked = config.return_dict_in_generate
         records = {
             "scores": asked and config.output_scores,
@@ -187,24 +221,11 @@ class Drafting(Attachment[Drafter]):
             sampling=bool(config.do_sample),
             records=frozenset(name for name, wanted in records.items() if wanted),
             memory=self.memory,
-            counts=_Fixed(self.method.budget or 16),
-            places=float(getattr(self._model.config, "max_position_embeddings", None) or math.inf),
+            counts=counts,
+            places=getattr(self._model.config, "max_position_embeddings", None) or math.inf,
             show=stream.show,
             guide=self._guide,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Fixed:
-    """As many tokens in every pass."""
-
-    tokens: int
-
-    def budget(self) -> int:
-        return self.tokens
-
-    def note(self, offered: list[int], paths: list[list[int]]) -> None:
-        pass
 
 
 def _texts(ids: Int[Tensor, "b n"], kwargs: dict[str, Any], limit: int) -> Texts:
@@ -213,17 +234,20 @@ def _texts(ids: Int[Tensor, "b n"], kwargs: dict[str, Any], limit: int) -> Texts
     return Texts(ids, real, limit)
 
 
-def _traced(loop: Loop, texts: Texts) -> DraftTrace:
+def _traced(loop: Loop, texts: Texts, counts: Fixed | Chosen) -> DraftTrace:
     ends = [row.end or row.stop for row in texts.rows]
     drafted = torch.zeros(len(ends), max(ends), dtype=torch.bool)
     for row, end in zip(texts.rows, ends, strict=True):
         drafted[row.index, [place for place in row.drafted if place < end]] = True
     return DraftTrace(
         tokens=sum(end - row.prompt for row, end in zip(texts.rows, ends, strict=True)),
-        passes=len(loop.offered),
-        offered=torch.tensor(loop.offered[1:]).reshape(-1, len(ends)),
-        accepted=torch.tensor(loop.accepted[1:]).reshape(-1, len(ends)),
+        passes=len(loop.offered) + 1,
+        plain=max(ends) - texts.rows[0].prompt,
+        offered=torch.tensor(loop.offered).long().reshape(-1, len(ends)),
+        accepted=torch.tensor(loop.accepted).long().reshape(-1, len(ends)),
         drafted=drafted,
+        curve=counts.curve,
+        verdict=counts.verdict(),
     )
 
 

@@ -92,7 +92,8 @@ class Ground:
             for name in ("token_type_ids", "mm_token_type_ids")
             if self._kwargs.get(name) is not None
         }
-        self._kwargs.pop("inputs_embeds", None)
+        for name in ("past_key_values", "inputs_embeds"):
+            self._kwargs.pop(name, None)
         self._kwargs |= {"logits_to_keep": 0} if "logits_to_keep" in kwargs else {}
         config = model.config.get_text_config(decoder=True)
         self._additive = config._attn_implementation == "eager"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import dataclass, field, replace
+from time import perf_counter
+from typing import Any, Protocol
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -22,7 +23,6 @@ NOTHING = TokenTree(torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch
 """The draft without nodes."""
 
 
-@runtime_checkable
 class Grounds(Protocol):
     """What the loop needs to know of model and cache."""
 
@@ -42,15 +42,14 @@ class Grounds(Protocol):
         """Of the last pass keep in each row these tokens, 0 being the root."""
 
 
-@runtime_checkable
 class Counts(Protocol):
     """Says how many tokens a pass may verify, and listens to what became of them."""
 
     def budget(self) -> int:
         """Most tokens of the next pass, the root included."""
 
-    def note(self, offered: list[int], paths: list[list[int]]) -> None:
-        """Nodes that each working row was offered, and those that were accepted."""
+    def note(self, offered: list[int], paths: list[list[int]], seconds: float) -> None:
+        """Nodes that each working row was offered, those accepted, and how long drafting took."""
 
 
 @dataclass(slots=True)
@@ -91,7 +90,8 @@ class Loop:
         guide: The draft model, where the method has one.
 
     Attributes:
-        offered: For each pass how many nodes each row was offered; -1 for a row that was done.
+        offered: For each pass after the prompt's how many nodes each row was offered; -1 for a
+            row that was done.
         accepted: The same for the nodes that were accepted.
     """
 
@@ -114,6 +114,7 @@ class Loop:
         self._guide = guide
         if guide is not None:
             guide.start(len(texts.rows))
+        self._vocabulary = 0
         self.offered: list[list[int]] = []
         self.accepted: list[list[int]] = []
 
@@ -126,25 +127,47 @@ class Loop:
         goal = max(ends) if len(ends) == len(rows) else self._texts.limit
         return [row for row in rows if row.stop < goal]
 
-    def run(self, ground: Grounds, scores: Float[Tensor, "b 1 v"]) -> None:
+    def run(self, ground: Grounds, scores: Float[Tensor, "b t v"]) -> None:
         """Write until every row has ended.
 
         Args:
             ground: The model after the prompt.
-            scores: What it said of the first token.
+            scores: What it said after the prompt's last tokens.
         """
+        self._vocabulary = scores.shape[-1]
         drafts = [Draft() for _ in self._texts.rows]
-        self._verify(drafts, scores, self.working())
+        self._verify(drafts, scores[:, -1:], self.working())
+        if self._method.reads_prompt:
+            self._read(scores)
         self._show()
         while rows := self.working():
+            began = perf_counter()
             drafts = self._draft(rows, ground)
+            drafted = perf_counter()
             scores = self._pass(drafts, ground)
             self._verify(drafts, scores, rows)
             if ground.lockstep:
                 self._align(drafts, rows)
             ground.keep([[0, *(i + 1 for i in d.path)][: d.written] for d in drafts])
+            verified = perf_counter()
             self._learn(drafts, scores, rows)
+            self._note(drafts, rows, perf_counter() - verified + drafted - began)
             self._show()
+
+    def _read(self, scores: Float[Tensor, "b t v"]) -> None:
+        """Let the drafter learn from the prompts, as from drafts all of which were accepted."""
+        for row in self._texts.rows:
+            source = self._texts.source(row)[-scores.shape[1] :]
+            n = len(source)
+            if n:
+                view = replace(self._view(row, 0), text=source[:1])
+                seen = Verified(
+                    tree=TokenTree(source[1:], trees.chain(n - 1)),
+                    scores=scores[row.index, -n:],
+                    accepted=torch.arange(n - 1),
+                    token=self._texts.token(row, row.prompt),
+                )
+                self._method.learn(view, seen)
 
     def _draft(self, rows: list[Row], ground: Grounds) -> list[Draft]:
         drafts = [Draft() for _ in self._texts.rows]
@@ -179,15 +202,16 @@ class Loop:
     def _checked(self, view: DraftView, tree: TokenTree) -> Draft:
         tokens, parents = tree.tokens.tolist(), tree.parents.tolist()
         n = len(tokens)
-        sound = len(parents) == n <= view.count and all(
-            -1 <= parent < node for node, parent in enumerate(parents)
-        )
-        if not sound or (tree.probs is not None and len(tree.probs) != n + 1):
+        rows = n + 1 if tree.probs is None else len(tree.probs)
+        placed = all(-1 <= parent < node for node, parent in enumerate(parents))
+        known = all(0 <= token < self._vocabulary for token in tokens)
+        if not (len(parents) == n <= view.count and placed and known and rows == n + 1):
             raise UsageError(
-                f"{type(self._method).__name__}: its draft has {n} tokens, {len(parents)} parents "
-                f"and {n + 1 if tree.probs is None else len(tree.probs)} distributions; allowed "
-                f"are up to {view.count} tokens, each behind its parent, and one distribution "
-                "more than tokens."
+                f"{type(self._method).__name__}: its draft has {n} tokens "
+                f"({'' if known else 'not '}all of the vocabulary of {self._vocabulary}), "
+                f"{len(parents)} parents ({'' if placed else 'not '}all before their children) "
+                f"and {rows} distributions; allowed are up to {view.count} tokens of the "
+                "vocabulary, each behind its parent, and one distribution more than tokens."
             )
         return Draft(view, tree, tokens, parents, trees.children(parents))
 
@@ -223,7 +247,6 @@ class Loop:
                 if self._ended(row):
                     break
             draft.written = row.stop - before
-        self._note(drafts, rows)
 
     def _next(
         self,
@@ -258,16 +281,15 @@ class Loop:
             row.end = row.stop
         return ended or row.stop >= self._texts.limit
 
-    def _note(self, drafts: list[Draft], rows: list[Row]) -> None:
+    def _note(self, drafts: list[Draft], rows: list[Row], seconds: float) -> None:
         offered, accepted = [-1] * len(drafts), [-1] * len(drafts)
         for row in rows:
             offered[row.index] = len(drafts[row.index].tokens)
             accepted[row.index] = len(drafts[row.index].path)
         self.offered.append(offered)
         self.accepted.append(accepted)
-        self._counts.note(
-            [offered[row.index] for row in rows], [drafts[row.index].path for row in rows]
-        )
+        paths = [drafts[row.index].path for row in rows]
+        self._counts.note([offered[row.index] for row in rows], paths, seconds)
 
     def _align(self, drafts: list[Draft], rows: list[Row]) -> None:
         """Let all working rows advance by the smallest count; what that takes back is exact."""
