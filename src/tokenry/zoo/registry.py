@@ -146,7 +146,7 @@ _MODELS = (
         size_mb=10,
         kind="causal-lm",
         file="tokenry/zoo/draft/model.safetensors",
-        sha256="0000000000000000000000000000000000000000000000000000000000000000",
+        sha256="a7fe244e631e5e5026bd0d88de9dd87cc67340cb3bf305d6b5c539eaa3dfe23c",
         converter="tokenry.zoo.smollm2_draft",
         tokenizer="smollm2-135m",
     ),
