@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -23,6 +23,7 @@ NOTHING = TokenTree(torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch
 """The draft without nodes."""
 
 
+@runtime_checkable
 class Grounds(Protocol):
     """What the loop needs to know of model and cache."""
 
@@ -42,6 +43,7 @@ class Grounds(Protocol):
         """Of the last pass keep in each row these tokens, 0 being the root."""
 
 
+@runtime_checkable
 class Counts(Protocol):
     """Says how many tokens a pass may verify, and listens to what became of them."""
 
