@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from tokenry import zoo
-from tokenry.data import manpages
+from tokenry.data.manpages import manpages
 from tokenry.decoding import DySpec
+from tokenry.errors import UsageError
 from tokenry.method import DraftView
+from tokenry.plugs.attach import attach
 from tokenry.plugs.guide import Guide
 
 pytestmark = pytest.mark.slow
@@ -51,6 +53,13 @@ def pair():
             )[0]
         texts.append((len(prompt), text))
     return loaded.model, draft, texts
+
+
+def test_the_shipped_draft_is_refused_by_name_where_it_does_not_fit(language):
+    model = language().model
+    with pytest.raises(UsageError, match=r"zoo:smollm2-draft does not share.* 49152 tokens"):
+        attach(model, "dyspec")
+    assert "generate" not in vars(model)
 
 
 def depth_of(tree, following):

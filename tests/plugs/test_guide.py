@@ -106,6 +106,13 @@ def test_a_tree_that_grows_reads_only_its_new_nodes(models, fed):
     assert fed == [2, 3, 1]
 
 
+def test_a_tree_may_become_larger_than_was_said(models):
+    target, draft = models
+    ask = Guide("DySpec", draft, target).under(0, TEXT, 2, [])
+    equal(ask(cut(TREE, 3)), fresh(draft, TEXT, cut(TREE, 3)))
+    equal(ask(TREE), fresh(draft, TEXT, TREE))
+
+
 def test_another_tree_takes_the_place_of_the_last(models):
     target, draft = models
     ask = Guide("DySpec", draft, target).under(0, TEXT, 6, [])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import math
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -222,7 +222,7 @@ class Drafting(Attachment[Drafter]):
             records=frozenset(name for name, wanted in records.items() if wanted),
             memory=self.memory,
             counts=counts,
-            places=getattr(self._model.config, "max_position_embeddings", None) or math.inf,
+            places=getattr(self._model.config, "max_position_embeddings", None) or sys.maxsize,
             show=stream.show,
             guide=self._guide,
         )

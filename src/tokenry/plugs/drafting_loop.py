@@ -106,7 +106,7 @@ class Loop:
         records: frozenset[str],
         memory: dict[str, Any],
         counts: Counts,
-        places: float,
+        places: int,
         show: Callable[[], None],
         guide: Guide | None = None,
     ) -> None:

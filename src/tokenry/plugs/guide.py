@@ -46,6 +46,7 @@ class Guide:
 
     def __init__(self, owner: str, source: str | nn.Module, model: nn.Module) -> None:
         self._owner = owner
+        self._name = source if isinstance(source, str) else type(source).__name__
         tokenizer: Any = None
         if isinstance(source, str):
             loaded = zoo.load(source, kind="causal-lm")
@@ -87,7 +88,6 @@ class Guide:
         return held.under(text, count, warpers)
 
     def _refuse_kind(self) -> None:
-        name = type(self._draft).__name__
         parameters = inspect.signature(self._draft.forward).parameters
         config, why = getattr(self._draft, "config", None), ""
         if config is None or not {"past_key_values", "position_ids"} <= parameters.keys():
@@ -104,8 +104,8 @@ class Guide:
                 why = f"its cache has a {other}, which cannot go back to an earlier token"
         if why:
             raise UnsupportedModelError(
-                f"{self._owner}: {name} cannot be the draft model: {why}. Give a causal model with "
-                "full attention in every layer."
+                f"{self._owner}: {self._name} cannot be the draft model: {why}. Give a causal "
+                "model with full attention in every layer."
             )
         if config._attn_implementation not in BASES:
             raise UsageError(
@@ -126,8 +126,8 @@ class Guide:
                 why = f"{len(differ)} tokens stand for other text, {min(differ)!r} for one"
         if why:
             raise UsageError(
-                f"{self._owner}: the draft model {self._draft.name_or_path or ''!r} does not share "
-                f"the model's vocabulary: {why}. Give model= a draft with the same tokenizer; two "
+                f"{self._owner}: the draft model {self._name} does not share the model's "
+                f"vocabulary: {why}. Give model= a draft with the same tokenizer; two "
                 "models with different tokenizers meet byte by byte, see byte-exact."
             )
 
@@ -256,8 +256,12 @@ class _Text:
         scores = scores.float()
         for warper in warpers:
             scores = warper(None, scores)
-        self._probs[self._rows : self._rows + len(scores)] = scores.softmax(-1)
-        self._rows += len(scores)
+        stop = self._rows + len(scores)
+        if stop > len(self._probs):
+            more = self._probs.new_empty(stop, scores.shape[1])
+            self._probs = torch.cat([self._probs, more])
+        self._probs[self._rows : stop] = scores.softmax(-1)
+        self._rows = stop
 
 
 def _text_config(model: Any) -> Any:
