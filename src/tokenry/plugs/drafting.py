@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from transformers.generation import GenerateDecoderOnlyOutput, StoppingCriteriaList
-from transformers.generation.stopping_criteria import StopStringCriteria
+from transformers.generation.stopping_criteria import StoppingCriteriaList, StopStringCriteria
+from transformers.generation.utils import GenerateDecoderOnlyOutput
 
 from tokenry.errors import UsageError
 from tokenry.method import Drafter
@@ -97,7 +97,7 @@ class Drafting(Attachment[Drafter]):
         refuse_model(self._owner, model)
         draft = getattr(method, "model", None)
         self._guide = None if draft is None else Guide(self._owner, draft, model)
-        self._marked = {id(one): one for one in (model, self._model.base_model)}.values()
+        self._marked = list({id(one): one for one in (model, self._model.base_model)}.values())
         for module in self._marked:
             module.__dict__[MARK] = self
         self._held = model.__dict__.get("generate")
@@ -252,15 +252,13 @@ def _traced(loop: Loop, texts: Texts, counts: Fixed | Chosen) -> DraftTrace:
 
 
 def _output(texts: Texts, pad: int, config: Any, cache: Any) -> Any:
-    sequences = texts.sequences(pad)
+    sequences: Any = texts.sequences(pad)
     if not config.return_dict_in_generate:
         return sequences
     count = sequences.shape[1] - texts.rows[0].prompt
-    scores = [row.scores[:count] for row in texts.rows]
-    logits = [row.logits[:count] for row in texts.rows]
-    return GenerateDecoderOnlyOutput(
-        sequences=sequences,
-        scores=stacked(scores) if config.output_scores else None,
-        logits=stacked(logits) if config.output_logits else None,
-        past_key_values=cache,
-    )
+    noted: dict[str, Any] = {}
+    if config.output_scores:
+        noted["scores"] = stacked([row.scores[:count] for row in texts.rows])
+    if config.output_logits:
+        noted["logits"] = stacked([row.logits[:count] for row in texts.rows])
+    return GenerateDecoderOnlyOutput(sequences=sequences, past_key_values=cache, **noted)

@@ -155,6 +155,10 @@ class Loop:
             self._learn(drafts, scores, rows)
             self._note(drafts, rows, perf_counter() - verified + drafted - began)
             self._show()
+        if not self._rules.pads:
+            last = max(row.end or row.stop for row in self._texts.rows)
+            for row in self._texts.rows:
+                row.end = last
 
     def _read(self, scores: Float[Tensor, "b t v"]) -> None:
         """Let the drafter learn from the prompts, as from drafts all of which were accepted."""
@@ -181,7 +185,7 @@ class Loop:
         positions = ground.positions
         for row in rows:
             room = min(self._texts.limit - row.stop, self._places - positions[row.index])
-            count = int(max(0, min(budget, room) - 1))
+            count = max(0, min(budget, room) - 1)
             view = self._view(row, count)
             tree = self._method.draft(view) if count else NOTHING
             drafts[row.index] = self._checked(view, tree)
@@ -299,6 +303,7 @@ class Loop:
         for row in rows:
             over = drafts[row.index].written - least
             drafts[row.index].written = least
+            del drafts[row.index].path[least:]
             self._texts.take_back(row, over)
 
     def _learn(self, drafts: list[Draft], scores: Float[Tensor, "b t v"], rows: list[Row]) -> None:
