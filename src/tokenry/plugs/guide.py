@@ -89,7 +89,8 @@ class Guide:
 
     def _refuse_kind(self) -> None:
         parameters = inspect.signature(self._draft.forward).parameters
-        config, why = getattr(self._draft, "config", None), ""
+        config: Any = getattr(self._draft, "config", None)
+        why = ""
         if config is None or not {"past_key_values", "position_ids"} <= parameters.keys():
             why = "it takes no past_key_values and position_ids: without a cache it would read the "
             why += "whole text for every token"
