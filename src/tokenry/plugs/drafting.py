@@ -32,6 +32,7 @@ from tokenry.plugs.drafting_rules import Rules
 from tokenry.plugs.drafting_seq2seq import SeqGround, sources
 from tokenry.plugs.drafting_texts import Stream, Texts, stacked
 from tokenry.plugs.filling import Filler, Filling
+from tokenry.plugs.guide import Guide
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,8 @@ class Drafting(Attachment[Drafter]):
         refuse_model(self._owner, model)
         filler = getattr(method, "filler", None)
         self._filler = None if filler is None else Filler(self._owner, filler, model)
+        draft = getattr(method, "model", None)
+        self._guide = None if draft is None else Guide(self._owner, draft, model)
         self._marked = list({id(one): one for one in (model, self._model.base_model)}.values())
         for module in self._marked:
             module.__dict__[MARK] = self
@@ -248,6 +251,7 @@ class Drafting(Attachment[Drafter]):
             show=stream.show,
             vocabulary=_vocabulary(self._model),
             fillings=self._fillings(texts),
+            guide=self._guide,
         )
 
     def _fillings(self, texts: Texts) -> list[Filling] | None:

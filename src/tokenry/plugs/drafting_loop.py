@@ -19,6 +19,7 @@ from tokenry.ops.verify import choose
 from tokenry.plugs.drafting_rules import Rules
 from tokenry.plugs.drafting_texts import Row, Texts
 from tokenry.plugs.filling import Filling
+from tokenry.plugs.guide import Guide
 
 NOTHING = TokenTree(torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long))
 """The draft without nodes."""
@@ -101,6 +102,7 @@ class Loop:
         show: Called when tokens were written.
         vocabulary: Tokens that there are; scores say so too.
         fillings: For each row what fills in masks; None for none.
+        guide: The draft model, where the method has one.
 
     Attributes:
         passes: Passes of the model.
@@ -122,12 +124,16 @@ class Loop:
         show: Callable[[], None],
         vocabulary: int = 0,
         fillings: Sequence[Filling] | None = None,
+        guide: Guide | None = None,
     ) -> None:
         self._method, self._texts, self._rules = method, texts, rules
         self._sampling, self._records, self._memory = sampling, records, memory
         self._counts, self._places, self._show = counts, places, show
         self._fillings, self._vocabulary = fillings, vocabulary
         self.passes = 0
+        self._guide = guide
+        if guide is not None:
+            guide.start(len(texts.rows))
         self.offered: list[list[int]] = []
         self.accepted: list[list[int]] = []
 
@@ -206,7 +212,9 @@ class Loop:
         return drafts
 
     def _view(self, row: Row, count: int) -> DraftView:
-        text = self._texts.text(row)
+        text, guide = self._texts.text(row), None
+        if count and self._guide is not None:
+            guide = self._guide.under(row.index, text, count, self._rules.processors)
         return DraftView(
             text=text,
             source=self._texts.source(row),
@@ -215,6 +223,7 @@ class Loop:
             memory=self._memory,
             scratch=row.scratch,
             fill=None if self._fillings is None else partial(self._fillings[row.index], text),
+            guide=guide,
         )
 
     def _checked(self, view: DraftView, tree: TokenTree) -> Draft:

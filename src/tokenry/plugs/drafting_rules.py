@@ -32,12 +32,14 @@ class Rules:
         batch: Rows of the batch.
 
     Attributes:
+        processors: The processors.
         free: Whether nothing changes the scores.
         pads: Whether rows that have ended are padded.
         limit: Most tokens of a text.
     """
 
     def __init__(self, processors: list[Any], criteria: StoppingCriteriaList, batch: int) -> None:
+        self.processors = processors
         self._processors = [(one, batch > 1 and _tells_rows(one)) for one in processors]
         self._criteria = [(one, batch > 1 and _tells_rows(one)) for one in criteria]
         self._batch = batch
