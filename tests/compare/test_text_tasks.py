@@ -101,7 +101,7 @@ def test_no_prediction_comes_from_the_complete_cache(subject, texts):
     [
         (None, 8),
         (KeyNorm(keep=1.0), 8),
-        (KeyNorm(keep=0.25, recent=8), 8),
+        (SnapKV(keep=0.25, last=8), 8),
         (TokenSelect(keep=0.5), 31),
     ],
 )
