@@ -118,7 +118,8 @@ def compare(
         image_size: Side in pixels that pictures are brought to, a multiple of the patch size.
         query: When the question about a text comes: `aware`, in the prompt before the cache is cut
             (the default where there is a question), or `free`, after the text was read and cut.
-        max_tokens: Most tokens of a text; 1024 when not given, or what the model has positions for.
+        max_tokens: Most tokens of a text. When not given, 512 where the text itself goes on and
+            2048 where a question is asked, or what the model has positions for.
         device: Where to run, such as `cuda`; where the model is when not given.
         max_loss: A gate: exit with 1 unless a method is shown to be faster and to lose no more
             score than this. Without it, 0.01 is allowed and nothing fails.

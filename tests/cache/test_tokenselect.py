@@ -1,5 +1,6 @@
 """The vote, the set and its numbering against loops; what the cache of votes changes."""
 
+import copy
 import math
 
 import numpy as np
@@ -237,16 +238,24 @@ def test_generate_keeps_the_dial(tiny_llama, padded_text, kind):
 
 @torch.no_grad()
 def test_reuse_moves_the_output_little(tiny_llama):
-    """A threshold of 0.9 on real steps: some votes count again, and the output stays near."""
+    """A threshold of 0.9 on real steps: some votes count again, and the output stays near.
+
+    With weights as at the start of a training: sharp random attention knows no queries that are
+    alike and ask for the same.
+    """
+    model = copy.deepcopy(tiny_llama)
+    for weight in model.parameters():
+        if weight.ndim > 1:
+            torch.nn.init.normal_(weight, std=0.02, generator=torch.Generator().manual_seed(0))
     ids = torch.randint(3, 61, (1, 160), generator=torch.Generator().manual_seed(5))
     ids[:, 110:] = ids[:, 110:111]  # a token again and again asks for much the same
 
     def run(reuse):
         probes, logits = [], []
-        with attach(tiny_llama, TokenSelect(keep=0.4, chunk=50, reuse=reuse)):
-            out = tiny_llama(ids[:, :110])
+        with attach(model, TokenSelect(keep=0.4, chunk=50, reuse=reuse)):
+            out = model(ids[:, :110])
             for i in range(110, 160):
-                step = tiny_llama(ids[:, i : i + 1], past_key_values=out.past_key_values)
+                step = model(ids[:, i : i + 1], past_key_values=out.past_key_values)
                 logits.append(step.logits)
                 probes += [x.memory.get("unit", torch.rand(1)) for x in out.past_key_values.layers]
         again = [torch.equal(a, b) for a, b in zip(probes, probes[3:], strict=False)]
@@ -254,7 +263,7 @@ def test_reuse_moves_the_output_little(tiny_llama):
 
     often, rate = run(0.9)
     never, none = run(1.5)
-    full = tiny_llama(ids).logits[:, 110:]
+    full = model(ids).logits[:, 110:]
     assert rate > 0
     assert none == 0
     assert (often - never).abs().max() < 0.2 * full.abs().max()

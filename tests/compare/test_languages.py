@@ -8,7 +8,7 @@ import torch
 from tokenry.cache import KeyNorm, SnapKV, StreamingLLM
 from tokenry.compare.results import Results
 from tokenry.compare.run import compare
-from tokenry.compare.tasks import LMAgreement, Needles, Perplexity, text
+from tokenry.compare.tasks import Answers, LMAgreement, Needles, Perplexity, text
 from tokenry.errors import UnknownNameError, UnsupportedModelError, UsageError
 from tokenry.zoo import Loaded
 
@@ -70,17 +70,18 @@ def test_two_tasks_share_a_pass(run):
 
 
 def test_a_rerun_measures_nothing_and_another_setting_anew(run, texts, tmp_path, monkeypatch):
-    data = texts(3, question="Who?", answers=("cat",))
-    first = run(data=data, task="answers", out=tmp_path)
+    data = texts(2, question="Who?", answers=("cat",))
+    aware, free = (Answers(query, answer_tokens=4) for query in ("aware", "free"))
+    first = run(data=data, task=aware, out=tmp_path)
     plain = StreamingLLM.evict
     monkeypatch.setattr(StreamingLLM, "evict", lambda *_: 1 / 0)
-    again = run(data=data, task="answers", out=tmp_path)
+    again = run(data=data, task=aware, out=tmp_path)
     assert again.rows() == first.rows()
     with pytest.raises(ZeroDivisionError):
-        run(data=data, task="answers", query="free", out=tmp_path)
+        run(data=data, task=free, out=tmp_path)
     monkeypatch.setattr(StreamingLLM, "evict", plain)
-    assert run(data=data, task="answers", query="free", out=tmp_path).complete
-    assert len(Results.open(tmp_path).rows()) == 2 * 3
+    assert run(data=data, task=free, out=tmp_path).complete
+    assert len(Results.open(tmp_path).rows()) == 2 * 2
 
 
 def test_a_keep_that_cannot_be_reached_is_skipped_with_its_reason(run):
@@ -132,7 +133,7 @@ def test_pictures_of_the_cache(run):
 
 def test_the_best_by_memory(run, texts):
     assert run(keep=0.5).best(max_loss=1, by="bytes_resident").method == "none"  # 4 are too few
-    results = run(keep=(1, 0.5, 0.25), data=texts(12))
+    results = run(keep=(0.5, 0.25), data=texts(6))
     best = results.best(max_loss=1, by="bytes_resident")
     assert (best.method, best.keep) == ("streaming-llm", 0.25)
     assert "Cache MB held is 25" in best.confidence
@@ -219,8 +220,8 @@ def test_a_limit_takes_its_share_of_what_can_be_used(run, texts):
 
 def test_needles_from_the_probe(run):
     data = "needle-threading(lengths=(200, 300), depths=2, repeats=1, digits=4)"
-    results = run(data=data, task="needles", max_tokens=320, query="free")
-    assert results.examples == 4
+    results = run(data=data, task="needles", max_tokens=320, query="free", limit=2)
+    assert results.examples == 2
     assert sorted(results.labels.values())[0].startswith("length 200, pairs 12, repeat 0, task sin")
     data = "needle-threading(lengths=(200, 300), depths=2, repeats=3, digits=4)"
     results = run(data=data, task=Needles("free", max_tokens=320, answer_tokens=2), limit=4)

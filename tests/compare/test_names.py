@@ -12,20 +12,19 @@ LINES = [
     "from tokenry.compare import stats; import tokenry.compare.pareto",
 ]
 EACH = """
-import os, sys
-import scipy.stats, torch, transformers.modeling_utils
+import sys
 
 for lines in sys.argv[1:]:
-    child = os.fork()  # what others provide is imported once, ours in each process anew
-    if not child:
-        exec(lines + "\\nimport tokenry")
-        assert tokenry.compare.__name__ == "compare"
-        try:
-            tokenry.compare("zoo:x", [], [])
-        except tokenry.TokenryError as error:
-            os.write(1, f"{error}\\n".encode())
-        os._exit(0)
-    os.waitpid(child, 0)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "tokenry"]:
+        del sys.modules[name]  # what others provide is imported once, ours each time anew
+    scope = {}
+    exec(lines + "\\nimport tokenry", scope)
+    tokenry = scope["tokenry"]
+    assert tokenry.compare.__name__ == "compare"
+    try:
+        tokenry.compare("zoo:x", [], [])
+    except tokenry.TokenryError as error:
+        print(error)
 """
 
 

@@ -101,7 +101,7 @@ def test_no_prediction_comes_from_the_complete_cache(subject, texts):
     [
         (None, 8),
         (KeyNorm(keep=1.0), 8),
-        (KeyNorm(keep=0.25, recent=8), 8),
+        (SnapKV(keep=0.25, last=8), 8),
         (TokenSelect(keep=0.5), 31),
     ],
 )
@@ -334,6 +334,7 @@ def test_data_without_questions(subject, texts):
 def test_settings_are_what_results_are_stored_under():
     made = [Answers(), Answers("free"), Answers(max_tokens=9), Answers(answer_tokens=9), Needles()]
     assert len({task.describe() for task in made}) == len(made)
+    assert LMAgreement().describe() == LMAgreement(max_tokens=512).describe()
     assert Answers("free").settings == Answers("free").info.settings == {"query": "free"}
     assert LMAgreement().shares == Perplexity().shares != LMAgreement(continuation=3).shares
     assert issubclass(Answers, TextTask)

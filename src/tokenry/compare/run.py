@@ -76,8 +76,8 @@ def compare(
         image_size: Side in pixels that images are brought to, a multiple of the patch size.
         query: For texts, when the question comes: "aware", inside the prompt before the cache is
             cut, or "free", after the context was read and cut; see the tasks for their default.
-        max_tokens: For texts, most tokens of the context; 1024 when not given, or what the model
-            has positions for.
+        max_tokens: For texts, most tokens of the context. When not given, 512 where the text
+            itself goes on and 2048 where a question is asked, or what the model has positions for.
         device: Where to run; None stays where the model is.
         progress: Show a bar on standard error.
 

@@ -28,13 +28,15 @@ class Continuation(TextTask):
 
     Args:
         query: "free", since no question is asked.
-        max_tokens: Most tokens of the beginning.
+        max_tokens: Most tokens of the beginning; 512 when not given, or what the model has
+            positions for.
         continuation: Tokens that are scored.
 
     Raises:
         UsageError: If one is out of range.
     """
 
+    tokens = 512
     queries = ("free",)
     why_not = ", since no question is asked that a policy could look at"
 

@@ -22,8 +22,6 @@ from tokenry.compare.tasks.base import Pass, Subject, Task
 from tokenry.errors import UsageError
 from tokenry.plugs.generate import Feed, end_of_text, held, layers
 
-MAX_TOKENS = 1024
-"""Tokens of the context when nothing else is asked for."""
 PROFILED = (256, 2)
 """Last tokens of the prompt, and tokens after it, in a profile."""
 PACE = 8
@@ -102,8 +100,8 @@ class TextTask(Task):
         query: When the question comes: "aware", inside the prompt before the cache is cut, so that
             a policy can look at it; or "free", after the context was read and cut, as when several
             questions are asked about one text. The first of `queries` when not given.
-        max_tokens: Most tokens of the context; when not given 1024, or what the model has positions
-            for.
+        max_tokens: Most tokens of the context; `tokens` when not given, or what the model has
+            positions for.
 
     Raises:
         UsageError: If one is out of range.
@@ -111,6 +109,8 @@ class TextTask(Task):
 
     kind = "causal-lm"
     figures: ClassVar[tuple[Figure, ...]] = COSTS
+    tokens: ClassVar[int] = 2048
+    """Most tokens of the context when nothing else is asked for."""
     queries: ClassVar[tuple[str, ...]] = ("aware", "free")
     why_not: ClassVar[str] = ""
     """Why `queries` has not both."""
@@ -145,7 +145,7 @@ class TextTask(Task):
 
     def describe(self) -> str:
         """The task and its settings."""
-        most = self.max_tokens or MAX_TOKENS
+        most = self.max_tokens or self.tokens
         return f"{self.slug}(query={self.query}, max_tokens={most}, after={self.after})"
 
     def prepare(self, subject: Subject, examples: Sequence[Any]) -> None:
@@ -186,9 +186,9 @@ class TextTask(Task):
         config: Any = subject.model.config
         positions = getattr(config.get_text_config(), "max_position_embeddings", None)
         if positions is None:
-            return self.max_tokens or MAX_TOKENS
+            return self.max_tokens or self.tokens
         most = positions - self.after
-        asked = min(MAX_TOKENS, most) if self.max_tokens is None else self.max_tokens
+        asked = min(self.tokens, most) if self.max_tokens is None else self.max_tokens
         if most < 1 or asked > most:
             raise UsageError(
                 f"{self.slug}: {asked} tokens of context and {self.after} after it are more than "
