@@ -58,6 +58,7 @@ def main() -> None:
     folder, items, out = sys.argv[1:]
     asked = json.loads(Path(items).read_text(encoding="utf-8"))
     torch.set_grad_enabled(False)
+    transformers.logging.disable_progress_bar()
     rows = []
     for name in presses(0.5):
         # The press for accumulated attention reads the weights, which only eager returns.
