@@ -18,6 +18,7 @@ import time
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from pydoc_data.topics import topics
 from typing import Any, ClassVar
 
 import torch
@@ -30,7 +31,7 @@ from tokenry.plugs.attach import attach
 
 MODEL, DRAFT = "zoo:smollm2-135m", "zoo:smollm2-draft"
 RESULTS = Path(__file__).parent / "results" / "decoding.json"
-KINDS = ("chat", "edit", "summary", "log")
+KINDS = ("chat", "edit", "summary", "log", "copy")
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 CONTEXT = 384
 
@@ -171,14 +172,26 @@ def _row(name: str, tally: Tally, tallies: dict[str, Tally]) -> dict[str, Any]:
     return row
 
 
+def shipped(kind: str) -> list[str]:
+    """Prompts of the package."""
+    return [e.text for e in data.load_text("prompts").where(domain=kind)]
+
+
+def copies() -> list[str]:
+    """Passages of Python's reference that shall be written again as they are."""
+    names = [name for name in sorted(topics) if len(topics[name]) > 2000]
+    ask = "Write this text again, word for word, and change nothing:"
+    return [f"{ask}\n\n{topics[name][300:900]}" for name in names]
+
+
 def prompts(tokenizer: Any, kind: str, count: int, b: int) -> list[dict[str, Any]]:
     """Batches of `b` prompts of one kind, in the chat template, padded on the left."""
-    texts = [e.text for e in data.load_text("prompts").where(domain=kind)][: count * b]
+    texts = copies() if kind == "copy" else shipped(kind)
     asked = [
         tokenizer.apply_chat_template(
             [{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True
         )
-        for text in texts
+        for text in texts[: count * b]
     ]
     tokenizer.padding_side = "left"
     return [

@@ -1,4 +1,4 @@
-"""The three real models: equal to their source, and good at what they are for."""
+"""The real models: equal to their source, and good at what they are for."""
 
 from __future__ import annotations
 
@@ -99,6 +99,17 @@ def test_smollm2_digits_are_tokens_of_their_own(smollm2) -> None:
     tokenizer = smollm2.processor
     tokens = tokenizer.convert_ids_to_tokens(tokenizer("in   2024")["input_ids"])
     assert tokens == ["in", "ĠĠĠ", "2", "0", "2", "4"]
+
+
+def test_the_draft_reads_what_smollm2_reads_and_guesses_what_it_says(smollm2) -> None:
+    draft = load("zoo:smollm2-draft")
+    assert draft.processor.get_vocab() == smollm2.processor.get_vocab()
+    assert draft.model.dtype == torch.float32
+    text = "The capital of France is Paris. The capital of Italy is Rome. The capital of Spain is"
+    ids = smollm2.processor(text * 2, return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        guess, said = (one.model(ids).logits.argmax(-1)[0, 4:] for one in (draft, smollm2))
+    assert (guess == said).float().mean() > 0.2
 
 
 def test_minilm_puts_like_sentences_together() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -12,11 +13,18 @@ from tokenry.checks.declaration import variants
 from tokenry.checks.handling import StopError, state
 from tokenry.checks.models import tiny_decoder, words
 from tokenry.method import Drafter
+from tokenry.method import settings as declared
 from tokenry.plugs.attach import attach
 from tokenry.plugs.decoders import find_decoder
 
 BUDGET = 7
 NEW = 24
+
+
+def ready(cls: type[Drafter], model: nn.Module, **settings: Any) -> dict[str, Any]:
+    """Settings with which a drafter runs on the model: one that has a draft model gets a twin."""
+    draft = {"model": deepcopy(model)} if any(s.name == "model" for s in declared(cls)) else {}
+    return {"budget": BUDGET, **draft, **settings}
 
 
 def prompts(count: int, seed: int = 0) -> Int[Tensor, "b n"]:
@@ -40,7 +48,7 @@ def identity(cls: type[Drafter]) -> str:
     for name in ("llama", "qwen3", "gpt2"):
         model = tiny_decoder(name)
         expected = write(model, ids, attention_mask=mask)
-        for method in variants(cls, budget=BUDGET):
+        for method in variants(cls, **ready(cls, model)):
             with attach(model, method):
                 for _ in range(2):
                     if not torch.equal(write(model, ids, attention_mask=mask), expected):
@@ -52,7 +60,7 @@ def budget(cls: type[Drafter]) -> str:
     """No pass verifies more tokens than the budget allows; a budget of one drafts nothing."""
     model, ids = tiny_decoder("llama"), prompts(2)
     for count in (1, 2, BUDGET):
-        with attach(model, cls(budget=count)) as attachment:
+        with attach(model, cls(**ready(cls, model, budget=count))) as attachment:
             for _ in range(2):
                 write(model, ids)
                 trace: Any = attachment.trace
@@ -64,7 +72,7 @@ def budget(cls: type[Drafter]) -> str:
 def batch(cls: type[Drafter]) -> str:
     """What is written does not depend on the place of a text in the batch, nor on the others."""
     model, ids, order = tiny_decoder("llama"), prompts(3), [2, 0, 1]
-    with attach(model, cls(budget=BUDGET)):
+    with attach(model, cls(**ready(cls, model))):
         written = write(model, ids)
         if not torch.equal(write(model, ids[order]), written[order]):
             return "another order of the batch changes what is written."
@@ -78,7 +86,7 @@ def repeat(cls: type[Drafter]) -> str:
     """Two runs are equal, greedy or sampled from the same seed, drafts included."""
     model, results = tiny_decoder("qwen2"), []
     for _ in range(2):
-        with attach(model, cls(budget=BUDGET)) as attachment:
+        with attach(model, cls(**ready(cls, model))) as attachment:
             for settings in ({"do_sample": False}, {"do_sample": True}):
                 torch.manual_seed(0)
                 written = write(model, prompts(2), **settings)
@@ -92,8 +100,9 @@ def repeat(cls: type[Drafter]) -> str:
 
 def leak(cls: type[Drafter]) -> str:
     """Settings stay as they are, and what was written before changes no greedy output."""
-    model, method = tiny_decoder("llama"), cls(budget=BUDGET)
-    texts, before, results = (prompts(1), prompts(1, seed=1)), repr(vars(method)), []
+    model, texts, results = tiny_decoder("llama"), (prompts(1), prompts(1, seed=1)), []
+    method = cls(**ready(cls, model))
+    before = repr(vars(method))
     for order in ((0, 1), (1, 0)):
         with attach(model, method):
             results.append({i: write(model, texts[i]) for i in order})
@@ -106,9 +115,10 @@ def leak(cls: type[Drafter]) -> str:
 
 def precision(cls: type[Drafter]) -> str:
     """Float32, float64 and bfloat16 run, and write as many tokens of the vocabulary as asked."""
+    model: Any
     for dtype in (torch.float32, torch.float64, torch.bfloat16):
         model, ids = tiny_decoder("llama").to(dtype), prompts(2)
-        with attach(model, cls(budget=BUDGET)):
+        with attach(model, cls(**ready(cls, model))):
             for sampled in (False, True):
                 written = write(model, ids, do_sample=sampled)
                 new = written[:, ids.shape[1] :]
@@ -138,13 +148,13 @@ def restore(cls: type[Drafter]) -> str:
 
 
 def _use(cls: type[Drafter], model: nn.Module, ids: Tensor) -> None:
-    with attach(model, cls(budget=BUDGET)):
+    with attach(model, cls(**ready(cls, model))):
         write(model, ids)
 
 
 def _fail_outside(cls: type[Drafter], model: nn.Module, ids: Tensor) -> None:
     try:
-        with attach(model, cls(budget=BUDGET)):
+        with attach(model, cls(**ready(cls, model))):
             write(model, ids)
             raise StopError
     except StopError:

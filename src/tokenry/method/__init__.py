@@ -4,19 +4,25 @@ from tokenry.method.base import In, Keep, Method, Setting, alternatives, setting
 from tokenry.method.drafter import Drafter, DraftView, TokenTree, Verified
 from tokenry.method.editor import CacheEditor, EditPlan
 from tokenry.method.marked import MarkedPolicy, MarkedView
+from tokenry.method.navigator import LIST, WAYS, Form, Navigator
 from tokenry.method.packing import PackedAttention
 from tokenry.method.policy import CachePolicy, KVView, Read, Slots
 from tokenry.method.probe import Condition, Item, Measurement, Probe, Response, Score
 from tokenry.method.reducer import Heads, LayerView, Schedule, TokenReducer
 from tokenry.method.ring import SequenceRing, Visit
+from tokenry.method.router import Call, Router
 
 __all__ = [
+    "LIST",
+    "WAYS",
     "CacheEditor",
     "CachePolicy",
+    "Call",
     "Condition",
     "DraftView",
     "Drafter",
     "EditPlan",
+    "Form",
     "Heads",
     "In",
     "Item",
@@ -27,10 +33,12 @@ __all__ = [
     "MarkedView",
     "Measurement",
     "Method",
+    "Navigator",
     "PackedAttention",
     "Probe",
     "Read",
     "Response",
+    "Router",
     "Schedule",
     "Score",
     "SequenceRing",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tokenry.method.base import In, Method
 
@@ -42,7 +42,8 @@ class DraftView:
     Attributes:
         text: Tokens of prompt and answer so far, without padding; of an encoder-decoder model
             those of the decoder.
-        source: Tokens that the encoder read, or the prompt of a decoder.
+        source: Tokens that the encoder read, or the prompt of a decoder; None where an encoder read
+            no tokens of this vocabulary.
         count: Most nodes that a draft may have; the positions left allow as many.
         sampling: Whether tokens are drawn from the model's distribution, not chosen greedily.
         memory: What the drafter noted, kept from request to request.
@@ -50,15 +51,18 @@ class DraftView:
         guide: The draft model, for drafters that have one: for a tree under the text its
             probabilities at the root (row 0) and each node (row `i + 1`), through the same
             temperature and filters as the model's own.
+        fill: The model that fills in masks, for drafters that have one: its scores of the next
+            `k` tokens, each without the others.
     """
 
     text: Int[Tensor, " n"]
-    source: Int[Tensor, " s"]
+    source: Int[Tensor, " s"] | None
     count: int
     sampling: bool
     memory: dict[str, Any]
     scratch: dict[str, Any]
     guide: Callable[[TokenTree], Float[Tensor, "n+1 v"]] | None = None
+    fill: Callable[[int], Float[Tensor, "k v"]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +96,13 @@ class Drafter(Method):
         "what passes cost on this machine and chooses what pays",
     ] = None
 
-    exact: ClassVar[bool] = True
-    """Whether greedy output is the model's own token for token, and sampling its distribution."""
+    @property
+    def exact(self) -> bool:
+        """Whether greedy output is the model's own token for token.
+
+        Only where it is not are drafted tokens accepted as `accepts` says.
+        """
+        return True
 
     @property
     def reads_prompt(self) -> bool:
@@ -103,6 +112,10 @@ class Drafter(Method):
     @abstractmethod
     def draft(self, view: DraftView) -> TokenTree:
         """Propose up to `view.count` nodes; fewer, or none, where nothing is promising."""
+
+    def accepts(self, scores: Float[Tensor, " v"], token: int) -> bool:
+        """Whether greedy search takes a drafted token where the model has these scores."""
+        return token == int(scores.argmax())
 
     def learn(self, view: DraftView, seen: Verified) -> None:
         """Take note of what the model said, in `view.memory` or `view.scratch`."""

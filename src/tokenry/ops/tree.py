@@ -52,6 +52,18 @@ def chain(n: int) -> Int[Tensor, " n"]:
     return torch.arange(-1, n - 1)
 
 
+def first_path(parents: Sequence[int]) -> list[int]:
+    """The first node under the root, the first under that, and so on.
+
+    >>> first_path([-1, -1, 0, 1, 0])
+    [0, 2]
+    """
+    below, path = children(parents), []
+    while found := below.get(path[-1] if path else -1):
+        path.append(found[0])
+    return path
+
+
 def padded(
     rows: Sequence[tuple[Sequence[int], Sequence[int]]], fill: Sequence[int]
 ) -> tuple[Int[Tensor, "b n"], Int[Tensor, "b n"]]:

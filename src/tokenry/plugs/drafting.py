@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from transformers.generation import GenerateDecoderOnlyOutput, StoppingCriteriaList
-from transformers.generation.stopping_criteria import StopStringCriteria
+from transformers.generation.stopping_criteria import StoppingCriteriaList, StopStringCriteria
+from transformers.generation.utils import GenerateDecoderOnlyOutput, GenerateEncoderDecoderOutput
 
 from tokenry.errors import UsageError
 from tokenry.method import Drafter
@@ -29,7 +29,10 @@ from tokenry.plugs.drafting_curve import Curve, curve
 from tokenry.plugs.drafting_ground import Ground
 from tokenry.plugs.drafting_loop import Loop
 from tokenry.plugs.drafting_rules import Rules
+from tokenry.plugs.drafting_seq2seq import SeqGround, sources
 from tokenry.plugs.drafting_texts import Stream, Texts, stacked
+from tokenry.plugs.filling import Filler, Filling
+from tokenry.plugs.guide import Guide
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +43,8 @@ class DraftTrace:
         tokens: Tokens that were written, in all rows.
         passes: Passes of the model that wrote them, that over the prompt included.
         plain: Passes that plain decoding would have needed: the tokens of the longest answer.
-        offered: How many nodes each row was offered in each pass after the prompt's; -1 where it
-            was done.
+        offered: How many nodes each row was offered in each pass that had room for drafts; -1
+            where it was done.
         accepted: The same for the nodes that the model accepted.
         drafted: Which tokens of the output, prompts included, came from a draft.
         curve: What passes cost on this machine; None where the budget was given.
@@ -59,8 +62,8 @@ class DraftTrace:
 
     @property
     def share(self) -> float:
-        """Passes for each token of the longest text."""
-        return self.passes / (1 + int((self.accepted + 1).sum(0).amax()))
+        """Passes for each one that plain decoding would have needed."""
+        return self.passes / self.plain
 
     @property
     def accepted_length(self) -> float:
@@ -84,6 +87,9 @@ class DraftTrace:
 class Drafting(Attachment[Drafter]):
     """A drafter on a model. Made by `attach`; not safe for two threads at once.
 
+    Without a budget the size of drafts follows how long drafting took, so that tokens drawn from
+    the same seed may differ from run to run; their distribution does not. Greedy output never does.
+
     Attributes:
         memory: What the drafter noted, kept from call to call.
     """
@@ -99,6 +105,10 @@ class Drafting(Attachment[Drafter]):
         self._model: Any = model
         refuse_carried(self._owner, model)
         refuse_model(self._owner, model)
+        filler = getattr(method, "filler", None)
+        self._filler = None if filler is None else Filler(self._owner, filler, model)
+        draft = getattr(method, "model", None)
+        self._guide = None if draft is None else Guide(self._owner, draft, model)
         self._marked = list({id(one): one for one in (model, self._model.base_model)}.values())
         for module in self._marked:
             module.__dict__[MARK] = self
@@ -133,6 +143,7 @@ class Drafting(Attachment[Drafter]):
         def decode(
             model: Any,
             input_ids: Tensor,
+            inputs_tensor: Tensor,
             logits_processor: Any,
             stopping_criteria: Any,
             generation_config: Any,
@@ -142,7 +153,8 @@ class Drafting(Attachment[Drafter]):
             refuse_config(
                 self._owner, generation_config, logits_processor, len(input_ids), model_kwargs
             )
-            return self._decode(input_ids, rules, generation_config, model_kwargs, streamer)
+            texts = _texts(model, input_ids, inputs_tensor, model_kwargs, rules.limit)
+            return self._decode(input_ids, texts, rules, generation_config, model_kwargs, streamer)
 
         return own(self._model, **given, **rest, custom_generate=decode)
 
@@ -166,7 +178,13 @@ class Drafting(Attachment[Drafter]):
         rest["stop_strings"] = None
 
     def _decode(
-        self, ids: Int[Tensor, "b n"], rules: Rules, config: Any, kwargs: dict[str, Any], out: Any
+        self,
+        ids: Int[Tensor, "b n"],
+        texts: Texts,
+        rules: Rules,
+        config: Any,
+        kwargs: dict[str, Any],
+        out: Any,
     ) -> Any:
         if not ids.shape[1] and kwargs.get("inputs_embeds") is None:
             raise UsageError(
@@ -174,13 +192,11 @@ class Drafting(Attachment[Drafter]):
                 "beginning of text."
             )
         cache = admit_cache(self._owner, self._model, kwargs.get("past_key_values"))
-        texts = _texts(ids, kwargs, rules.limit)
         pad = 0 if config._pad_token_tensor is None else int(config._pad_token_tensor)
         stream = Stream(out, texts, pad)
         counts = self._counts(len(ids))
         try:
-            scores = self._prompt(ids, config, kwargs)
-            ground = Ground(self._model, cache, kwargs, len(ids))
+            ground, scores = self._start(ids, cache, config, kwargs)
             loop = self._loop(texts, rules, config, stream, counts)
             loop.run(ground, scores)
             ground.drop([row.stop - (row.end or row.stop) for row in texts.rows])
@@ -189,16 +205,23 @@ class Drafting(Attachment[Drafter]):
                 release_cache(cache)
         stream.end()
         self.trace = _traced(loop, texts, counts)
-        return _output(texts, pad, config, cache)
+        return _output(self._model, texts, pad, config, kwargs["past_key_values"])
 
-    def _prompt(
-        self, ids: Int[Tensor, "b n"], config: Any, kwargs: dict[str, Any]
-    ) -> Float[Tensor, "b t v"]:
-        """One pass over the prompt; the scores after its last token, or after each."""
+    def _start(
+        self, ids: Int[Tensor, "b n"], cache: Any, config: Any, kwargs: dict[str, Any]
+    ) -> tuple[Ground | SeqGround, Float[Tensor, "b t v"] | None]:
+        """The prompt, read, and the scores after its last token, or after each.
+
+        None where it is one token, which goes in together with the first draft.
+        """
+        if _reads(self._model):
+            ground = SeqGround(self._model, kwargs["past_key_values"], kwargs, len(ids))
+            return ground, ground.read(ids)
+        given = kwargs
         if self.method.reads_prompt and "logits_to_keep" in kwargs:
-            kwargs = {**kwargs, "logits_to_keep": 0}
-        scores: Tensor = self._model._prefill(ids, config, kwargs).logits
-        return scores
+            given = {**kwargs, "logits_to_keep": 0}
+        scores: Tensor = self._model._prefill(ids, config, given).logits
+        return Ground(self._model, cache, kwargs, len(ids)), scores
 
     def _counts(self, batch: int) -> Fixed | Chosen:
         """Who sets the budget: the user, or what was seen in batches of this size."""
@@ -226,11 +249,33 @@ class Drafting(Attachment[Drafter]):
             counts=counts,
             places=getattr(self._model.config, "max_position_embeddings", None) or sys.maxsize,
             show=stream.show,
+            vocabulary=_vocabulary(self._model),
+            fillings=self._fillings(texts),
+            guide=self._guide,
         )
 
+    def _fillings(self, texts: Texts) -> list[Filling] | None:
+        if self._filler is None:
+            return None
+        return [self._filler.over(texts.source(row)) for row in texts.rows]
 
-def _texts(ids: Int[Tensor, "b n"], kwargs: dict[str, Any], limit: int) -> Texts:
+
+def _vocabulary(model: Any) -> int:
+    """Tokens that an encoder-decoder knows; of other models the scores of the prompt tell."""
+    return len(model.get_output_embeddings().weight) if _reads(model) else 0
+
+
+def _reads(model: Any) -> bool:
+    """Whether an encoder reads for the model."""
+    return bool(model.config.is_encoder_decoder)
+
+
+def _texts(
+    model: Any, ids: Int[Tensor, "b n"], given: Tensor, kwargs: dict[str, Any], limit: int
+) -> Texts:
     mask, n = kwargs.get("attention_mask"), ids.shape[1]
+    if _reads(model):
+        return Texts(ids, None, limit, sources(model, given, mask, len(ids)))
     real = None if mask is None or not n else mask[:, -n:].bool()
     return Texts(ids, real, limit)
 
@@ -242,7 +287,7 @@ def _traced(loop: Loop, texts: Texts, counts: Fixed | Chosen) -> DraftTrace:
         drafted[row.index, [place for place in row.drafted if place < end]] = True
     return DraftTrace(
         tokens=sum(end - row.prompt for row, end in zip(texts.rows, ends, strict=True)),
-        passes=len(loop.offered) + 1,
+        passes=loop.passes,
         plain=max(ends) - texts.rows[0].prompt,
         offered=torch.tensor(loop.offered).long().reshape(-1, len(ends)),
         accepted=torch.tensor(loop.accepted).long().reshape(-1, len(ends)),
@@ -252,16 +297,15 @@ def _traced(loop: Loop, texts: Texts, counts: Fixed | Chosen) -> DraftTrace:
     )
 
 
-def _output(texts: Texts, pad: int, config: Any, cache: Any) -> Any:
-    sequences = texts.sequences(pad)
+def _output(model: Any, texts: Texts, pad: int, config: Any, cache: Any) -> Any:
+    sequences: Any = texts.sequences(pad)
     if not config.return_dict_in_generate:
         return sequences
     count = sequences.shape[1] - texts.rows[0].prompt
-    scores = [row.scores[:count] for row in texts.rows]
-    logits = [row.logits[:count] for row in texts.rows]
-    return GenerateDecoderOnlyOutput(
-        sequences=sequences,
-        scores=stacked(scores) if config.output_scores else None,
-        logits=stacked(logits) if config.output_logits else None,
-        past_key_values=cache,
-    )
+    noted: dict[str, Any] = {}
+    if config.output_scores:
+        noted["scores"] = stacked([row.scores[:count] for row in texts.rows])
+    if config.output_logits:
+        noted["logits"] = stacked([row.logits[:count] for row in texts.rows])
+    kind = GenerateEncoderDecoderOutput if _reads(model) else GenerateDecoderOnlyOutput
+    return kind(sequences=sequences, past_key_values=cache, **noted)

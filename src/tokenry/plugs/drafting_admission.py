@@ -8,7 +8,6 @@ from typing import Any
 
 from torch import nn
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
-from transformers.generation import GenerationMixin
 from transformers.generation.configuration_utils import GenerationMode
 from transformers.generation.logits_process import (
     PrefixConstrainedLogitsProcessor,
@@ -17,6 +16,7 @@ from transformers.generation.logits_process import (
 from transformers.generation.logits_process import (
     UnbatchedClassifierFreeGuidanceLogitsProcessor as _Guidance,
 )
+from transformers.generation.utils import GenerationMixin
 
 from tokenry.errors import AttachError, UnsupportedModelError, UsageError
 from tokenry.plugs.attachment import MARK
@@ -44,23 +44,26 @@ def refuse_model(owner: str, model: nn.Module) -> None:
     if not isinstance(model, GenerationMixin) or config is None:
         raise UnsupportedModelError(f"{owner}: {name} does not generate text with model.generate.")
     text: Any = config.get_text_config(decoder=True)
-    why = ""
-    if getattr(config, "is_encoder_decoder", False):
-        why = "it is an encoder-decoder, and only causal models are known"
-    elif getattr(model, "_is_stateful", False):
-        why = "it has a recurrent state, which cannot go back to an earlier token"
-    elif "position_ids" not in inspect.signature(model.forward).parameters or getattr(
-        text, "alibi", False
-    ):
-        why = "it takes no position_ids, but tokens of a tree must be told where they stand"
-    else:
-        layers = DynamicCache(config=text).layers
-        other = next((type(one).__name__ for one in layers if type(one) is not DynamicLayer), "")
-        if other:
-            why = f"its cache has a {other}, of which tokens in the middle cannot be taken back"
+    why = _why_not(model, text, bool(getattr(config, "is_encoder_decoder", False)))
     if why:
         raise UnsupportedModelError(f"{owner}: cannot draft for {name}: {why}.")
     _refuse_settings(owner, name, text)
+
+
+def _why_not(model: Any, text: Any, reads: bool) -> str:
+    """Why no draft can be verified by a model, which may read with an encoder; nothing if it can."""
+    if getattr(model, "_is_stateful", False):
+        return "it has a recurrent state, which cannot go back to an earlier token"
+    if reads and type(model).generate is not GenerationMixin.generate:
+        return "it has a generate of its own"
+    placed = "position_ids" in inspect.signature(model.forward).parameters
+    if not reads and (not placed or getattr(text, "alibi", False)):
+        return "it takes no position_ids, but tokens of a tree must be told where they stand"
+    for layer in DynamicCache(config=text).layers:
+        if type(layer) is not DynamicLayer:
+            kind = type(layer).__name__
+            return f"its cache has a {kind}, of which tokens in the middle cannot be taken back"
+    return ""
 
 
 def _parameters(model: nn.Module) -> Mapping[str, inspect.Parameter]:
@@ -139,6 +142,18 @@ def refuse_config(
         raise UsageError(
             f"{owner}: {why}; allowed are greedy search and sampling with a dynamic cache."
         )
+    _refuse_places(owner, kwargs)
+
+
+def _refuse_places(owner: str, kwargs: dict[str, Any]) -> None:
+    if kwargs.get("encoder_outputs") is not None:
+        mask = kwargs.get("decoder_attention_mask")
+        if mask is not None and not bool(mask.all()):
+            raise UsageError(
+                f"{owner}: decoder_attention_mask hides part of a decoder prompt, but all rows "
+                "must stand at the same place; give decoder prompts of one length."
+            )
+        return
     places = kwargs.get("position_ids")
     if places is None or places.ndim != 2:
         raise UsageError(
@@ -148,11 +163,12 @@ def refuse_config(
 
 
 def admit_cache(owner: str, model: Any, given: Any) -> Cache:
-    """The cache, all of whose layers are ready for drafts from now on.
+    """The decoder's own cache, all of whose layers are ready for drafts from now on.
 
     Raises:
         UsageError: If tokens cannot be taken back from it.
     """
+    given = getattr(given, "self_attention_cache", given)
     expected = DynamicCache(config=model.config.get_text_config(decoder=True)).layers
     if not isinstance(given, Cache) or getattr(given, "offloading", False):
         raise UsageError(
@@ -168,8 +184,8 @@ def admit_cache(owner: str, model: Any, given: Any) -> Cache:
             f"dynamic ones, but this model needs {len(expected)} dynamic ones (not static, "
             "quantized, or cut by a cache policy); give such a cache, or none."
         )
-    for i, layer in enumerate(given.layers):
-        given.layers[i] = DraftLayer.adopt(layer)
+    plain: list[Any] = given.layers
+    given.layers[:] = [DraftLayer.adopt(layer) for layer in plain]
     return given
 
 

@@ -15,11 +15,13 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from transformers.cache_utils import DynamicCache
+from torch import Tensor
+from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 
 from tokenry.ops.tree import chain, reach
 from tokenry.plugs.drafting_admission import admit_cache
 from tokenry.plugs.drafting_ground import Ground
+from tokenry.plugs.drafting_seq2seq import SeqGround
 from tokenry.zoo.cache import root
 
 CONTEXT = 128
@@ -114,17 +116,33 @@ def measure(model: Any, batch: int) -> Curve:
     places = getattr(model.config, "max_position_embeddings", None) or CONTEXT + _LARGEST
     context = max(1, min(CONTEXT, places - _LARGEST, places // 2))
     ids = torch.zeros(batch, context, dtype=torch.long, device=model.device)
-    cache = DynamicCache(config=model.config.get_text_config(decoder=True))
-    admit_cache("drafting", model, cache)
-    model(ids, past_key_values=cache, use_cache=True)
-    prompt = {"position_ids": torch.arange(context, device=model.device)[None], "use_cache": True}
-    ground = Ground(model, cache, prompt, batch)
+    ground = _read(model, ids) if model.config.is_encoder_decoder else _prompted(model, ids)
     found: dict[int, float] = {}
     for size in _sizes(places - context):
         found[size] = _time(ground, ids[:, :1].expand(-1, size))
         if len(found) > 1 and found[size] > _DEAR * found[1]:
             break
     return Curve(found)
+
+
+def _prompted(model: Any, ids: Tensor) -> Ground:
+    """A causal model that has read a prompt."""
+    cache = DynamicCache(config=model.config.get_text_config(decoder=True))
+    admit_cache("drafting", model, cache)
+    model(ids, past_key_values=cache, use_cache=True)
+    places = torch.arange(ids.shape[1], device=model.device)[None]
+    return Ground(model, cache, {"position_ids": places, "use_cache": True}, len(ids))
+
+
+def _read(model: Any, ids: Tensor) -> SeqGround:
+    """A model whose encoder and decoder have read as many tokens each."""
+    own = DynamicCache(config=model.config.get_text_config(decoder=True))
+    cache = EncoderDecoderCache(own, DynamicCache())
+    admit_cache("drafting", model, cache)
+    source = model.get_encoder()(input_ids=ids, return_dict=True)
+    ground = SeqGround(model, cache, {"encoder_outputs": source, "use_cache": True}, len(ids))
+    ground.read(ids)
+    return ground
 
 
 def _sizes(most: int) -> Iterator[int]:
@@ -134,7 +152,7 @@ def _sizes(most: int) -> Iterator[int]:
         size *= 2
 
 
-def _time(ground: Ground, tokens: torch.Tensor) -> float:
+def _time(ground: Ground | SeqGround, tokens: Tensor) -> float:
     """Seconds of one pass: the median of a few, after one that does not count."""
     seen = reach(chain(tokens.shape[1] - 1)[None]).to(tokens.device)
     seen = seen.expand(len(tokens), -1, -1)

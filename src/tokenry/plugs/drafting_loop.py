@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from time import perf_counter
 from typing import Any, Protocol, runtime_checkable
 
@@ -17,6 +18,8 @@ from tokenry.ops import tree as trees
 from tokenry.ops.verify import choose
 from tokenry.plugs.drafting_rules import Rules
 from tokenry.plugs.drafting_texts import Row, Texts
+from tokenry.plugs.filling import Filling
+from tokenry.plugs.guide import Guide
 
 NOTHING = TokenTree(torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long))
 """The draft without nodes."""
@@ -75,6 +78,15 @@ class Draft:
     written: int = 0
 
 
+def _chained(tree: TokenTree) -> TokenTree:
+    """The first path of a tree."""
+    path = torch.tensor(trees.first_path(tree.parents.tolist()), dtype=torch.long)
+    probs = tree.probs
+    if probs is not None:
+        probs = probs[torch.cat([path.new_zeros(1), path + 1])]
+    return TokenTree(tree.tokens[path], trees.chain(len(path)), probs)
+
+
 class Loop:
     """One call of `generate`.
 
@@ -88,9 +100,13 @@ class Loop:
         counts: How much a pass may verify.
         places: Positions that the model has.
         show: Called when tokens were written.
+        vocabulary: Tokens that there are; scores say so too.
+        fillings: For each row what fills in masks; None for none.
+        guide: The draft model, where the method has one.
 
     Attributes:
-        offered: For each pass after the prompt's how many nodes each row was offered; -1 for a
+        passes: Passes of the model.
+        offered: For each pass that verified drafts how many nodes each row was offered; -1 for a
             row that was done.
         accepted: The same for the nodes that were accepted.
     """
@@ -106,11 +122,18 @@ class Loop:
         counts: Counts,
         places: int,
         show: Callable[[], None],
+        vocabulary: int = 0,
+        fillings: Sequence[Filling] | None = None,
+        guide: Guide | None = None,
     ) -> None:
         self._method, self._texts, self._rules = method, texts, rules
         self._sampling, self._records, self._memory = sampling, records, memory
         self._counts, self._places, self._show = counts, places, show
-        self._vocabulary = 0
+        self._fillings, self._vocabulary = fillings, vocabulary
+        self.passes = 0
+        self._guide = guide
+        if guide is not None:
+            guide.start(len(texts.rows))
         self.offered: list[list[int]] = []
         self.accepted: list[list[int]] = []
 
@@ -123,28 +146,31 @@ class Loop:
         goal = max(ends) if len(ends) == len(rows) else self._texts.limit
         return [row for row in rows if row.stop < goal]
 
-    def run(self, ground: Grounds, scores: Float[Tensor, "b t v"]) -> None:
+    def run(self, ground: Grounds, scores: Float[Tensor, "b t v"] | None) -> None:
         """Write until every row has ended.
 
         Args:
             ground: The model after the prompt.
-            scores: What it said after the prompt's last tokens.
+            scores: What it said after the prompt's last tokens; None if the last of them is still
+                to be fed.
         """
-        self._vocabulary = scores.shape[-1]
-        drafts = [Draft() for _ in self._texts.rows]
-        self._verify(drafts, scores[:, -1:], self.working())
-        if self._method.reads_prompt:
-            self._read(scores)
-        self._show()
+        if scores is not None:
+            self._vocabulary = scores.shape[-1]
+            self._verify([Draft() for _ in self._texts.rows], scores[:, -1:], self.working())
+            if self._method.reads_prompt and not ground.lockstep:
+                self._read(scores)
+            self._show()
         while rows := self.working():
             began = perf_counter()
             drafts = self._draft(rows, ground)
             drafted = perf_counter()
             scores = self._pass(drafts, ground)
             self._verify(drafts, scores, rows)
+            stay = [draft.written for draft in drafts]
             if ground.lockstep:
-                self._align(drafts, rows)
-            ground.keep([[0, *(i + 1 for i in d.path)][: d.written] for d in drafts])
+                stay = [self._align(drafts, rows)] * len(drafts)
+            slots = [[0, *(i + 1 for i in draft.path)] for draft in drafts]
+            ground.keep([row[:n] for row, n in zip(slots, stay, strict=True)])
             verified = perf_counter()
             self._learn(drafts, scores, rows)
             self._note(drafts, rows, perf_counter() - verified + drafted - began)
@@ -157,7 +183,7 @@ class Loop:
     def _read(self, scores: Float[Tensor, "b t v"]) -> None:
         """Let the drafter learn from the prompts, as from drafts all of which were accepted."""
         for row in self._texts.rows:
-            source = self._texts.source(row)[-scores.shape[1] :]
+            source = self._texts.text(row)[: row.prompt - row.start][-scores.shape[1] :]
             n = len(source)
             if n:
                 view = replace(self._view(row, 0), text=source[:1])
@@ -182,17 +208,22 @@ class Loop:
             count = max(0, min(budget, room) - 1)
             view = self._view(row, count)
             tree = self._method.draft(view) if count else NOTHING
-            drafts[row.index] = self._checked(view, tree)
+            drafts[row.index] = self._checked(view, _chained(tree) if ground.lockstep else tree)
         return drafts
 
     def _view(self, row: Row, count: int) -> DraftView:
+        text, guide = self._texts.text(row), None
+        if count and self._guide is not None:
+            guide = self._guide.under(row.index, text, count, self._rules.processors)
         return DraftView(
-            text=self._texts.text(row),
+            text=text,
             source=self._texts.source(row),
             count=count,
             sampling=self._sampling,
             memory=self._memory,
             scratch=row.scratch,
+            fill=None if self._fillings is None else partial(self._fillings[row.index], text),
+            guide=guide,
         )
 
     def _checked(self, view: DraftView, tree: TokenTree) -> Draft:
@@ -224,7 +255,8 @@ class Loop:
     def _verify(self, drafts: list[Draft], scores: Float[Tensor, "b t v"], rows: list[Row]) -> None:
         """Walk down each row's tree as far as the model goes along."""
         best: list[list[int]] | None = None
-        if self._rules.free and not self._sampling and not self._records:
+        lenient = not (self._sampling or self._method.exact)
+        if self._rules.free and not (self._sampling or self._records or lenient):
             best = scores.float().argmax(-1).tolist()
         for row in rows:
             draft, before = drafts[row.index], row.stop
@@ -243,6 +275,7 @@ class Loop:
                 if self._ended(row):
                     break
             draft.written = row.stop - before
+        self.passes += 1
 
     def _next(
         self,
@@ -260,8 +293,7 @@ class Loop:
         if "scores" in self._records:
             row.scores.append(done)
         if not self._sampling:
-            token = int(done.argmax(-1))
-            return token, next((c for c in candidates if draft.tokens[c] == token), None)
+            return self._best(done[0], {c: draft.tokens[c] for c in candidates})
         p = done.softmax(-1)[0]
         drawn = None if draft.tree.probs is None else draft.tree.probs[node + 1].to(p)
         tokens = [draft.tokens[c] for c in candidates]
@@ -269,6 +301,17 @@ class Loop:
         if passed is not None:
             return tokens[passed], candidates[passed]
         return int(torch.multinomial(p[None], 1)), None
+
+    def _best(
+        self, scores: Float[Tensor, " v"], candidates: dict[int, int]
+    ) -> tuple[int, int | None]:
+        """The token that greedy search takes, and the node that proposed it, if one did."""
+        token = int(scores.argmax())
+        for node, drafted in candidates.items():
+            exact = self._method.exact
+            if drafted == token if exact else self._method.accepts(scores, drafted):
+                return drafted, node
+        return token, None
 
     def _ended(self, row: Row) -> bool:
         told = tuple(row.scores) if "scores" in self._records else None
@@ -287,14 +330,16 @@ class Loop:
         paths = [drafts[row.index].path for row in rows]
         self._counts.note([offered[row.index] for row in rows], paths, seconds)
 
-    def _align(self, drafts: list[Draft], rows: list[Row]) -> None:
-        """Let all working rows advance by the smallest count; what that takes back is exact."""
-        least = min(drafts[row.index].written for row in rows)
-        for row in rows:
+    def _align(self, drafts: list[Draft], rows: list[Row]) -> int:
+        """Let all rows that go on advance by the smallest count; what that takes back is exact."""
+        going = [row for row in rows if row.end is None or not self._rules.pads]
+        least = min((drafts[row.index].written for row in going), default=0)
+        for row in going:
             over = drafts[row.index].written - least
             drafts[row.index].written = least
             del drafts[row.index].path[least:]
             self._texts.take_back(row, over)
+        return least
 
     def _learn(self, drafts: list[Draft], scores: Float[Tensor, "b t v"], rows: list[Row]) -> None:
         if type(self._method).learn is Drafter.learn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,6 +45,8 @@ class Texts:
         ids: The prompts.
         real: False where one is padding; None when none is.
         limit: Most tokens of a text.
+        sources: What an encoder read for each row, None where that was no text; None for a model
+            without an encoder.
 
     Attributes:
         rows: The rows.
@@ -52,12 +55,16 @@ class Texts:
     """
 
     def __init__(
-        self, ids: Int[Tensor, "b n"], real: Bool[Tensor, "b n"] | None, limit: int
+        self,
+        ids: Int[Tensor, "b n"],
+        real: Bool[Tensor, "b n"] | None,
+        limit: int,
+        sources: Sequence[Int[Tensor, " s"] | None] | None = None,
     ) -> None:
         b, n = ids.shape
         starts = [0] * b if real is None else real.int().argmax(1).tolist()
         self.rows = [Row(i, start, n, n) for i, start in enumerate(starts)]
-        self.limit = limit
+        self.limit, self._sources = limit, sources
         self._ids = ids.new_zeros(b, max(limit, n))
         self._ids[:, :n] = ids
         self.device = ids.device
@@ -87,8 +94,10 @@ class Texts:
         """The row without its padding, in main memory."""
         return self._near[row.index, row.start : row.stop]
 
-    def source(self, row: Row) -> Int[Tensor, " n"]:
-        """Its prompt, in the same way."""
+    def source(self, row: Row) -> Int[Tensor, " s"] | None:
+        """What its encoder read, or its prompt, in the same way."""
+        if self._sources is not None:
+            return self._sources[row.index]
         return self._near[row.index, row.start : row.prompt]
 
     def last(self) -> list[int]:

@@ -71,7 +71,7 @@ def _checked_source(entry: ZooModel) -> Path:
         raise DataError(
             f"{PREFIX}{entry.name}: {path} has SHA-256 {found}, not the known {entry.sha256}; it "
             "is damaged or of another version. "
-            f"Run: {entry.install}=={entry.version} --force-reinstall"
+            f"Run: {entry.reinstall}"
         )
     return path
 

