@@ -67,6 +67,17 @@ def test_a_curve_that_is_wrong_is_set_right():
     assert "no drafts" in chosen.verdict()
 
 
+def test_what_one_call_gained_is_not_lost_in_the_next():
+    _, _, _, chosen = simulate(CORES, 0.9, passes=60)
+    chosen.begin()
+    cost = tokens = 0.0
+    for _ in range(100):
+        k = chosen.budget() - 1
+        chosen.note([k], [[]], 0.0, CORES.cost(k + 1))
+        cost, tokens = cost + CORES.cost(k + 1), tokens + 1
+    assert cost <= 1.02 * tokens + 1
+
+
 def test_what_does_not_pay_is_seldom_tried():
     _, _, budgets, chosen = simulate(CORES, 0.05, passes=1000)
     assert sum(k > 0 for k in budgets) < 100

@@ -7,8 +7,9 @@ and whether it passed; with those shares `there[j]` and `passed[j]`, a budget of
 best `k`, 0 included, goes next.
 
 What is unknown is taken to be somewhat promising, so that it is tried; trying is paid from a
-credit, which holds all that drafting has gained and two per cent of what plain decoding would have
-taken. Drafting therefore never costs more than those two per cent and one pass.
+credit, which holds what drafting has gained in this call and two per cent of what plain decoding
+would have taken. A call therefore never takes longer than plainly by more than those two per cent
+and one pass.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from tokenry.plugs.drafting_curve import Curve
 _MEMORY = 0.98  # how much a pass counts once another one has passed
 _LENT = 0.02
 _HOPE = 0.4  # the share of first nodes that pass, as long as nothing is known
-_START, _MOST = 1.0, 2.0  # credit, in passes over one token
+_START, _MOST = 1.0, 8.0  # credit, in passes over one token
 _LAST = 9  # so many passes of a size say how long one takes
 
 
@@ -74,6 +75,10 @@ class Chosen:
         self._drafts = self._nodes = self._seconds = 0.0
         self._credit = _START * self._cost[0]
         self._now = 0
+
+    def begin(self) -> None:
+        """A new call: what was gained in earlier ones may not be lost in this."""
+        self._credit = min(self._credit, _START * self._cost[0])
 
     def budget(self) -> int:
         """Most tokens of the next pass, the root included."""
