@@ -80,6 +80,9 @@ class DraftTrace:
 class Drafting(Attachment[Drafter]):
     """A drafter on a model. Made by `attach`; not safe for two threads at once.
 
+    Without a budget the size of drafts follows how long drafting took, so that tokens drawn from
+    the same seed may differ from run to run; their distribution does not. Greedy output never does.
+
     Attributes:
         memory: What the drafter noted, kept from call to call.
     """
