@@ -156,6 +156,29 @@ def test_a_text_that_changes_in_place_is_not_taken_for_the_old_one(models):
     equal(guide.under(0, text, 6, [])(TREE), fresh(draft, text, TREE))
 
 
+@pytest.mark.parametrize("layer", [0, 1])
+def test_a_pass_that_failed_can_be_tried_again(models, layer):
+    target, draft = models
+    guide = Guide("DySpec", draft, target)
+
+    def failing(ask):
+        handle = draft.model.layers[layer].mlp.register_forward_pre_hook(stop)
+        with pytest.raises(KeyboardInterrupt):
+            ask()
+        handle.remove()
+
+    for text in (TEXT, torch.cat([TEXT, torch.tensor([5, 9, 30])])):
+        failing(lambda text=text: guide.under(0, text, 6, []))
+        ask = guide.under(0, text, 6, [])
+        ask(cut(TREE, 2))
+        failing(lambda ask=ask: ask(TREE))
+        equal(ask(TREE), fresh(draft, text, TREE))
+
+
+def stop(*_):
+    raise KeyboardInterrupt
+
+
 def test_rows_of_a_batch_do_not_know_each_other(models, fed):
     target, draft = models
     guide = Guide("DySpec", draft, target)

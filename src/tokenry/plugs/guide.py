@@ -164,7 +164,6 @@ class _Text:
         text = text.to("cpu", copy=True)
         with torch.no_grad():
             scores = self._read(text)
-        self._tree = TokenTree(text[:0], text[:0])
         self._probs = scores.new_empty(count + 1, scores.shape[1], dtype=torch.float32)
         self._rows = 0
         self._note(scores, warpers)
@@ -179,6 +178,7 @@ class _Text:
     def _read(self, text: Int[Tensor, " n"]) -> Float[Tensor, "1 v"]:
         """Feed the text from where it leaves what is held; the scores after its last token."""
         held = self._kept(text[:-1])
+        self._ids, self._tree = text[:held], TokenTree(text[:0], text[:0])
         new = text[held:].to(self._draft.device)
         places = torch.arange(held, len(text), device=new.device)
         output = self._draft(
@@ -199,14 +199,18 @@ class _Text:
         same = int(differ[0]) if len(differ) else n
         path = self._path(text[same:]) if same == len(self._ids) else []
         slots = [len(self._ids) + node for node in path]
-        drop = int(self._cache.get_seq_length()) - same - len(slots)
-        for layer in self._cache.layers:
-            if slots and slots[-1] != same + len(slots) - 1:
+        if slots and slots[-1] != same + len(slots) - 1:
+            for layer in self._cache.layers:
                 for x in (layer.keys, layer.values):
                     x[:, :, same : same + len(slots)] = x[:, :, slots]
-        if drop:
-            self._cache.crop(-drop)
+        self._cut(same + len(slots))
         return same + len(slots)
+
+    def _cut(self, length: int) -> None:
+        """Let go of all slots behind the first; a pass that failed may have left some in places."""
+        for layer in self._cache.layers:
+            if layer.is_initialized:
+                layer.keys, layer.values = layer.keys[:, :, :length], layer.values[:, :, :length]
 
     def _path(self, tokens: Int[Tensor, " n"]) -> list[int]:
         """The nodes of the last tree that became text."""
@@ -228,11 +232,11 @@ class _Text:
             torch.equal(tokens[:known], self._tree.tokens)
             and torch.equal(parents[:known], self._tree.parents)
         ):
-            self._cache.crop(len(self._ids) - int(self._cache.get_seq_length()))
             known, self._rows = 0, 1
-        self._tree = TokenTree(tokens, parents)
+            self._tree = TokenTree(tokens[:0], parents[:0])
         if known == len(tokens):
             return
+        self._cut(len(self._ids) + known)
         seen = reach(parents[None])[0, known + 1 :, 1:].to(self._draft.device)
         depth = seen.sum(-1) - 1
         output = self._draft(
@@ -242,6 +246,7 @@ class _Text:
             past_key_values=self._cache,
             use_cache=True,
         )
+        self._tree = TokenTree(tokens, parents)
         self._note(output.logits[0], warpers)
 
     def _mask(self, seen: Bool[Tensor, "t m"]) -> Tensor:
