@@ -5,7 +5,14 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from transformers import DynamicCache, LogitsProcessor, LogitsProcessorList, StoppingCriteria
+from tokenizers import Tokenizer, decoders, models
+from transformers import (
+    DynamicCache,
+    LogitsProcessor,
+    LogitsProcessorList,
+    PreTrainedTokenizerFast,
+    StoppingCriteria,
+)
 from transformers.cache_utils import DynamicLayer
 from transformers.generation.streamers import BaseStreamer
 
@@ -119,7 +126,9 @@ def test_a_processor_that_tells_rows_apart_still_does():
     model = tiny_decoder("llama")
     plain, drafted, _ = pair(model, logits_processor=LogitsProcessorList([FavoursRow()]))
     assert torch.equal(plain, drafted)
-    assert not torch.equal(plain, model.generate(*prompts(), max_new_tokens=30, pad_token_id=0))
+    ids, mask = prompts()
+    untouched = model.generate(ids, attention_mask=mask, max_new_tokens=30, pad_token_id=0)
+    assert not torch.equal(plain, untouched)
 
 
 def test_a_processor_is_asked_once_per_token_of_a_single_text():
@@ -187,6 +196,30 @@ def test_several_answers_to_each_prompt():
         )
     assert several.shape == (12, 20)
     assert not torch.equal(several[0], several[1])
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    """97 tokens of two letters each."""
+    letters = "abcdefghij"
+    pieces = {a + b: 10 * i + j for i, a in enumerate(letters) for j, b in enumerate(letters)}
+    pieces = {piece: i for piece, i in pieces.items() if i < 97}
+    made = Tokenizer(models.WordLevel(pieces, "aa"))
+    made.decoder = decoders.Fuse()
+    return PreTrainedTokenizerFast(tokenizer_object=made)
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_a_stop_string_inside_a_draft_ends_the_text_at_its_token(tokenizer, rows):
+    """The second half of one token and the first half of the next."""
+    model = tiny_decoder("llama")
+    whole, _, _ = pair(model, rows)
+    strings = [tokenizer.decode(row[17:19])[1:3] for row in whole]
+    settings = {"stop_strings": strings, "tokenizer": tokenizer, "eos_token_id": 96}
+    plain, drafted, trace = pair(model, rows, **settings)
+    assert torch.equal(plain, drafted)
+    assert plain.shape[1] <= 19
+    assert trace.accepted.max() > 0
 
 
 class Listens(BaseStreamer):

@@ -106,6 +106,7 @@ def leak(cls: type[Drafter]) -> str:
 
 def precision(cls: type[Drafter]) -> str:
     """Float32, float64 and bfloat16 run, and write as many tokens of the vocabulary as asked."""
+    model: Any
     for dtype in (torch.float32, torch.float64, torch.bfloat16):
         model, ids = tiny_decoder("llama").to(dtype), prompts(2)
         with attach(model, cls(budget=BUDGET)):

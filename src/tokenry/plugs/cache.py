@@ -40,7 +40,7 @@ class BatchedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         """Change all that has the batch first."""
 
 
-class RoomyLayer(BatchedLayer):
+class RoomyLayer(BatchedLayer):  # type: ignore[no-untyped-call]
     """A layer that takes new tokens in place while it has room, and makes room when it has none."""
 
     def __init__(self) -> None:

@@ -10,12 +10,17 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+<<<<<<< HEAD
 from transformers.generation import (
     GenerateDecoderOnlyOutput,
     GenerateEncoderDecoderOutput,
     StoppingCriteriaList,
 )
 from transformers.generation.stopping_criteria import StopStringCriteria
+=======
+from transformers.generation.stopping_criteria import StoppingCriteriaList, StopStringCriteria
+from transformers.generation.utils import GenerateDecoderOnlyOutput
+>>>>>>> loop
 
 from tokenry.errors import UsageError
 from tokenry.method import Drafter
@@ -84,6 +89,9 @@ class DraftTrace:
 
 class Drafting(Attachment[Drafter]):
     """A drafter on a model. Made by `attach`; not safe for two threads at once.
+
+    Without a budget the size of drafts follows how long drafting took, so that tokens drawn from
+    the same seed may differ from run to run; their distribution does not. Greedy output never does.
 
     Attributes:
         memory: What the drafter noted, kept from call to call.
@@ -289,6 +297,7 @@ def _traced(loop: Loop, texts: Texts, counts: Fixed | Chosen) -> DraftTrace:
     )
 
 
+<<<<<<< HEAD
 def _output(model: Any, texts: Texts, pad: int, config: Any, cache: Any) -> Any:
     sequences = texts.sequences(pad)
     if not config.return_dict_in_generate:
@@ -303,3 +312,16 @@ def _output(model: Any, texts: Texts, pad: int, config: Any, cache: Any) -> Any:
         logits=stacked(logits) if config.output_logits else None,
         past_key_values=cache,
     )
+=======
+def _output(texts: Texts, pad: int, config: Any, cache: Any) -> Any:
+    sequences: Any = texts.sequences(pad)
+    if not config.return_dict_in_generate:
+        return sequences
+    count = sequences.shape[1] - texts.rows[0].prompt
+    noted: dict[str, Any] = {}
+    if config.output_scores:
+        noted["scores"] = stacked([row.scores[:count] for row in texts.rows])
+    if config.output_logits:
+        noted["logits"] = stacked([row.logits[:count] for row in texts.rows])
+    return GenerateDecoderOnlyOutput(sequences=sequences, past_key_values=cache, **noted)
+>>>>>>> loop

@@ -8,7 +8,6 @@ from typing import Any
 
 from torch import nn
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
-from transformers.generation import GenerationMixin
 from transformers.generation.configuration_utils import GenerationMode
 from transformers.generation.logits_process import (
     PrefixConstrainedLogitsProcessor,
@@ -17,6 +16,7 @@ from transformers.generation.logits_process import (
 from transformers.generation.logits_process import (
     UnbatchedClassifierFreeGuidanceLogitsProcessor as _Guidance,
 )
+from transformers.generation.utils import GenerationMixin
 
 from tokenry.errors import AttachError, UnsupportedModelError, UsageError
 from tokenry.plugs.attachment import MARK
@@ -184,8 +184,8 @@ def admit_cache(owner: str, model: Any, given: Any) -> Cache:
             f"dynamic ones, but this model needs {len(expected)} dynamic ones (not static, "
             "quantized, or cut by a cache policy); give such a cache, or none."
         )
-    for i, layer in enumerate(given.layers):
-        given.layers[i] = DraftLayer.adopt(layer)
+    plain: list[Any] = given.layers
+    given.layers[:] = [DraftLayer.adopt(layer) for layer in plain]
     return given
 
 

@@ -66,20 +66,17 @@ class Chosen:
 
     def budget(self) -> int:
         """Most tokens of the next pass, the root included."""
-        rates = [tokens / seconds for tokens, seconds in self._expected()]
-        affordable = [
-            k for k in range(len(rates)) if k == 0 or self._extra(k) <= max(self._credit, 0)
-        ]
-        self._now = max(affordable, key=lambda k: rates[k])
+        credit, cost = max(self._credit, 0.0), self._cost
+        best, self._now = 0.0, 0
+        for k, (tokens, seconds) in enumerate(self._expected()):
+            lost = cost[k] - cost[0] + self._drafting(k)
+            if tokens / seconds > best and lost <= credit:
+                best, self._now = tokens / seconds, k
         return self._now + 1
-
-    def _extra(self, k: int) -> float:
-        """Seconds that are lost where no node passes."""
-        return self._cost[k] - self._cost[0] + self._drafting(k)
 
     def _drafting(self, k: int) -> float:
         """Seconds that drafting itself takes."""
-        if not self._drafts:
+        if not self._drafts or not k:
             return 0.0
         return self._seconds * (k + 1) / (self._nodes + self._drafts)
 
@@ -96,7 +93,7 @@ class Chosen:
         costs = (share * step for share, step in zip(there, more, strict=True))
         seconds = accumulate(costs, initial=self._cost[0])
         return [
-            (token, second + (self._drafting(k) if k else 0.0))
+            (token, second + self._drafting(k))
             for k, (token, second) in enumerate(zip(tokens, seconds, strict=True))
         ]
 

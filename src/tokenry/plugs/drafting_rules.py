@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformers.generation import StoppingCriteriaList, logits_process, stopping_criteria
+from transformers.generation import logits_process, stopping_criteria
+from transformers.generation.stopping_criteria import StoppingCriteriaList
 
 _BY_ROW = (
     logits_process.RepetitionPenaltyLogitsProcessor,
@@ -40,7 +41,8 @@ class Rules:
         self._processors = [(one, batch > 1 and _tells_rows(one)) for one in processors]
         self._criteria = [(one, batch > 1 and _tells_rows(one)) for one in criteria]
         self._batch = batch
-        self.limit = int(criteria.max_length)
+        longest: Any = criteria.max_length  # generate always sets one
+        self.limit = int(longest)
         self.free = not processors
         self.pads = any(hasattr(one, "eos_token_id") for one in criteria)
 

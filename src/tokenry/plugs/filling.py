@@ -157,4 +157,7 @@ def block_loss(
     told = (torch.rand(wanted.shape) < share) & (wanted >= 0)
     given, wanted = torch.where(told, wanted, given), wanted.masked_fill(told, -100)
     scores = _scores(model, given, seen, **source)
-    return cross_entropy(scores.flatten(0, 1), wanted.flatten(), label_smoothing=smoothing)
+    total = cross_entropy(
+        scores.flatten(0, 1), wanted.flatten(), label_smoothing=smoothing, reduction="sum"
+    )
+    return total / (wanted >= 0).sum().clamp(min=1)
