@@ -10,17 +10,11 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-<<<<<<< HEAD
-from transformers.generation import (
+from transformers.generation.stopping_criteria import StoppingCriteriaList, StopStringCriteria
+from transformers.generation.utils import (
     GenerateDecoderOnlyOutput,
     GenerateEncoderDecoderOutput,
-    StoppingCriteriaList,
 )
-from transformers.generation.stopping_criteria import StopStringCriteria
-=======
-from transformers.generation.stopping_criteria import StoppingCriteriaList, StopStringCriteria
-from transformers.generation.utils import GenerateDecoderOnlyOutput
->>>>>>> loop
 
 from tokenry.errors import UsageError
 from tokenry.method import Drafter
@@ -297,23 +291,7 @@ def _traced(loop: Loop, texts: Texts, counts: Fixed | Chosen) -> DraftTrace:
     )
 
 
-<<<<<<< HEAD
 def _output(model: Any, texts: Texts, pad: int, config: Any, cache: Any) -> Any:
-    sequences = texts.sequences(pad)
-    if not config.return_dict_in_generate:
-        return sequences
-    count = sequences.shape[1] - texts.rows[0].prompt
-    scores = [row.scores[:count] for row in texts.rows]
-    logits = [row.logits[:count] for row in texts.rows]
-    kind = GenerateEncoderDecoderOutput if _reads(model) else GenerateDecoderOnlyOutput
-    return kind(
-        sequences=sequences,
-        scores=stacked(scores) if config.output_scores else None,
-        logits=stacked(logits) if config.output_logits else None,
-        past_key_values=cache,
-    )
-=======
-def _output(texts: Texts, pad: int, config: Any, cache: Any) -> Any:
     sequences: Any = texts.sequences(pad)
     if not config.return_dict_in_generate:
         return sequences
@@ -323,5 +301,5 @@ def _output(texts: Texts, pad: int, config: Any, cache: Any) -> Any:
         noted["scores"] = stacked([row.scores[:count] for row in texts.rows])
     if config.output_logits:
         noted["logits"] = stacked([row.logits[:count] for row in texts.rows])
-    return GenerateDecoderOnlyOutput(sequences=sequences, past_key_values=cache, **noted)
->>>>>>> loop
+    kind = GenerateEncoderDecoderOutput if _reads(model) else GenerateDecoderOnlyOutput
+    return kind(sequences=sequences, past_key_values=cache, **noted)
