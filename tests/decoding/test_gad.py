@@ -25,7 +25,7 @@ def model(seed=0, **changes):
     drop = {"dropout": 0.0, "forced_eos_token_id": None, "bos_token_id": START}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        config = BartConfig(vocab_size=VOCAB, **(heads | shape | ids | drop | changes))
+        config = BartConfig(**({"vocab_size": VOCAB} | heads | shape | ids | drop | changes))
         made = BartForConditionalGeneration(config)
         for weight in made.parameters():
             if weight.ndim > 1:
@@ -122,7 +122,9 @@ def test_sampling_stays_exact_with_lenient_settings(writer, stranger):
     strict = written(writer, GAD(filler=stranger, budget=8), **drawn(3), do_sample=True)
     torch.manual_seed(0)
     settings = {"top": 5, "gap": 9.0}
-    lenient = written(writer, GAD(filler=stranger, budget=8, **settings), **drawn(3), do_sample=True)
+    lenient = written(
+        writer, GAD(filler=stranger, budget=8, **settings), **drawn(3), do_sample=True
+    )
     assert torch.equal(strict, lenient)
 
 
