@@ -5,8 +5,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import log_softmax
-from transformers import BartConfig, BartForConditionalGeneration, T5Config
-from transformers import T5ForConditionalGeneration as T5
+from transformers import (
+    BartConfig,
+    BartForConditionalGeneration,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 
 import tokenry
 from tokenry.decoding import GAD
@@ -222,6 +226,6 @@ def test_a_t5_fills_in_too(writer):
     shape = {"d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 1, "num_heads": 2}
     config = T5Config(vocab_size=VOCAB, decoder_start_token_id=START, **shape)
     config.mask_token_id = MASK
-    filler = T5(config).eval()
+    filler = T5ForConditionalGeneration(config).eval()
     expected = written(writer, **drawn(4))
     assert torch.equal(written(writer, GAD(filler=filler, budget=8), **drawn(4)), expected)

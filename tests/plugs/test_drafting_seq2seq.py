@@ -34,10 +34,14 @@ def built(name, **changes):
             config = transformers.T5Config(**({"vocab_size": VOCAB} | shape | IDS | changes))
             model = transformers.T5ForConditionalGeneration(config)
         elif name == "marian":
-            config = transformers.MarianConfig(**({"vocab_size": VOCAB} | shape | plain | IDS | changes))
+            config = transformers.MarianConfig(
+                **({"vocab_size": VOCAB} | shape | plain | IDS | changes)
+            )
             model = transformers.MarianMTModel(config)
         else:
-            config = transformers.BartConfig(**({"vocab_size": VOCAB} | shape | plain | IDS | changes))
+            config = transformers.BartConfig(
+                **({"vocab_size": VOCAB} | shape | plain | IDS | changes)
+            )
             model = transformers.BartForConditionalGeneration(config)
         for weight in model.parameters():
             if weight.ndim > 1:
@@ -96,7 +100,7 @@ def test_output_of_200_random_sources_is_the_greedy_one(model, method):
 
 @pytest.mark.parametrize("method", DRAFTERS, ids=lambda method: method.describe())
 def test_a_source_alone_takes_no_more_passes_than_without_drafts(model, method):
-    """And where the text repeats itself drafts are accepted, so that the cache is put to the test."""
+    """And where the text repeats itself drafts are accepted: the cache is put to the test."""
     accepted = type(method) is AggressiveDecoding
     for seed in range(12):
         texts = drawn(1, seed)
@@ -361,7 +365,9 @@ def test_two_vocabularies_are_no_source():
 
 def test_a_generate_of_its_own_is_refused():
     shape = {"d_model": 16, "encoder_attention_heads": 2, "decoder_attention_heads": 2}
-    config = transformers.WhisperConfig(vocab_size=60, pad_token_id=0, encoder_layers=1, decoder_layers=1, **shape)
+    config = transformers.WhisperConfig(
+        vocab_size=60, pad_token_id=0, encoder_layers=1, decoder_layers=1, **shape
+    )
     whisper = transformers.WhisperForConditionalGeneration(config)
     with pytest.raises(UnsupportedModelError, match="it has a generate of its own"):
         tokenry.attach(whisper, DRAFTERS[0])
