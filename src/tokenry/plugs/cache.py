@@ -71,7 +71,7 @@ class RoomyLayer(BatchedLayer):  # type: ignore[no-untyped-call]
         return room[..., :stop, :]
 
 
-class TrackedLayer(RoomyLayer):
+class TrackedLayer(RoomyLayer):  # type: ignore[no-untyped-call]
     """Keys and values of the slots that are left, and what is known of them.
 
     To transformers it looks as long as the full cache (`seen`), so that positions, masks and
