@@ -45,7 +45,8 @@ def by_hand(text, source, longest):
     st.integers(1, 4),
 )
 def test_lookup_is_that_of_loops(text, source, longest):
-    start = AggressiveDecoding(longest=longest).rejoin(torch.tensor(source), torch.tensor(text))
+    tokens = torch.tensor(source, dtype=torch.long)
+    start = AggressiveDecoding(longest=longest).rejoin(tokens, torch.tensor(text))
     assert source[start:] == by_hand(text, source, longest)
 
 

@@ -89,20 +89,15 @@ class AggressiveDecoding(Drafter):
                 "decoder writes, and nothing can be copied; give the model input_ids, or use "
                 "another drafter."
             )
-        source = view.source if self.span is None else view.source[slice(*self.span)]
-        start = self._start(view, source)
-        tokens = source[start : start + view.count]
-        return TokenTree(tokens, chain(len(tokens)))
-
-    def _start(self, view: DraftView, source: Int[Tensor, " s"]) -> int:
-        """Where in the source the text goes on."""
         n = len(view.source)
         prompted = torch.equal(view.text[:n], view.source)
+        source = view.source if self.span is None else view.source[slice(*self.span)]
         written = view.text[n if prompted else 1 :]
-        if not prompted or self.span is not None:
-            if torch.equal(written, source[: len(written)]):
-                return len(written)
-        return self.rejoin(source, view.text)
+        start = self.rejoin(source, view.text)
+        if torch.equal(written, source[: len(written)]) and (self.span or not prompted):
+            start = len(written)
+        tokens = source[start : start + view.count]
+        return TokenTree(tokens, chain(len(tokens)))
 
     def rejoin(self, source: Int[Tensor, " s"], text: Int[Tensor, " n"]) -> int:
         """Where the source goes on behind the last tokens of the text; its length for nowhere."""

@@ -58,10 +58,10 @@ def first_path(parents: Sequence[int]) -> list[int]:
     >>> first_path([-1, -1, 0, 1, 0])
     [0, 2]
     """
-    below, path = children(parents), []
-    while found := below.get(path[-1] if path else -1):
+    below, path = children(parents), [-1]
+    while found := below.get(path[-1]):
         path.append(found[0])
-    return path
+    return path[1:]
 
 
 def padded(

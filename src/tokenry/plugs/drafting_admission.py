@@ -51,7 +51,7 @@ def refuse_model(owner: str, model: nn.Module) -> None:
 
 
 def _why_not(model: Any, text: Any, reads: bool) -> str:
-    """Why no draft can be verified by a model, which may read with an encoder; nothing if it can."""
+    """Why a model, which may read with an encoder, can verify no draft; empty if it can."""
     if getattr(model, "_is_stateful", False):
         return "it has a recurrent state, which cannot go back to an earlier token"
     if reads and type(model).generate is not GenerationMixin.generate:

@@ -87,7 +87,7 @@ class SeqGround:
 
 def sources(
     model: Any, read: Tensor, mask: Tensor | None, batch: int
-) -> list[Int[Tensor, " s"] | None]:
+) -> list[Int[Tensor, " _"] | None]:
     """What the encoder read for each row, without padding; None where the decoder writes no such.
 
     Args:
@@ -108,4 +108,3 @@ def _shared(model: Any) -> bool:
     parts = (model.get_encoder(), model.get_decoder())
     sizes = {len(part.get_input_embeddings().weight) for part in parts}
     return len(sizes) == 1 and getattr(model.config, "share_encoder_decoder_embeddings", True)
-

@@ -59,7 +59,7 @@ class Texts:
         ids: Int[Tensor, "b n"],
         real: Bool[Tensor, "b n"] | None,
         limit: int,
-        sources: Sequence[Int[Tensor, " s"] | None] | None = None,
+        sources: Sequence[Int[Tensor, " _"] | None] | None = None,
     ) -> None:
         b, n = ids.shape
         starts = [0] * b if real is None else real.int().argmax(1).tolist()

@@ -72,14 +72,15 @@ class Filling:
 
         Args:
             text: Tokens of the decoder so far.
-            count: How many tokens.
+            count: How many tokens; fewer where the filler's positions end.
         """
         if self._read is None:
             self._read = self._model.get_encoder()(input_ids=self._source, return_dict=True)
         ids = torch.cat([text, text.new_full((count,), mask_of(self._model))])[None]
+        ids = ids[:, : getattr(self._model.config, "max_position_embeddings", None)]
         every = torch.ones(1, ids.shape[1], dtype=torch.bool)
         scores = _scores(self._model, ids, every, encoder_outputs=self._read)
-        return scores[0, -count:].cpu()
+        return scores[0, len(text) :].cpu()
 
 
 def mask_of(model: Any) -> int:
@@ -142,8 +143,8 @@ def block_loss(
     config: Any = model.config
     b, n = labels.shape
     length = (labels >= 0).sum(1)
-    start = (torch.rand(b) * length).long()[:, None]
-    place = torch.arange(1 + int(start.max()) + block)
+    start = (torch.rand(b, device=labels.device) * length).long()[:, None]
+    place = torch.arange(1 + int(start.max()) + block, device=labels.device)
     masked = (place > start) & (place <= start + block)
     behind = labels.new_full((b, max(0, len(place) - 1 - n)), -100)
     first = labels.new_full((b, 1), config.decoder_start_token_id)
@@ -152,9 +153,13 @@ def block_loss(
     given = torch.where(masked | (text < 0), mask_of(model), text)
     seen, source = place <= start + block, {"input_ids": ids, "attention_mask": real.long()}
     with torch.no_grad():
-        wrong = (_scores(model, given, seen, **source).argmax(-1) != wanted) & (wanted >= 0)
+        guessed = _scores(model, given, seen, **source).argmax(-1)
+    wrong = (guessed != wanted) & (wanted >= 0)
     share = glance * wrong.sum(1, keepdim=True) / (wanted >= 0).sum(1, keepdim=True).clamp(min=1)
-    told = (torch.rand(wanted.shape) < share) & (wanted >= 0)
+    told = (torch.rand(wanted.shape, device=share.device) < share) & (wanted >= 0)
     given, wanted = torch.where(told, wanted, given), wanted.masked_fill(told, -100)
     scores = _scores(model, given, seen, **source)
-    return cross_entropy(scores.flatten(0, 1), wanted.flatten(), label_smoothing=smoothing)
+    total = cross_entropy(
+        scores.flatten(0, 1), wanted.flatten(), label_smoothing=smoothing, reduction="sum"
+    )
+    return total / (wanted >= 0).sum().clamp(min=1)
