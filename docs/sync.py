@@ -110,7 +110,21 @@ def _facts(card: dict[str, Any]) -> str:
 
 def _rule(cls: type[Method]) -> str:
     """The methods of a class that answer its family's question."""
-    names = ("reduce", "observe", "layers", "input_grid", "evict", "select", "attend", "plan")
+    names = (
+        "reduce",
+        "observe",
+        "layers",
+        "input_grid",
+        "evict",
+        "select",
+        "attend",
+        "plan",
+        "first_tokens",
+        "shown",
+        "choose",
+        "parse",
+        "prompt",
+    )
     rules = ("items", "measure") if issubclass(cls, Probe) else names
     return ", ".join(name for name in rules if name in vars(cls))
 
