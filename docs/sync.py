@@ -61,7 +61,7 @@ def method_page(cls: type[Method]) -> str:
     card = cls.card.to_dict()
     parts = [
         f"# {card['name']}\n\n{card['summary']}",
-        _facts(card),
+        _facts(card, any(setting.name == "keep" for setting in settings(cls))),
         f"## Settings\n\n{_settings(cls)}",
         f"## Claims\n\n{_claims(card)}",
         f"## Departures\n\n{_departures(card)}",
@@ -92,7 +92,7 @@ def _paper(card: dict[str, Any]) -> str:
     return f"[{card['name']}](https://arxiv.org/abs/{card['arxiv']}), {where}"
 
 
-def _facts(card: dict[str, Any]) -> str:
+def _facts(card: dict[str, Any], keeps: bool) -> str:
     code = f"<{card['code']}> ({card['code_license'] or 'no licence'})" if card["code"] else "none"
     facts = {
         "Name here": f"`{card['slug']}`",
@@ -101,7 +101,7 @@ def _facts(card: dict[str, Any]) -> str:
         "Official code": code,
         "Needs": card["needs"],
     }
-    if card["family"] != "probes":
+    if card["exact"] or keeps:
         same = "always" if card["exact"] else "only at `keep=1`"
         facts["Output equals the untouched model's"] = same
     facts["[The dial](../reference/keep.md)"] = card["dial"]
@@ -111,6 +111,7 @@ def _facts(card: dict[str, Any]) -> str:
 def _rule(cls: type[Method]) -> str:
     """The methods of a class that answer its family's question."""
     names = ("reduce", "observe", "layers", "input_grid", "evict", "select", "attend", "plan")
+    names += ("draft", "learn", "shown", "first_tokens", "prompt", "parse", "choose")
     rules = ("items", "measure") if issubclass(cls, Probe) else names
     return ", ".join(name for name in rules if name in vars(cls))
 

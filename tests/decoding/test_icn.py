@@ -1,11 +1,18 @@
 """ICN: its rule against loops, its rounds against brute force, and its claims."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import wilcoxon
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from tokenry import zoo
 from tokenry.decoding import ICN
 from tokenry.method import Form
 from tokenry.plugs.exploring import explore
@@ -153,3 +160,97 @@ def test_draws_follow_the_model(language):
     assert again == explore(
         model, tokenizer, "Name a bird", 9, form=SHORT, strategy="sample", seed=3
     )
+
+
+# --- claims -----------------------------------------------------------------------------------
+
+SIZE, KINDS = 100, 4
+COMMAS = Form("{question}:", " ", ",", ",", 3)
+
+
+def category_lists(rng, count, length):
+    """Lists of different items of one of four kinds, the i-th drawn with a weight of i^-1.5."""
+    weights = np.arange(1, SIZE + 1) ** -1.5
+    lists = []
+    for kind in rng.integers(KINDS, size=count):
+        items = rng.choice(SIZE, length, replace=False, p=weights / weights.sum())
+        lists.append(COMMAS.write(f"q{kind}", [f"w{kind}x{i}" for i in items]).rstrip())
+    return lists
+
+
+@pytest.fixture(scope="module")
+def toy():
+    """A model of two layers that has read such lists, 5 to 59 items long."""
+    items = [f"w{kind}x{i}" for kind in range(KINDS) for i in range(SIZE)]
+    words = ["<pad>", ":", " ", ",", *(f"q{kind}" for kind in range(KINDS)), *items]
+    vocabulary = {word: i for i, word in enumerate(words)}
+    inner = Tokenizer(models.WordLevel(vocabulary, unk_token="<pad>"))  # noqa: S106
+    inner.pre_tokenizer = pre_tokenizers.Split(Regex(r"\w+|\W"), "isolated")
+    inner.decoder = decoders.Fuse()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, pad_token="<pad>")  # noqa: S106
+    config = LlamaConfig(
+        vocab_size=len(words),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        bos_token_id=None,
+        eos_token_id=None,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = LlamaForCausalLM(config)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 6e-3, total_steps=300)
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        ids = torch.tensor(tokenizer(category_lists(rng, 16, rng.integers(5, 60)))["input_ids"])
+        optimizer.zero_grad()
+        model(ids, labels=ids).loss.backward()
+        optimizer.step()
+        schedule.step()
+    return model.eval(), tokenizer
+
+
+@pytest.mark.slow
+def test_claim_finds_the_rare_items(toy):
+    counts = {}
+    for strategy in ("icn", "top"):
+        counts[strategy] = 0
+        for kind in range(KINDS):
+            found = explore(*toy, f"q{kind}", 100, form=COMMAS, strategy=strategy)
+            counts[strategy] += sum(name.startswith(f"w{kind}x") for name in found.distinct)
+    assert counts["icn"] > counts["top"]
+
+
+GOLD = json.loads((Path(__file__).parent / "gold.json").read_text(encoding="utf-8"))
+
+
+def right(answers, gold):
+    """The accepted ones among some answers, each once."""
+    bare = (answer.lower().strip(" .") for answer in answers)
+    names = {name.removeprefix("the ").removeprefix("a ").removeprefix("an ") for name in bare}
+    return names & set(gold)
+
+
+@pytest.fixture(scope="module")
+def smollm():
+    loaded = zoo.load("zoo:smollm2-135m")
+    return loaded.model, loaded.processor
+
+
+@pytest.mark.slow
+def test_claim_finds_more_right_answers(smollm):
+    counts = {"icn": 0, "top": 0}
+    for question in ("Name a country.", "Name an animal.", "Name a color."):
+        for strategy in counts:
+            found = explore(*smollm, question, 30, strategy=strategy)
+            counts[strategy] += len(right(found.distinct, GOLD[question]))
+    assert counts["icn"] > counts["top"]
+
+
+@pytest.mark.slow
+def test_claim_the_query_moves_away_from_explored_keys(smollm):
+    shifts = [explore(*smollm, question, 11).shifts[0] for question in GOLD]
+    assert wilcoxon(shifts, alternative="less").pvalue < 0.05

@@ -33,6 +33,6 @@ def test_the_table_equals_loops(data):
 
 
 @pytest.mark.parametrize("chosen", [[], [0], [0, 2], [0, -1]])
-def test_what_is_no_choice_is_refused(chosen):
+def test_what_is_no_choice_is_refused(untyped, chosen):
     with pytest.raises(UsageError, match="choices for 2 queries and 2 experts"):
         routing_table(torch.tensor(chosen, dtype=torch.long), torch.ones(2, 2) > 0)

@@ -54,7 +54,53 @@ class ICN(Navigator):
         venue="ICLR 2025",
         code="https://github.com/KomeijiForce/KeyNavi",
         code_license="",
-        claims=(Claim(paper="x.", effect="x.", not_shown="x."),),
+        claims=(
+            Claim(
+                paper="Higher mean average precision on knowledge probing than the likeliest first "
+                "tokens of the plain prompt.",
+                effect="More different right answers after as many probes.",
+                test="tests/decoding/test_icn.py::test_claim_finds_more_right_answers",
+                measured="Over 8 questions (country, capital city, animal, color, fruit, chemical "
+                "element, state of the USA, language; lists of 50 to 229 accepted answers): 100 "
+                "different right answers after 40 probes each and 125 after 60, the likeliest "
+                "first tokens 71 and 98, sampling 21 and 32. Mean over ranks up to 60 of the "
+                "precision: 0.34, 0.29 and 0.08. Not ahead on languages and fruits. "
+                "zoo:smollm2-135m.",
+            ),
+            Claim(
+                paper="In-context answers move the query away from what was explored.",
+                effect="The first ten answers in the prompt lower the scores of their first "
+                "tokens.",
+                test="tests/decoding/test_icn.py::"
+                "test_claim_the_query_moves_away_from_explored_keys",
+                measured="On all of the 8 questions, by 0.4 to 2.5 (logits). With longer lists it "
+                "turns round for fruits. zoo:smollm2-135m.",
+            ),
+            Claim(
+                paper="It reaches clusters that the likeliest tokens do not lead to.",
+                effect="Of four kinds of 100 items with frequencies like rank^-1.5, more are found "
+                "after 100 probes each.",
+                test="tests/decoding/test_icn.py::test_claim_finds_the_rare_items",
+                measured="387 of 400 items, the likeliest first tokens 355. A model of two layers "
+                "that is trained on lists of such items in 12 s.",
+            ),
+            Claim(
+                paper="Mid-ranked tokens in the clusters of the top-ranked ones are right less "
+                "often than others, although they rank higher.",
+                effect="Precision of first tokens of rank 11 to 100, by whether they share a "
+                "cluster with one of the first ten.",
+                not_shown="Over the same 8 questions the precision is 0.188 inside the main "
+                "clusters (mean rank 50) and 0.184 outside (mean rank 63); five questions agree "
+                "with the paper, three do not (1000 clusters, zoo:smollm2-135m). On a head built "
+                "for it the figures come out in closed form.",
+            ),
+            Claim(
+                paper="Better votes of several ways of reasoning on GSM8K, SVAMP and AQuA.",
+                effect="Accuracy of the vote against ways that are drawn.",
+                not_shown="not measured: a model of 135M parameters hardly solves such tasks, so "
+                "that votes would be compared among wrong answers.",
+            ),
+        ),
         differs=(
             "Each first token is tried once, compared by its text without spaces around it, as in "
             "the paper; tokens that are blank or begin with the mark that ends an answer are "

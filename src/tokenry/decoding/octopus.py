@@ -61,7 +61,44 @@ class Octopus(Router):
         venue="arXiv",
         code="https://github.com/NexaAI/octopus-v4",
         code_license="Apache-2.0",
-        claims=(Claim(paper="x.", effect="x.", not_shown="x."),),
+        claims=(
+            Claim(
+                paper="A functional token names the right expert among 17.",
+                effect="Routing is right more often than the majority class and than word "
+                "frequencies with logistic regression, trained on the same queries.",
+                test="tests/decoding/test_octopus.py::test_claim_routes_better_than_words",
+                measured="0.70 of emoji names go to the right one of 17 subgroups, against 0.42 "
+                "(TF-IDF with logistic regression) and 0.11 (majority); 158 queries to train on, "
+                "106 to test with, five splits. Where the queries are the emoji's keywords, 0.79 "
+                "against 0.78. zoo:smollm2-135m.",
+            ),
+            Claim(
+                paper="No description of the experts in the prompt, and one token to name one.",
+                effect="Far fewer tokens are read and fewer are written than with the experts' "
+                "descriptions in the prompt.",
+                test="tests/decoding/test_octopus.py::test_claim_one_step_and_no_descriptions",
+                measured="17 tokens read and one written, against 377 and 2.4 for 17 experts; 0.2 s "
+                "against 2.4 s a query on one busy core. zoo:smollm2-135m.",
+            ),
+            Claim(
+                paper="A graph of experts answers better than any single model of it (MMLU 74.8 "
+                "with experts of up to 10B parameters).",
+                effect="Toy experts that know their own field and every fifth answer elsewhere: "
+                "the routed system lies between the best single one and an oracle.",
+                test="tests/decoding/test_octopus.py::"
+                "test_claim_lies_between_the_best_expert_and_the_oracle",
+                measured="0.71 of answers are right, the best single expert 0.32, a random one "
+                "0.25, an oracle 1.00. 17 experts, zoo:smollm2-135m. MMLU was not measured.",
+            ),
+            Claim(
+                paper="The graph grows: an expert added later gets a token of its own.",
+                effect="Training one new row changes the routing of at most 1 % of the old "
+                "queries.",
+                not_shown="2.7 % of 1,871 old queries that were not trained on go elsewhere, "
+                "while 79 % of the new expert's reach it. Each of 18 subgroups of emoji in turn is "
+                "the one added. The rows of the others stay bit for bit. zoo:smollm2-135m.",
+            ),
+        ),
         differs=(
             "Only the rows of the functional tokens in the model's head are trained, on the "
             "frozen states of the untouched model; the paper trains the whole model.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from tokenry.errors import UsageError
@@ -38,14 +38,12 @@ class RoutingTable:
         return (self.routed - self.best_single) / way if way else float("nan")
 
 
-def routing_table(
-    chosen: Int[Tensor, " n"], right: Bool[Tensor, "n k"] | Float[Tensor, "n k"]
-) -> RoutingTable:
+def routing_table(chosen: Int[Tensor, " n"], right: Bool[Tensor, "n k"]) -> RoutingTable:
     """Compare a router with the best single expert, chance and an oracle.
 
     Args:
         chosen: The expert that each query went to.
-        right: For each query and expert whether it answers right, or how well.
+        right: For each query and expert whether it answers right.
 
     Raises:
         UsageError: If there are no queries, the lengths differ, or an expert does not exist.

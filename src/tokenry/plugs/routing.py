@@ -68,7 +68,9 @@ class TokenRouter:
         add_tokens(model, tokenizer, self._tokens)
 
     @classmethod
-    def load(cls, folder: str | Path, method: str | Router = "octopus", **settings: Any) -> Any:
+    def load(
+        cls, folder: str | Path, method: str | Router = "octopus", **settings: Any
+    ) -> TokenRouter:
         """Load what `save` wrote.
 
         Args:
