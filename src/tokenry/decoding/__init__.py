@@ -1,3 +1,5 @@
 """Fewer passes for the same text: tokens drafted ahead, bytes, and ways through a model."""
 
-__all__: list[str] = []
+from tokenry.decoding.byte_exact import ByteExact
+
+__all__ = ["ByteExact"]

@@ -1,6 +1,7 @@
 """The contracts: what a method is, and what each family's methods answer."""
 
 from tokenry.method.base import In, Keep, Method, Setting, alternatives, settings
+from tokenry.method.bytes import ByteReader
 from tokenry.method.drafter import Drafter, DraftView, TokenTree, Verified
 from tokenry.method.editor import CacheEditor, EditPlan
 from tokenry.method.marked import MarkedPolicy, MarkedView
@@ -11,6 +12,7 @@ from tokenry.method.reducer import Heads, LayerView, Schedule, TokenReducer
 from tokenry.method.ring import SequenceRing, Visit
 
 __all__ = [
+    "ByteReader",
     "CacheEditor",
     "CachePolicy",
     "Condition",
