@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 
 class Node(NamedTuple):
@@ -60,6 +61,10 @@ class ByteTrie:
         self._table = np.full((len(rows), self.longest + 1), -1, dtype=np.int16, order="F")
         for row, spelled in enumerate(self.spelled):
             self._table[row, : len(spelled)] = np.frombuffer(spelled, dtype=np.uint8)
+        self._pairs = np.zeros((256, 256), dtype=bool)
+        for left, right in pairwise(self._table.T):
+            inside = right >= 0
+            self._pairs[left[inside], right[inside]] = True
 
     def _column(self, node: Node) -> Int[np.ndarray, " k"]:
         return self._table[node.rows, node.depth]
@@ -84,6 +89,10 @@ class ByteTrie:
         """
         found = np.bincount(self._column(node) + 1, weights=mass[node.rows], minlength=257)
         return found[1:]
+
+    def apart(self, byte: int, rows: Int[np.ndarray, " k"]) -> Bool[np.ndarray, " k"]:
+        """Which tokens no other can join to this byte: none has it and their first one inside."""
+        return ~self._pairs[byte, self._table[rows, 0]]
 
     def boundary(self, text: bytes, last: int) -> int:
         """The last place where every way to write a text has a border between tokens.

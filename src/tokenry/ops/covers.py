@@ -35,10 +35,12 @@ class Answer:
     tested: Bool[np.ndarray, " n"]
     cut: float = 0.0
 
-    def drop(self, rows: Rows) -> None:
-        """Take out rows that do not follow in canonical text."""
-        self.cut += float(self.mass[rows].sum())
-        self.mass[rows] = 0.0
+    def note(self, rows: Rows, follow: Bool[np.ndarray, " k"]) -> None:
+        """Take note of which rows follow in canonical text; the others are taken out."""
+        self.tested[rows] = True
+        lost = rows[~follow]
+        self.cut += float(self.mass[lost].sum())
+        self.mass[lost] = 0.0
 
     def end(self, follows: bool) -> None:
         """Say whether the text may end here."""

@@ -19,7 +19,7 @@ from tokenry.ops.covers import Answer, Cover, Opening, at_border, mixed, scales
 from tokenry.plugs.branches import Branch, BranchingCache
 from tokenry.plugs.byte_text import ByteText, as_bytes
 from tokenry.plugs.generate import end_of_text
-from tokenry.plugs.spelling import Spelling
+from tokenry.plugs.spelling import Context, Spelling
 
 _TOKENS = 6  # before a token that is tested
 _WINDOW = 128  # bytes that are looked at again before the settled part of a text moves on
@@ -237,18 +237,15 @@ class ByteLM(ByteText):
         """The openings of the text with one byte more."""
         self._text = (self._text or b"") + bytes([byte])
         moved: list[Opening] = []
-        ending: list[tuple[Cover, int]] = []
         for one in self._open:
             node = self._trie.child(one.node, byte)
-            if node:
-                ends = self._trie.ends(node)
-                ending += [(one.cover, row) for row in ends]
-                rest = Node(ends.stop, node.stop, node.depth)
-                moved += [Opening(one.cover, rest)] if rest else []
-        found = self._follows([(cover, np.array([row])) for cover, row in ending])
-        for (cover, row), follows in zip(ending, found, strict=True):
-            if follows[0]:
-                child = Cover(cover, row, len(self._text))
+            ends = np.array(self._trie.ends(node) if node else [], dtype=np.int64)
+            rest = Node(node.start + len(ends), node.stop, node.depth)
+            moved += [Opening(one.cover, rest)] if rest else []
+            if not len(ends):
+                continue
+            for row in ends[self._spelling.follow(self._context(one.cover), ends)]:
+                child = Cover(one.cover, int(row), len(self._text))
                 self._fresh.append(child)
                 moved.append(Opening(child, self._trie.root))
         if not moved:
@@ -284,16 +281,13 @@ class ByteLM(ByteText):
         stop = float(shares[self._ends].sum())
         mass = shares.numpy()[self._trie.ids]
         answer = Answer(mass, stop, np.zeros(len(mass), dtype=bool), 1 - stop - float(mass.sum()))
-        before, skip, tokens = self._context(cover)
-        answer.end(not stop or self._spelling.ends(before[skip:], tokens))
+        answer.end(not stop or self._spelling.ends(self._context(cover)))
         return answer
 
     def _test(self, fresh: Sequence[Cover]) -> None:
-        wanted = self.method.tested(self._open, fresh)
-        for (cover, rows), found in zip(wanted, self._follows(wanted), strict=True):
+        for cover, rows in self.method.tested(self._open, fresh):
             if cover.answer is not None:
-                cover.answer.tested[rows] = True
-                cover.answer.drop(rows[~np.array(found)])
+                cover.answer.note(rows, self._spelling.follow(self._context(cover), rows))
             self.trace.tests += len(rows)
 
     def _note(self, covers: Sequence[Cover]) -> None:
@@ -305,28 +299,15 @@ class ByteLM(ByteText):
                 self.trace.weight += share
                 self.trace.lost += share * one.cover.answer.cut
 
-    def _follows(self, wanted: Sequence[tuple[Cover, Any]]) -> list[list[bool]]:
-        """Of some rows of each cover, whether they follow in canonical text."""
-        texts, tails = [], []
-        for cover, rows in wanted:
-            before, skip, tokens = self._context(cover)
-            texts += [(before + self._trie.spelled[row])[skip:] for row in rows]
-            tails += [(*tokens, int(self._trie.ids[row])) for row in rows]
-        found = iter(self._spelling.follows(texts, tails))
-        return [[next(found) for _ in rows] for _, rows in wanted]
-
-    def _context(self, cover: Cover) -> tuple[bytes, int, tuple[int, ...]]:
-        """As much of what a cover spells as matters for what may follow, and its last tokens.
-
-        Between the two: how many bytes the tokenizer puts in front of it by itself.
-        """
+    def _context(self, cover: Cover) -> Context:
+        """As much of what a cover spells as matters for what may follow."""
         start, tokens, above = self._from, self._tokens(cover), cover
         if len(tokens) > _TOKENS:
             for _ in range(_TOKENS):
                 above = above.parent or above
             start, tokens = above.end, tokens[-_TOKENS // 2 :]
-        lead = 0 if start else len(self._spelling.lead)
-        return (self._text or b"")[start : cover.end], lead, tokens
+        skip = 0 if start else len(self._spelling.lead)
+        return Context((self._text or b"")[start : cover.end], skip, tokens)
 
     def _tokens(self, cover: Cover) -> tuple[int, ...]:
         return tuple(int(self._trie.ids[row]) for row in cover.path(self._floor))

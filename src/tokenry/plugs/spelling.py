@@ -7,8 +7,10 @@ import json
 from collections.abc import Sequence
 from functools import lru_cache, partial
 from itertools import accumulate, product
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+from jaxtyping import Bool, Int
 from tokenizers import Tokenizer
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
@@ -19,8 +21,25 @@ from tokenry.ops.byte_trie import ByteTrie
 # of a text can depend on what comes next, as those of line ends on whether a word follows.
 _PROBES = ("", "a", "A", " ", " a", "\n", "\na", "1", "11", ".", "'")
 _BEFORE = 24  # bytes before a settled place that are looked at
+_MANY = 32  # tokens that are worth finding out whether what is before them matters
 _SAMPLE = "a B\u00e9\u4e2d\U0001f600."
-_UTF8 = frozenset(range(0xF5)) - {0xC0, 0xC1}
+# What a text needs: all of UTF-8 but control characters and the planes from U+40000 on, of which
+# real vocabularies lack some.
+_NEEDED = {*b"\t\n", *range(0x20, 0x7F), *range(0x80, 0xF1)} - {0xC0, 0xC1}
+
+
+class Context(NamedTuple):
+    """What stands before a token.
+
+    Attributes:
+        text: The last bytes.
+        skip: How many of them the tokenizer puts there by itself.
+        tokens: The last tokens, which spell the end of them.
+    """
+
+    text: bytes
+    skip: int
+    tokens: tuple[int, ...]
 
 
 class Spelling:
@@ -58,6 +77,7 @@ class Spelling:
         self._refuse_gaps(spelled, size)
         self._bytes = spelled
         self.trie = ByteTrie(spelled)
+        self._alone = np.zeros(len(spelled), dtype=np.int8)  # as `follow` finds out
         self.lead = self._found_lead()
         self.start = self._found_start(tokenizer)
 
@@ -93,12 +113,12 @@ class Spelling:
                 f"{size}; tokenizer and model do not belong together."
             )
         single = {one[0] for one in spelled.values() if len(one) == 1}
-        lacking = sorted(_UTF8 - single)
+        lacking = sorted(_NEEDED - single)
         if lacking:
             raise UsageError(
                 f"ByteLM: {self._name} has no token for byte {lacking[0]:#04x}, and for "
-                f"{len(lacking)} of the {len(_UTF8)} bytes of UTF-8; give a tokenizer that spells "
-                "every byte."
+                f"{len(lacking)} of the {len(_NEEDED)} bytes that a text needs; give a tokenizer "
+                "that spells every byte."
             )
 
     def _found_lead(self) -> bytes:
@@ -129,20 +149,40 @@ class Spelling:
         """What tokens spell; those that stand for no text spell nothing."""
         return b"".join(self._bytes.get(token, b"") for token in tokens)
 
-    def follows(self, texts: Sequence[bytes], tails: Sequence[tuple[int, ...]]) -> list[bool]:
-        """Whether some canonical text goes on from each text and is written with its tokens.
+    def follow(self, context: Context, rows: Int[np.ndarray, " k"]) -> Bool[np.ndarray, " k"]:
+        """Which tokens follow in canonical text: some text goes on and is written with them.
 
         Args:
-            texts: Beginnings of texts, maybe in the middle of a character.
-            tails: The last tokens of each, which spell its end.
-
-        Returns:
-            True where the tokenizer writes the text, with something behind it, with these tokens.
+            context: What stands before them.
+            rows: Tokens, as rows of the trie.
         """
-        tries = [(i, _probes(text, first=True)) for i, text in enumerate(texts)]
+        found = np.zeros(len(rows), dtype=bool)
+        apart = self._apart(context, rows)
+        known = apart & (self._alone[rows] != 0)
+        found[known] = self._alone[rows[known]] > 0
+        rest = np.flatnonzero(~known)
+        texts = [context.text + self.trie.spelled[row] for row in rows[rest]]
+        tails = [(*context.tokens, int(self.trie.ids[row])) for row in rows[rest]]
+        found[rest] = self._tried([text[context.skip :] for text in texts], tails)
+        new = rest[apart[rest]]
+        self._alone[rows[new]] = np.where(found[new], 1, -1)
+        return found
+
+    def _apart(self, context: Context, rows: Int[np.ndarray, " k"]) -> Bool[np.ndarray, " k"]:
+        """Of which rows it does not matter what stands before them."""
+        if len(rows) < _MANY or not context.text or unfinished(context.text[context.skip :]) != 0:
+            return np.zeros(len(rows), dtype=bool)
+        tries = [(0, [probe]) for probe in _probes(context.text[context.skip :], slice(None))]
+        if not all(self._written([one], [context.tokens])[0] for one in tries):
+            return np.zeros(len(rows), dtype=bool)  # what comes next changes what is before it
+        return self.trie.apart(context.text[-1], rows)
+
+    def _tried(self, texts: Sequence[bytes], tails: Sequence[tuple[int, ...]]) -> list[bool]:
+        """Whether some text that begins with each is written with its tail: the next, then all."""
+        tries = [(i, _probes(text, slice(0, 1))) for i, text in enumerate(texts)]
         found = self._written(tries, tails)
         failed = [i for i, ok in enumerate(found) if not ok]
-        again = self._written([(i, _probes(texts[i], first=False)) for i in failed], tails)
+        again = self._written([(i, _probes(texts[i], slice(1, None))) for i in failed], tails)
         return [one or other for one, other in zip(found, again, strict=True)]
 
     def _written(
@@ -157,12 +197,11 @@ class Spelling:
             found[i] = found[i] or self._ends_with(one.ids, tails[i], behind)
         return found
 
-    def ends(self, text: bytes, tail: tuple[int, ...]) -> bool:
-        """Whether a text that ends here is written with these last tokens."""
-        if unfinished(text) != 0:
-            return False
-        ids = self.encode(text.decode())
-        return tuple(ids[len(ids) - len(tail) :]) == tail
+    def ends(self, context: Context) -> bool:
+        """Whether a text that ends here is written with these tokens."""
+        text = context.text[context.skip :]
+        whole = unfinished(text) == 0
+        return whole and self._written([(0, [(text.decode(), 0)])], [context.tokens])[0]
 
     def settled(self, text: bytes) -> tuple[int, int, list[int]]:
         """How far the tokens of a text are settled, whatever follows it.
@@ -223,7 +262,7 @@ class Spelling:
     def _ends_with(self, ids: list[int], tail: tuple[int, ...], behind: int) -> bool:
         """Whether `tail` stands in `ids` where it must, with some bytes behind it."""
         if not behind:
-            return tuple(ids[-len(tail) :]) == tail
+            return tuple(ids[max(len(ids) - len(tail), 0) :]) == tail
         left = behind + len(self.spell(tail))
         start = len(ids)
         while left > 0 and start:
@@ -263,12 +302,11 @@ def unfinished(text: bytes) -> int | None:
     return len(decoder.getstate()[0])
 
 
-def _probes(text: bytes, first: bool) -> list[tuple[str, int]]:
-    """Texts that begin with this one, and how many bytes each has behind it: one, or the others."""
+def _probes(text: bytes, part: slice) -> list[tuple[str, int]]:
+    """Some of the texts tried that begin with this one, and how many bytes each has behind it."""
     begun = unfinished(text)
     if begun is None:
         return []
-    part = slice(0, 1) if first else slice(1, None)
     if not begun:
         whole = text.decode()
         return [(whole + probe, len(probe)) for probe in _PROBES[part]]
