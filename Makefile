@@ -50,6 +50,7 @@ picture: demo ## draw the README's picture from the demo's measurements
 bench: $(VENV)/installed ## measure speed; writes bench/results/
 	$(BIN)/python bench/vision.py
 	$(BIN)/python bench/editing.py
+	$(BIN)/python bench/bytes.py
 
 # `results`, where `tokenry compare` writes by default, holds someone's own measurements and stays.
 clean: ## remove what make made, the virtual environment included

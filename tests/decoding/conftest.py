@@ -1,6 +1,7 @@
 """Tiny tokenizers of several kinds, tiny models for them, and a brute force over tokenizations."""
 
 import itertools
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -43,8 +44,8 @@ def pieces():
     """Pieces with a dummy prefix and byte fallback, as sentencepiece makes them."""
     letters = sorted({c for text in CORPUS for c in text if c.isascii()} - {"\n", " "})
     words = ["\u2581", *letters, "\u00e9"]
-    merges = [("t", "h"), ("th", "e"), ("\u2581", "the"), ("e", "r"), ("\u2581", "\u2581"), ("i", "n")]
-    merges += [("\u2581", "t"), ("the", "r"), ("o", "t")]
+    pairs = "t h,th e,_ the,e r,_ _,i n,_ t,the r,o t".replace("_", "\u2581")
+    merges = [tuple(pair.split()) for pair in pairs.split(",")]
     vocab = {"<s>": 0, "</s>": 1} | {f"<0x{b:02X}>": 2 + b for b in range(256)}
     for word in [*words, *(a + b for a, b in merges)]:
         vocab.setdefault(word, len(vocab))
@@ -214,7 +215,20 @@ class Brute:
         return torch.tensor([*found, ends], dtype=torch.float64) / whole
 
 
+def brute(lm, model, tokenizer, **changes):
+    """The brute force for the same model as a ByteLM; only what tokens spell is taken from it."""
+    spelled = {int(i): s for i, s in zip(lm._trie.ids, lm._trie.spelled, strict=True)}
+    return Brute(model, tokenizer, spelled, lm.start, tokenizer.eos_token_id, **changes)
+
+
 @pytest.fixture(scope="session")
-def kinds():
-    """Tokenizers by kind; each is made once."""
-    return {name: make() for name, make in KINDS.items()}
+def lab():
+    """What tests of bytes are made with; the tokenizers are made once."""
+    return SimpleNamespace(
+        kinds={name: make() for name, make in KINDS.items()},
+        byte_level=byte_level,
+        bigram=bigram_model,
+        model=tiny_model,
+        brute=brute,
+        wrapped=wrapped,
+    )
