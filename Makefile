@@ -51,6 +51,8 @@ bench: $(VENV)/installed ## measure speed; writes bench/results/
 	$(BIN)/python bench/vision.py
 	$(BIN)/python bench/editing.py
 	$(BIN)/python bench/bytes.py
+	$(BIN)/python bench/cache.py
+	$(BIN)/python bench/decoding.py
 
 # `results`, where `tokenry compare` writes by default, holds someone's own measurements and stays.
 clean: ## remove what make made, the virtual environment included

@@ -42,7 +42,7 @@ def source(name: str) -> str:
 
 def cut_names(count: int, seed: int = 0) -> Iterator[tuple[str, str]]:
     """Python source that ends inside a name seen before, and the rest of the name."""
-    choose = random.Random(seed)
+    choose = random.Random(seed)  # noqa: S311 - which prompts, no secret
     for number in range(count):
         text = source(FILES[number % len(FILES)])
         names = [m for m in re.finditer(r"[A-Za-z_]{7,}", text) if m.start() > 1000]
@@ -64,13 +64,15 @@ def plain(model: Any, tokenizer: Any, prompt: str, **more: Any) -> str:
     return str(text[len(HEADER + prompt) :])
 
 
-def gains(model: Any, tokenizer: Any, count: int) -> dict[str, Any]:
-    """Exact matches and seconds of the three ways, on the same prompts."""
-    front = tokenizer(HEADER)["input_ids"]
-    reader = ByteLM(model, tokenizer, start=front)
+def completed(
+    model: Any, tokenizer: Any, count: int
+) -> tuple[dict[str, list[bool]], dict[str, list[float]]]:
+    """For each way and prompt, whether the name was ended as in the source, and the seconds."""
+    reader = ByteLM(model, tokenizer, start=tokenizer(HEADER)["input_ids"])
+    healed = {"token_healing": True, "tokenizer": tokenizer}
     ways: dict[str, Callable[[str], str]] = {
         "plain": lambda prompt: plain(model, tokenizer, prompt),
-        "token healing": lambda p: plain(model, tokenizer, p, token_healing=True, tokenizer=tokenizer),
+        "token healing": lambda prompt: plain(model, tokenizer, prompt, **healed),
         "byte-exact": lambda prompt: reader.generate(
             prompt, do_sample=False, max_new_tokens=NEW
         ).decode(errors="replace"),
@@ -82,22 +84,34 @@ def gains(model: Any, tokenizer: Any, count: int) -> dict[str, Any]:
             start = time.perf_counter()
             written = write(prompt)
             spent[way].append(time.perf_counter() - start)
-            right[way].append(re.match(r"\w*", written)[0] == rest)  # type: ignore[index]
+            ended = re.match(r"\w*", written)
+            right[way].append(ended is not None and ended[0] == rest)
+    return right, spent
+
+
+def gains(model: Any, tokenizer: Any, count: int) -> dict[str, Any]:
+    """Exact matches and seconds of the three ways, on the same prompts."""
+    right, spent = completed(model, tokenizer, count)
     rows = []
-    for way in ways:
-        better = [sum(a > b for a, b in zip(right["byte-exact"], right[way], strict=True))]
-        better += [sum(a < b for a, b in zip(right["byte-exact"], right[way], strict=True))]
+    for way, found in right.items():
+        more, less = uneven(right["byte-exact"], found)
         rows.append(
             {
                 "way": way,
-                "exact_match": f"{sum(right[way])} of {len(right[way])}",
-                "only_byte-exact_right": better[0],
-                "only_this_right": better[1],
-                "sign_test_p": f"{sign_test(*better):.1e}" if sum(better) else "",
+                "exact_match": f"{sum(found)} of {len(found)}",
+                "right_only_by_bytes": more,
+                "wrong_only_by_bytes": less,
+                "sign_test": f"p = {sign_test(more, less):.1e}" if more + less else "",
                 "seconds": round(statistics.median(spent[way]), 2),
             }
         )
     return {"prompts": len(right["plain"]), "new_tokens": NEW, "rows": rows}
+
+
+def uneven(first: list[bool], second: list[bool]) -> tuple[int, int]:
+    """How often only the first is right, and how often only the second."""
+    pairs = list(zip(first, second, strict=True))
+    return sum(a and not b for a, b in pairs), sum(b and not a for a, b in pairs)
 
 
 def sign_test(more: int, less: int) -> float:

@@ -18,20 +18,25 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from pydoc_data.topics import topics
 from typing import Any
 
 import torch
 from transformers import DynamicCache
 
 from tokenry import catalog, data, zoo
+from tokenry.errors import UsageError
 from tokenry.method import CachePolicy
 from tokenry.ops.answers import contains, verbatim_words
 from tokenry.plugs.attach import attach
 
 MODEL = "zoo:smollm2-135m"
 RESULTS = Path(__file__).parent / "results" / "cache.json"
+NEEDLE_CHARACTERS = 2500
 PREFILL, CONTEXTS, KEEPS = 4096, (4096, 8192), (0.5, 0.25, 0.1)
 
 
@@ -46,7 +51,7 @@ def text_ids(tokenizer: Any, n: int) -> torch.Tensor:
     """The first `n` tokens of Python's own source files."""
     files = sorted(Path(statistics.__file__).parent.glob("*.py"))
     text = "".join(path.read_text(encoding="utf-8") for path in files)
-    return torch.tensor([tokenizer(text[: 8 * n])["input_ids"][:n]])
+    return torch.tensor([tokenizer(text[: 8 * n], verbose=False)["input_ids"][:n]])
 
 
 class Contestant:
@@ -88,7 +93,10 @@ def decoding(model: Any, ids: torch.Tensor, keep: float, tokens: int) -> list[di
     runs = {"full": Contestant(model, ids, None)}
     runs["ideal"] = Contestant(model, ids[:, : round(n * keep)], None)
     for method in policies(keep):
-        runs[method.card.slug] = Contestant(model, ids, method)
+        try:
+            runs[method.card.slug] = Contestant(model, ids, method)
+        except UsageError as error:
+            print(f"left out: {error}", flush=True)
     spent: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(tokens):
         for name, run in runs.items():
@@ -97,8 +105,6 @@ def decoding(model: Any, ids: torch.Tensor, keep: float, tokens: int) -> list[di
     return [
         {
             "method": name,
-            "context": n,
-            "keep": keep,
             "ms_per_token": round(1e3 * seconds[name], 2),
             "of_ideal": round(seconds["ideal"] / seconds[name], 3),
             "speedup": round(seconds["full"] / seconds[name], 3),
@@ -117,15 +123,37 @@ def prefilling(model: Any, ids: torch.Tensor, rounds: int) -> list[dict[str, Any
         for name, method in methods.items():
             spent[name].append(Contestant(model, ids, method).prefill)
     base = min(spent["full"])
+    extra = products(model.config, ids.shape[1]) / base
     return [
         {
             "method": name,
-            "tokens": ids.shape[1],
             "seconds": round(min(values), 3),
             "overhead": round(min(values) / base - 1, 4),
+            "limit": limit(methods[name], round(extra, 4)),
         }
         for name, values in spent.items()
     ]
+
+
+def limit(method: CachePolicy | None, products: float) -> float | str:
+    """What a policy that evicts may add: five percent, or a pass of products if it weighs all."""
+    if method is None or method.selects:
+        return ""
+    return products if method.weighs else 0.05
+
+
+def products(config: Any, n: int, rows: int = 64) -> float:
+    """Seconds of one more causal pass of query-key products in all layers, and nothing else."""
+    heads, groups, width = config.num_attention_heads, config.num_key_value_heads, config.head_dim
+    queries = torch.randn(groups, heads // groups, n, width)
+    keys = torch.randn(groups, width, n)
+    spent = []
+    for _ in range(3):
+        start = time.perf_counter()
+        for first in range(0, n, rows):
+            queries[:, :, first : first + rows].flatten(1, 2) @ keys[..., : first + rows]
+        spent.append(time.perf_counter() - start)
+    return float(config.num_hidden_layers * min(spent))
 
 
 def questions(tokenizer: Any, count: int) -> list[dict[str, Any]]:
@@ -141,6 +169,29 @@ def questions(tokenizer: Any, count: int) -> list[dict[str, Any]]:
             tokenizer(part, add_special_tokens=False)["input_ids"] for part in (context, question)
         ]
         found.append({"context": ids[0], "question": ids[1], "answers": list(example.answers)})
+    return found
+
+
+PLACES = ("Oslo", "Lima", "Cairo", "Delhi", "Paris", "Tokyo", "Quito", "Accra")
+
+
+def needles(tokenizer: Any, count: int, aware: bool) -> list[dict[str, Any]]:
+    """Numbers hidden in Python's reference at eight depths; `aware`: the context asks for them."""
+    names = [name for name in sorted(topics) if len(topics[name]) > NEEDLE_CHARACTERS]
+    found = []
+    for i, name in enumerate(names[:: len(names) // count][:count]):
+        place, number = PLACES[i % 8], str(1000 + 7919 * (i + 1) % 9000)
+        text = topics[name][:NEEDLE_CHARACTERS]
+        cut = len(text) * (i % 8 + 1) // 10
+        parts = [f"{text[:cut]} The secret number of {place} is {number}. {text[cut:]}\n\n"]
+        parts.append(f"Question: What is the secret number of {place}?\n")
+        parts.append(f"Answer: The secret number of {place} is")
+        end = 2 if aware else 1
+        context, question = "".join(parts[:end]), "".join(parts[end:])
+        ids = [
+            tokenizer(half, add_special_tokens=False)["input_ids"] for half in (context, question)
+        ]
+        found.append({"context": ids[0], "question": ids[1], "answers": [number]})
     return found
 
 
@@ -162,10 +213,10 @@ def answer(
 
 
 def quality(
-    loaded: Any, count: int, keeps: list[float], tokens: int, peer: str | None
+    loaded: Any, items: list[dict[str, Any]], keeps: list[float], peer: str | None
 ) -> list[dict[str, Any]]:
-    """Share of right answers, ours and the peer's, on the same questions."""
-    items = questions(loaded.processor, count)
+    """Right answers, ours and the peer's, to the same questions."""
+    tokens = 12
     rows = [
         {"by": "tokenry", "method": "full", "keep": 1.0, **answer(loaded.model, item, None, tokens)}
         for item in items
@@ -233,30 +284,48 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--items", type=int, default=24)
+    parser.add_argument("--only", default="", help="the first letters of the questions to ask")
     arguments = parser.parse_args()
     torch.set_grad_enabled(False)
     loaded = zoo.load(MODEL)
     ids = text_ids(loaded.processor, max(arguments.contexts))
     keeps = list(arguments.keeps)
-    result: dict[str, Any] = {"environment": environment(), "prefill": [], "decode": []}
-    result["prefill"] = prefilling(loaded.model, ids[:, : arguments.prefill], arguments.rounds)
-    show(result["prefill"])
-    for n in arguments.contexts:
-        for keep in keeps:
-            rows = decoding(loaded.model, ids[:, :n], keep, arguments.tokens)
-            show(rows)
-            result["decode"] += rows
-    result["answers"] = quality(loaded, arguments.items, keeps, 12, arguments.kvpress)
-    show(result["answers"])
+    if arguments.rounds:
+        rows = prefilling(loaded.model, ids[:, : arguments.prefill], arguments.rounds)
+        record("prefill", [{"tokens": arguments.prefill, "rows": rows}])
+    if arguments.tokens:
+        blocks = []
+        for n in arguments.contexts:
+            for keep in keeps:
+                rows = decoding(loaded.model, ids[:, :n], keep, arguments.tokens)
+                blocks.append({"context": n, "keep": keep, "rows": rows})
+        record("decode", blocks)
+    asked: dict[str, Callable[..., list[dict[str, Any]]]] = {
+        "answers": questions,
+        "needles_free": partial(needles, aware=False),
+        "needles_aware": partial(needles, aware=True),
+    }
+    for name, ask in asked.items():
+        if arguments.items and name.startswith(arguments.only):
+            items = ask(loaded.processor, arguments.items)
+            rows = quality(loaded, items, keeps, arguments.kvpress)
+            mean = round(statistics.mean(len(item["context"]) for item in items))
+            record(name, [{"questions": len(items), "mean_tokens": mean, "rows": rows}])
+
+
+def record(part: str, blocks: list[dict[str, Any]]) -> None:
+    """Print a part, and put it into the file of results in the place of the former one."""
+    for block in blocks:
+        plain = {key: value for key, value in block.items() if key != "rows"}
+        print(f"\n{part} {plain}\n" + "  ".join(f"{name:>13}" for name in block["rows"][0]))
+        for row in block["rows"]:
+            print("  ".join(f"{value!s:>13}" for value in row.values()), flush=True)
+    result = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    command = " ".join(["python", "bench/cache.py", *sys.argv[1:]])
+    result["environment"] = environment()
+    result[part] = [{"command": command, **block} for block in blocks]
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-
-
-def show(rows: list[dict[str, Any]]) -> None:
-    """Print rows as a table."""
-    print("\n" + "  ".join(f"{name:>13}" for name in rows[0]))
-    for row in rows:
-        print("  ".join(f"{value!s:>13}" for value in row.values()), flush=True)
 
 
 def environment() -> dict[str, str]:
@@ -266,7 +335,6 @@ def environment() -> dict[str, str]:
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
         "model": MODEL,
-        "command": " ".join(["python", "bench/cache.py", *sys.argv[1:]]),
     }
 
 

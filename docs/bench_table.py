@@ -24,9 +24,10 @@ class BenchTable(SphinxDirective):
         name, part = self.arguments
         path = RESULTS / f"{name}.json"
         self.env.note_dependency(str(path))
-        if not path.exists():
+        result = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        if part not in result:
             return [nodes.paragraph("", f"Not measured yet; `make bench` writes {path.name}.")]
-        lines = markdown(json.loads(path.read_text(encoding="utf-8")), part)
+        lines = markdown(result, part)
         container = nodes.container()
         self.state.nested_parse(StringList(lines, str(path)), self.content_offset, container)
         return container.children

@@ -110,7 +110,17 @@ def _facts(card: dict[str, Any]) -> str:
 
 def _rule(cls: type[Method]) -> str:
     """The methods of a class that answer its family's question."""
-    names = ("reduce", "observe", "layers", "input_grid", "evict", "select", "attend", "plan")
+    names = (
+        "reduce",
+        "observe",
+        "layers",
+        "input_grid",
+        "evict",
+        "select",
+        "attend",
+        "plan",
+        "following",
+    )
     rules = ("items", "measure") if issubclass(cls, Probe) else names
     return ", ".join(name for name in rules if name in vars(cls))
 

@@ -11,7 +11,14 @@ from jaxtyping import config, install_import_hook
 
 # Before the first import of these rooms: every shape annotation there is checked when it runs.
 install_import_hook(
-    ["tokenry.ops", "tokenry.vision", "tokenry.cache", "tokenry.probes", "tokenry.plugs"],
+    [
+        "tokenry.ops",
+        "tokenry.vision",
+        "tokenry.cache",
+        "tokenry.decoding",
+        "tokenry.probes",
+        "tokenry.plugs",
+    ],
     "beartype.beartype",
 )
 
@@ -52,27 +59,10 @@ def untyped():
 @pytest.fixture
 def marked():
     """A tiny Llama in float64 with a landmark, token 31, after every 4 tokens."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
+    from tokenry.checks.models import tiny_decoder
     from tokenry.plugs.landmarks import add_landmark
 
-    config = LlamaConfig(
-        vocab_size=31,
-        hidden_size=32,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=512,
-        bos_token_id=None,
-        eos_token_id=None,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = LlamaForCausalLM(config).double().eval()
-        for weight in model.parameters():
-            torch.nn.init.normal_(weight, std=0.2)
+    model = tiny_decoder("llama", vocab_size=31, num_hidden_layers=2).double()
     add_landmark(model, block=4)
     return model
 
@@ -101,28 +91,18 @@ def _bytes(chat):
 @pytest.fixture(scope="session")
 def language():
     """Build a tiny Llama that reads bytes: `language()`, `language(chat=True)`."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    from tokenry.checks.models import liven
+    from tokenry.checks.models import tiny_decoder
     from tokenry.zoo import Loaded
 
     def language(chat=False, **changes):
         shape = {
             "vocab_size": 257,
-            "hidden_size": 32,
-            "intermediate_size": 32,
             "num_hidden_layers": 2,
-            "num_attention_heads": 4,
-            "num_key_value_heads": 2,
+            "intermediate_size": 32,
             "max_position_embeddings": 512,
             "eos_token_id": 256,
-            "bos_token_id": None,
         }
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            model = LlamaForCausalLM(LlamaConfig(**(shape | changes)))
-        return Loaded(liven(model), _bytes(chat))
+        return Loaded(tiny_decoder("llama", **shape | changes), _bytes(chat))
 
     return language
 

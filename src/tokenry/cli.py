@@ -6,10 +6,8 @@ Exit codes: 0 all well, 1 a gate failed, 2 wrong usage, 130 stopped by Ctrl-C.
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -120,20 +118,20 @@ def compare(
         image_size: Side in pixels that pictures are brought to, a multiple of the patch size.
         query: When the question about a text comes: `aware`, in the prompt before the cache is cut
             (the default where there is a question), or `free`, after the text was read and cut.
-        max_tokens: Most tokens of a text; 2048 when not given, or what the model has positions for.
+        max_tokens: Most tokens of a text; 1024 when not given, or what the model has positions for.
         device: Where to run, such as `cuda`; where the model is when not given.
         max_loss: A gate: exit with 1 unless a method is shown to be faster and to lose no more
             score than this. Without it, 0.01 is allowed and nothing fails.
         by: What the best shall have least of: `seconds`, or for a language model `bytes_resident`
             or `bytes_read` of the cache; then the gate asks for less of that, not for speed.
-        picture: Also draw the Pareto plot and token pictures, as a PNG file.
+        picture: Also draw the Pareto plot and pictures of tokens or slots, as a PNG file.
         json: Print the findings for machines instead.
     """
     _prepare(max_loss, out, picture)
     where: Any = {"out": results, "device": device, "budget_seconds": budget_seconds}
     counts: Any = {"limit": limit, "seed": seed, "batch_size": batch_size, "repeats": repeats}
     inputs: Any = {"image_size": image_size, "query": query, "max_tokens": max_tokens}
-    with _noting_interrupts() as interrupts:
+    with console.noting_interrupts() as interrupts:
         found = tokenry.compare(
             model,
             catalog.split(methods),
@@ -208,7 +206,7 @@ def report(
     Args:
         results: The folder that `tokenry compare --results` wrote.
         out: The report to write.
-        picture: Also draw the Pareto plot and token pictures, as a PNG file.
+        picture: Also draw the Pareto plot and pictures of tokens or slots, as a PNG file.
     """
     _prepare(None, out, picture)
     _write(tokenry.Results.open(results), out, picture)
@@ -248,6 +246,9 @@ def probe(
     probe: str,
     /,
     *,
+    methods: str | None = None,
+    keep: str | None = None,
+    query: Literal["aware", "free"] = "free",
     seed: int = 0,
     limit: int | None = None,
     batch_size: int = 4,
@@ -255,12 +256,17 @@ def probe(
     device: str | None = None,
     json: Json = False,
 ) -> None:
-    """Measure what a language model does with its tokens, on texts with exact answers.
+    r"""Measure what a language model does with its tokens, on texts with exact answers.
+
+    With `--methods`, the same texts are read under every cache policy, side by side.
 
     For example:
 
     ```
     tokenry probe zoo:smollm2-135m verbatim-memory --limit 60
+
+    tokenry probe zoo:smollm2-135m verbatim-memory --limit 60 \
+        --methods d2o,h2o,snapkv,streaming-llm,tokenselect --keep 1,.5,.25
 
     tokenry probe zoo:smollm2-135m "needle-threading(task=thread, digits=4, lengths=(400, 800))"
     ```
@@ -269,17 +275,24 @@ def probe(
         model: `zoo:NAME`, a folder, or a name on the Hub.
         probe: Its name, with settings as in the example; `tokenry list --family probes` shows all,
             and `tokenry show NAME` the settings.
+        methods: Cache policies, joined by commas, with settings as in "snapkv(last=16),h2o".
+        keep: Shares of cache slots to hold, each in (0, 1], joined by commas; 1,.5,.25 when not
+            given.
+        query: When the question, or the second list, comes: `free`, after the text was read and
+            the cache cut, or `aware`, before that.
         seed: Of the texts and of the resampling.
-        limit: At most so many texts, drawn by the seed.
+        limit: At most so many texts, with every length, depth and kind as often as can be.
         batch_size: Texts per pass.
         bos: Put the beginning-of-text token in front of each text.
         device: Where to run, such as `cuda`; where the model is when not given.
         json: Print the findings for machines instead.
     """
     _prepare(None)
-    found = tokenry.probe(
-        model, probe, seed=seed, limit=limit, batch_size=batch_size, bos=bos, device=device
-    )
+    counts: Any = {"seed": seed, "limit": limit, "batch_size": batch_size}
+    inputs: Any = {"query": query, "bos": bos, "device": device}
+    inputs["methods"] = None if methods is None else catalog.split(methods)
+    inputs["keep"] = None if keep is None else _numbers(keep, "probe")
+    found = tokenry.probe(model, probe, **counts, **inputs)
     if json:
         console.write_json(found.to_dict())
     else:
@@ -310,11 +323,11 @@ def check(method: str, /, *, json: Json = False) -> int:
     return GATE_FAILED if any(result.outcome == "failed" for result in found) else 0
 
 
-def _numbers(text: str) -> list[float]:
+def _numbers(text: str, who: str = "compare") -> list[float]:
     try:
         return [float(word) for word in catalog.split(text)]
     except ValueError:
-        raise UsageError(f"compare: keep={text!r} is not numbers joined by commas.") from None
+        raise UsageError(f"{who}: keep={text!r} is not numbers joined by commas.") from None
 
 
 def _prepare(max_loss: float | None, *files: Path | None) -> None:
@@ -342,6 +355,8 @@ def _conclude(
         console.say(
             f"{why}; what was measured is in {results}, and the same command goes on from there."
         )
+    for one in found.skipped:
+        console.say(f"{one.method} at keep {one.keep:g} was refused: {one.reason}")
     if not found.rows():
         return INTERRUPTED
     _write(found, out, picture)
@@ -364,21 +379,3 @@ def _write(results: Results, out: Path, picture: Path | None) -> None:
         from tokenry.report.picture import picture as draw
 
         draw(results, picture)
-
-
-@contextmanager
-def _noting_interrupts() -> Iterator[list[int]]:
-    """Remember each Ctrl-C, which a comparison survives."""
-    seen: list[int] = []
-    before = signal.getsignal(signal.SIGINT)
-
-    def note(number: int, frame: Any) -> None:
-        seen.append(number)
-        signal.default_int_handler(number, frame)
-
-    if before is signal.default_int_handler:  # else Ctrl-C is ignored, or someone else's
-        signal.signal(signal.SIGINT, note)
-    try:
-        yield seen
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -1,10 +1,13 @@
-"""What the command line prints: texts, tables, and JSON for machines."""
+"""What the command line prints (texts, tables, JSON for machines), and how it hears Ctrl-C."""
 
 from __future__ import annotations
 
 import json
 import math
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -66,3 +69,21 @@ def _finite(content: Any) -> Any:
 def say(message: str) -> None:
     """Print a line on standard error."""
     sys.stderr.write(f"{message}\n")
+
+
+@contextmanager
+def noting_interrupts() -> Iterator[list[int]]:
+    """Remember each Ctrl-C, which a comparison survives."""
+    seen: list[int] = []
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(number: int, frame: Any) -> None:
+        seen.append(number)
+        signal.default_int_handler(number, frame)
+
+    if before is signal.default_int_handler:  # else Ctrl-C is ignored, or someone else's
+        signal.signal(signal.SIGINT, note)
+    try:
+        yield seen
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -6,9 +6,9 @@ from pydoc_data.topics import topics
 import numpy as np
 import pytest
 import torch
-import transformers
 
 from tokenry import zoo
+from tokenry.checks.models import tiny_decoder
 from tokenry.method import KVView
 from tokenry.plugs.attach import attach
 
@@ -108,19 +108,7 @@ def heads():
 @pytest.fixture(scope="session")
 def tiny_llama():
     """A Llama of 3 layers, 4 query heads over 2 key heads, with random weights."""
-    config = transformers.LlamaConfig(
-        vocab_size=61,
-        hidden_size=32,
-        intermediate_size=32,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        eos_token_id=None,
-        bos_token_id=None,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return transformers.LlamaForCausalLM(config).eval()
+    return tiny_decoder("llama", num_hidden_layers=3)
 
 
 @pytest.fixture(scope="session")

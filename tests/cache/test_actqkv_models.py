@@ -1,7 +1,5 @@
 """ActQKV on tiny models: the dial, padding, batches, caches cut back, refusals."""
 
-import copy
-
 import pytest
 import torch
 
@@ -29,39 +27,18 @@ def test_everything_fetched_is_full_attention(tiny_llama, padded_text, attention
 @torch.no_grad()
 def test_generate_keeps_the_dial(tiny_llama, padded_text, kind):
     """On average over the layers, to the part of a block that one of them rounds off."""
-    given = padded_text(200)
-    more = {"do_sample": False, "max_new_tokens": 13, "pad_token_id": 0, **kind}
+    given = padded_text(100)
+    more = {"do_sample": False, "max_new_tokens": 5, "pad_token_id": 0, **kind}
     with attach(tiny_llama, ActQKV(**SMALL, keep=0.25)) as attachment:
         torch.manual_seed(0)
         first = tiny_llama.generate(**given, **more)
         torch.manual_seed(0)
         assert torch.equal(tiny_llama.generate(**given, **more), first)
         trace = attachment.trace
-    assert trace.seen == 212
-    assert sum(trace.read) == pytest.approx(3 * 54, abs=2)
+    assert trace.seen == 104
+    assert sum(trace.read) == pytest.approx(3 * 27, abs=2)
     for tokens in trace.tokens:
         assert (tokens[:, :, 1:] > tokens[:, :, :-1]).all()
-
-
-@torch.no_grad()
-def test_texts_of_a_batch_do_not_see_each_other(tiny_llama):
-    """Each alone gives what it gives beside the other, also where layers share out unevenly."""
-    model = copy.deepcopy(tiny_llama).double()  # in single precision near ties go either way
-    ids = torch.randint(3, 61, (2, 120), generator=torch.Generator().manual_seed(4))
-    method = ActQKV(**SMALL, keep=0.4, history=4, sharpness=30.0)
-
-    def run(rows):
-        with attach(model, method):
-            out = model(rows[:, :100])
-            logits = [out.logits]
-            for i in range(100, 120):
-                step = model(rows[:, i : i + 1], past_key_values=out.past_key_values)
-                logits.append(step.logits)
-        return torch.cat(logits, 1)
-
-    both = run(ids)
-    for row in range(2):
-        torch.testing.assert_close(run(ids[row : row + 1])[0], both[row], atol=1e-5, rtol=1e-4)
 
 
 @torch.no_grad()

@@ -230,6 +230,16 @@ def test_what_cannot_be_reached_is_refused(view, keep, depth, lowest):
         D2O(keep=keep).shares(layers(view, [1.0] * depth))
 
 
+@pytest.mark.parametrize(("keep", "depth"), [(0.1, 30), (0.6, 4), (0.25, 3)])
+def test_what_no_length_reaches_is_refused_before_there_is_one(view, keep, depth):
+    """What is refused for the length alone, here of 400 tokens, is left for the cut."""
+    with pytest.raises(UsageError, match=f"keep={keep} cannot be reached with {depth} layers"):
+        D2O(keep=keep).check(depth)
+    D2O(keep=0.11).check(30)
+    with pytest.raises(UsageError, match=r"lowest is 0\.114"):
+        D2O(keep=0.11).shares(layers(view, [1.0] * 30, s=400))
+
+
 def test_the_lowest_share_is_reached(view):
     shares = D2O(keep=0.1091).shares(layers(view, np.linspace(0.2, 5, 30)))
     assert np.mean(shares) == pytest.approx(0.1091, abs=1e-9)
@@ -267,8 +277,13 @@ def test_nothing_goes_where_every_layer_is_given_all():
 
 @torch.no_grad()
 def test_a_model_with_too_few_layers_is_refused():
+    """Before it reads anything, and without a trace."""
     model = tiny_decoder("llama", num_hidden_layers=3)
-    with attach(model, D2O(keep=0.5)), pytest.raises(UsageError, match=r"the lowest is 1\.0"):
+    for keep in (0.5, 0.99):
+        with pytest.raises(UsageError, match=r"3 layers, of which 3 .* the lowest is 1\.0"):
+            attach(model, D2O(keep=keep))
+    assert model.config._attn_implementation == "sdpa"
+    with attach(model, D2O(keep=1.0)):
         model(words(1, 60))
     with attach(model, D2O(keep=0.5, early=0, late=0)) as attachment:
         model(words(1, 60))

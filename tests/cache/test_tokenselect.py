@@ -1,6 +1,5 @@
 """The vote, the set and its numbering against loops; what the cache of votes changes."""
 
-import copy
 import math
 
 import numpy as np
@@ -221,39 +220,19 @@ def test_everything_selected_is_full_attention(tiny_llama, padded_text, attentio
 @pytest.mark.parametrize("kind", [{}, {"num_beams": 3}, {"do_sample": True}])
 @torch.no_grad()
 def test_generate_keeps_the_dial(tiny_llama, padded_text, kind):
-    given = padded_text(200)
-    more = {"do_sample": False, "max_new_tokens": 13, "pad_token_id": 0, **kind}
+    given = padded_text(100)
+    more = {"do_sample": False, "max_new_tokens": 5, "pad_token_id": 0, **kind}
     with attach(tiny_llama, TokenSelect(keep=0.25, chunk=64)) as attachment:
         torch.manual_seed(0)
         first = tiny_llama.generate(**given, **more)
         torch.manual_seed(0)
         assert torch.equal(tiny_llama.generate(**given, **more), first)
         trace = attachment.trace
-    assert trace.seen == 212
-    assert trace.read == (53 + 1,) * 3  # a quarter of 211, rounded, and the query's own
-    assert trace.resident == (212,) * 3
+    assert trace.seen == 104
+    assert trace.read == (26 + 1,) * 3  # a quarter of 103, rounded, and the query's own
+    assert trace.resident == (104,) * 3
     for tokens in trace.tokens:
         assert (tokens[:, :, 1:] > tokens[:, :, :-1]).all()
-
-
-@torch.no_grad()
-def test_texts_of_a_batch_do_not_see_each_other(tiny_llama):
-    """Each text alone gives what it gives beside another, vote by vote."""
-    model = copy.deepcopy(tiny_llama).double()  # in single precision near ties go either way
-    ids = torch.randint(3, 61, (2, 120), generator=torch.Generator().manual_seed(4))
-
-    def run(rows):
-        with attach(model, TokenSelect(keep=0.3, chunk=50, reuse=0.6)):
-            out = model(rows[:, :100])
-            logits = [out.logits]
-            for i in range(100, 120):
-                step = model(rows[:, i : i + 1], past_key_values=out.past_key_values)
-                logits.append(step.logits)
-        return torch.cat(logits, 1)
-
-    both = run(ids)
-    for row in range(2):
-        torch.testing.assert_close(run(ids[row : row + 1])[0], both[row], atol=1e-5, rtol=1e-4)
 
 
 @torch.no_grad()

@@ -39,9 +39,28 @@ def test_json_is_all_that_standard_output_holds(tokenry, causal):
     assert sum(group["n"] for group in found["groups"]) == 6
 
 
+def test_policies_side_by_side(tokenry, causal):
+    words = ("--methods", "streaming-llm,h2o", "--keep", "1,.5", "--query", "aware", "--limit", 6)
+    done = tokenry("probe", causal, PROBE, *words, "--json")
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert (found["query"], found["items"]) == ("aware", 6)
+    assert [run["method"] for run in found["runs"]] == [
+        "none",
+        *["streaming-llm"] * 2,
+        "h2o",
+        "h2o",
+    ]
+    table = tokenry("probe", causal, PROBE, *words).out.splitlines()
+    assert table[1].split()[:3] == ["method", "keep", "all"]
+    assert len(table) == 2 + 5
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        ((PROBE, "--methods", "h2o", "--keep", "half"), "probe: keep='half' is not numbers"),
+        ((PROBE, "--keep", ".5"), "is for cache policies"),
         (("verbatim-memry",), "nearest: verbatim-memory"),
         (("tome",), "ToMe is no probe"),
         ((PROBE, "--limit", "0"), "limit=0 is not positive"),

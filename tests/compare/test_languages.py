@@ -8,7 +8,7 @@ import torch
 from tokenry.cache import KeyNorm, SnapKV, StreamingLLM
 from tokenry.compare.results import Results
 from tokenry.compare.run import compare
-from tokenry.compare.tasks import LMAgreement, Perplexity
+from tokenry.compare.tasks import LMAgreement, Needles, Perplexity, text
 from tokenry.errors import UnknownNameError, UnsupportedModelError, UsageError
 from tokenry.zoo import Loaded
 
@@ -88,6 +88,25 @@ def test_a_keep_that_cannot_be_reached_is_skipped_with_its_reason(run):
     assert [(s.method, s.keep) for s in results.skipped] == [("snapkv", 0.1)]
     assert "the policy needs 33" in results.skipped[0].reason
     assert results.complete
+
+
+def test_a_depth_that_cannot_reach_a_keep_costs_that_configuration_alone(run):
+    results = run(methods=["d2o", "streaming-llm"], keep=(1, 0.5))
+    (skipped,) = results.skipped
+    assert (skipped.method, skipped.keep) == ("d2o", 0.5)
+    assert "cannot be reached with 2 layers, of which 2 stay complete" in skipped.reason
+    assert results.complete
+    measured = {(s.method, s.keep) for s in results.summary()}
+    assert measured == {("none", 1), ("d2o", 1), ("streaming-llm", 1), ("streaming-llm", 0.5)}
+
+
+def test_what_a_part_of_a_prompt_is_too_short_for_is_profiled_on_the_whole(run, monkeypatch):
+    monkeypatch.setattr(text, "PROFILED", (16, 2))
+    results = run(methods=[SnapKV(last=16), "streaming-llm"])
+    assert results.skipped == ()
+    slots = {p.method: p.tokens[0][0] for p in results.profiles() if p.keep == 0.5}
+    assert slots["streaming-llm"] == pytest.approx(9, abs=1)
+    assert slots["snapkv(last=16)"] == pytest.approx(53, abs=2)
 
 
 def test_a_text_that_is_too_short_for_a_policy_skips_it_whenever_it_comes(run, texts):
@@ -203,5 +222,14 @@ def test_needles_from_the_probe(run):
     results = run(data=data, task="needles", max_tokens=320, query="free")
     assert results.examples == 4
     assert sorted(results.labels.values())[0].startswith("length 200, pairs 12, repeat 0, task sin")
+    data = "needle-threading(lengths=(200, 300), depths=2, repeats=3, digits=4)"
+    results = run(data=data, task=Needles("free", max_tokens=320, answer_tokens=2), limit=4)
+    assert results.tasks[0].grid == ("depth", "length")
+    cells = {(where["depth"], where["length"]) for where in results.conditions.values()}
+    assert len(results.conditions) == len(cells) == 4
+    frame = results.to_frame("pandas")
+    assert set(frame["depth"]) == {"0.0", "1.0"}
+    assert set(frame["task"]) == {"needles"}
+    assert set(frame["example_task"]) == {"single"}
     with pytest.raises(UsageError, match="the probe verbatim-memory asks for no answers"):
         run(data="verbatim-memory", task="needles")

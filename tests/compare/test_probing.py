@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import tokenry
-from tokenry.compare.probing import interval
+from tokenry.compare.probed import interval
 from tokenry.errors import UnknownNameError, UsageError
 from tokenry.probes import NeedleThreading, VerbatimMemory
 from tokenry.zoo import Loaded
@@ -46,7 +46,7 @@ def test_every_item_has_a_score(probed):
 
 
 def test_scores_depend_neither_on_batches_nor_on_parts(toy, probed):
-    for settings in ({"batch_size": 1}, {"batch_size": 30, "query_aware": True}):
+    for settings in ({"batch_size": 1}, {"batch_size": 30, "query": "aware"}):
         other = tokenry.probe(toy, VERBATIM, limit=30, **settings)
         for a, b in zip(probed.measurement.scores, other.measurement.scores, strict=True):
             assert a.item == b.item
@@ -56,7 +56,7 @@ def test_scores_depend_neither_on_batches_nor_on_parts(toy, probed):
 def test_groups_have_intervals_over_their_items(probed):
     groups = probed.summary()
     assert {group.conditions["second"] for group in groups} == {"repeat", "permute", "novel"}
-    assert sum(group.n for group in groups) == 30
+    assert [group.n for group in groups] == [10, 10, 10]
     for group in groups:
         values = [
             score.value
@@ -88,10 +88,9 @@ def test_a_frame_needs_a_library_that_exists(probed):
 
 def test_as_text_it_is_a_table(probed):
     lines = str(probed).splitlines()
-    assert lines[0] == "VerbatimMemory(lengths=(3,), context='short') of LlamaForCausalLM"
-    assert lines[1].split() == [
-        *("length", "delay", "second", "n", "median", "repeat", "surprisal", "95", "%", "interval")
-    ]
+    what = "VerbatimMemory(lengths=(3,), context='short') of LlamaForCausalLM, query-free"
+    assert lines[0] == f"{what}: median repeat surprisal"
+    assert lines[1].split() == ["length", "delay", "second", "n", "median", "95", "%", "interval"]
     assert len(lines) == 2 + 3
 
 
@@ -103,6 +102,65 @@ def test_needles_are_scored_and_what_does_not_fit_is_left_out(toy):
     assert "4 items are longer than the model takes" in str(found)
     assert found.measurement.findings["effective characters"] == 0
     assert found.to_dict()["left_out"] == 4
+
+
+def test_a_limit_takes_lengths_and_depths_evenly_of_what_fits(toy):
+    probe = NeedleThreading(digits=4, lengths=(128, 160, 1600), depths=2, repeats=3)
+    found = tokenry.probe(toy, probe, limit=4)
+    cells = {(s.conditions["length"], s.conditions["depth"]) for s in found.measurement.scores}
+    assert cells == {(128, 0.0), (128, 1.0), (160, 0.0), (160, 1.0)}
+    assert found.left_out == 6
+
+
+@pytest.fixture(scope="module")
+def policies(toy):
+    """Two policies, one of which cannot go as low as asked."""
+    methods = ["streaming-llm(sinks=1)", "snapkv(last=8)"]
+    return tokenry.probe(toy, VERBATIM, methods=methods, keep=(1, 0.5, 0.1), limit=9)
+
+
+def test_policies_stand_side_by_side(policies):
+    assert [(run.method, run.keep) for run in policies.runs] == [
+        ("none", 1),
+        *(("streaming-llm(sinks=1)", keep) for keep in (1, 0.5, 0.1)),
+        *(("snapkv(last=8)", keep) for keep in (1, 0.5)),
+    ]
+    (skipped,) = policies.skipped
+    assert (skipped.method, skipped.keep) == ("snapkv(last=8)", 0.1)
+    assert "SnapKV: keep=0.1" in skipped.reason
+    lines = str(policies).splitlines()
+    assert lines[1].split()[:2] == ["method", "keep"]
+    assert "length 3, delay 0, second repeat" in lines[1]
+    assert [line.split()[0] for line in lines[2:8]] == [run.method for run in policies.runs]
+    assert lines[8].startswith("snapkv(last=8) at keep 0.1 was refused: SnapKV: keep=0.1")
+
+
+def test_policies_read_the_same_items_and_are_compared_item_by_item(policies):
+    none, whole, half = (run.probed.measurement.scores for run in policies.runs[:3])
+    assert [s.item for s in none] == [s.item for s in half]
+    assert [s.value for s in none] == pytest.approx([s.value for s in whole], rel=1e-5)
+    apart = np.median([b.value - a.value for a, b in zip(none, half, strict=True)])
+    assert policies.runs[2].difference.value == pytest.approx(apart)
+    assert policies.runs[0].difference.value == 0
+    assert apart != 0
+
+
+def test_a_policy_by_name_is_the_policy_attached(toy, policies):
+    with tokenry.attach(toy.model, "streaming-llm", sinks=1, keep=0.5):
+        found = tokenry.probe(toy, VERBATIM, limit=9)
+    assert found.measurement == policies.runs[2].probed.measurement
+
+
+def test_policies_as_plain_data(policies):
+    found = policies.to_dict()
+    assert (found["query"], found["items"], len(found["runs"])) == ("free", 9, 6)
+    run = found["runs"][2]
+    assert (run["method"], run["keep"], len(run["groups"])) == ("streaming-llm(sinks=1)", 0.5, 3)
+    assert run["difference"]["low"] <= run["difference"]["value"] <= run["difference"]["high"]
+    assert found["skipped"][0]["method"] == "snapkv(last=8)"
+    frame = policies.to_frame("pandas")
+    assert len(frame) == 6 * 9
+    assert set(frame["keep"]) == {1, 0.5, 0.1}
 
 
 def test_a_model_with_the_answers_in_it_is_right(toy, monkeypatch):
@@ -141,7 +199,7 @@ def test_what_is_attached_to_the_model_is_measured(toy):
     handle = toy.model.register_forward_hook(forget, with_kwargs=True)
     try:
         free = tokenry.probe(toy, VERBATIM, limit=4).measurement.scores
-        aware = tokenry.probe(toy, VERBATIM, limit=4, query_aware=True).measurement.scores
+        aware = tokenry.probe(toy, VERBATIM, limit=4, query="aware").measurement.scores
     finally:
         handle.remove()
     assert all(a.value != b.value for a, b in zip(before, free, strict=True))
@@ -164,6 +222,11 @@ def test_a_name_with_settings_is_a_probe(toy):
         ({"probe": VERBATIM, "pool": "semantic"}, UsageError, "is configured already; set pool"),
         ({"probe": VERBATIM, "limit": 0}, UsageError, "limit=0 is not positive"),
         ({"probe": VERBATIM, "batch_size": 0}, UsageError, "batch_size=0 is not positive"),
+        ({"probe": VERBATIM, "query": "both"}, UsageError, "query='both'; allowed: 'aware' or"),
+        ({"probe": VERBATIM, "keep": 0.5}, UsageError, "keep=0.5 is for cache policies; give me"),
+        ({"probe": VERBATIM, "methods": "h2o", "keep": 2}, UsageError, r"probe: keep=2 is outside"),
+        ({"probe": VERBATIM, "methods": "tome"}, UsageError, "probe: tome is a vision method"),
+        ({"probe": VERBATIM, "methods": []}, UsageError, "probe: methods is empty"),
         ({"probe": VERBATIM, "bos": True}, UsageError, "has no beginning-of-text token"),
         ({"probe": NeedleThreading(lengths=(1000,))}, UsageError, "takes 11.. tokens, and the mod"),
         ({"probe": VERBATIM, "model": 3}, UsageError, "model is a int; give a name such as"),

@@ -58,7 +58,7 @@ def drawings(dataset, example):
 def test_every_task_says_what_it_measures():
     vision = {"agreement", "classification", "probe", "retrieval", "dense"}
     texts = {"lm-agreement", "perplexity", "answers", "needles"}
-    assert set(tasks.names()) == vision | texts
+    assert set(tasks.names()) == vision | texts | {"writing"}
     assert {name for name in tasks.names() if tasks.find(name).kind == "causal-lm"} == texts
     for name in tasks.names():
         info = tasks.find(name)().info
@@ -66,7 +66,7 @@ def test_every_task_says_what_it_measures():
         assert all((info.title, info.metric, info.explanation))
         assert info.higher_is_better is (name != "perplexity")
     binary = {name for name in tasks.names() if tasks.find(name).binary}
-    assert binary == {"classification", "probe", "retrieval", "answers"}
+    assert binary == {"classification", "probe", "retrieval", "answers", "writing"}
     with pytest.raises(UnknownNameError, match="task 'prob' is unknown; nearest: probe"):
         tasks.find("prob")
 
@@ -347,7 +347,7 @@ def test_thumbnails_show_what_the_model_saw(loaded, drawings):
     whole = subject(loaded.model, loaded.processor)
     batch = picture.batch(whole, drawings.examples[:3])
     assert batch.shape == (3, 3, 32, 32)
-    thumbnails = picture.thumbnails(whole, batch)
+    thumbnails = picture.thumbnails(whole, batch, None)
     for thumbnail, example in zip(thumbnails, drawings, strict=False):
         shown = Image.open(io.BytesIO(thumbnail))
         assert shown.format == "WEBP"

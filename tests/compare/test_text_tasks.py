@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 import torch
 
-from tokenry.cache import RandomSlots, SnapKV, StreamingLLM
+from tokenry.cache import KeyNorm, RandomSlots, SnapKV, StreamingLLM, TokenSelect
 from tokenry.compare.tasks import Answers, LMAgreement, Needles, Pass, Perplexity, Subject, TextTask
 from tokenry.compare.tasks import text as home
 from tokenry.compare.tasks.text import Written, encode
 from tokenry.data import TextData, TextExample
 from tokenry.errors import UsageError
 from tokenry.plugs.attach import attach
+from tokenry.plugs.generate import Feed
 
 CPU = torch.device("cpu")
 
@@ -92,6 +94,56 @@ def test_no_prediction_comes_from_the_complete_cache(subject, texts):
     plain, _ = write(task, one, texts(1))
     cut, _ = write(task, one, texts(1), StreamingLLM(sinks=1, keep=0.02))
     assert not torch.allclose(plain.outputs.scores[:, 0], cut.outputs.scores[:, 0], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("policy", "singly"),
+    [
+        (None, 8),
+        (KeyNorm(keep=1.0), 8),
+        (KeyNorm(keep=0.25, recent=8), 8),
+        (TokenSelect(keep=0.5), 31),
+    ],
+)
+def test_a_continuation_is_read_as_if_token_by_token(subject, texts, policy, singly):
+    """Of its tokens some come one by one, up to a cut, and give the time of all."""
+    one, task = subject(), LMAgreement(max_tokens=100, continuation=32)
+    seen, batch = write(task, one, texts(1), policy)
+    lengths = []
+    hook = one.model.register_forward_pre_hook(
+        lambda _, __, given: lengths.append(given["input_ids"].shape[1]), with_kwargs=True
+    )
+    again, _ = write(task, one, texts(1), policy)
+    hook.remove()
+    assert torch.equal(again.outputs.scores, seen.outputs.scores)
+    assert lengths[:2] == [99, 1]
+    assert lengths[2 : 2 + singly] == [1] * singly
+    assert sum(lengths[2:]) == 31
+    assert len(lengths) < 2 + 31 or singly == 31
+    with torch.no_grad(), nullcontext() if policy is None else attach(one.model, policy):
+        feed = Feed(one.model)
+        feed(batch.head)
+        slowly = [feed(batch.tail), *(feed(token[:, None]) for token in batch.forced.T[:-1])]
+    torch.testing.assert_close(seen.outputs.scores, torch.stack(slowly, 1), atol=1e-4, rtol=1e-4)
+    assert seen.trace is None or seen.trace.seen == 131
+    written = seen.outputs
+    expected = written.prefill + 31 * written.decoding
+    assert task.seconds(seen, 99.0) == pytest.approx(expected)
+
+
+def test_a_profile_is_of_the_end_of_the_prompt(subject, texts, monkeypatch):
+    monkeypatch.setattr(home, "PROFILED", (30, 2))
+    one, task = subject(), LMAgreement(max_tokens=100, continuation=16)
+    _, whole = write(task, one, texts(2))
+    batch = task.profiled(whole)
+    assert torch.equal(batch.head, whole.head[:, -30:])
+    assert torch.equal(batch.tail, whole.tail)
+    assert (batch.steps, batch.forced.shape[1]) == (2, 2)
+    with torch.no_grad():
+        part = task.run(one.model, batch)
+    assert part.scores.shape[1] == 2
+    assert part.slots == (32, 32)
+    assert len(task.score(Pass(part, None), Pass(part, None), texts(2).examples).values) == 2
 
 
 @pytest.mark.parametrize("policy", [None, StreamingLLM(keep=0.3), RandomSlots(keep=0.6)])
@@ -213,7 +265,7 @@ def test_what_is_left_of_the_cache(subject, texts):
     held = seen.trace.resident[0] - 7  # the tokens after the prompt are held too
     expected = [100] * 2 + [0] * (100 - held) + [100] * (held - 2)
     assert groups.tolist() == [expected, expected]
-    (thumbnail,) = task.thumbnails(one, batch)
+    (thumbnail,) = task.thumbnails(one, batch, seen)
     assert "".join(json.loads(thumbnail)) == texts(1)[0].text[:100]
     costs = task.costs(seen)
     slot = 2 * 2 * 8 * 4  # keys and values of two heads of width 8 in float32

@@ -1,10 +1,8 @@
 """Byte-exact: when it counts as working, and its claims."""
 
-import importlib
+import importlib.util
 import itertools
 import math
-import random
-import re
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +137,7 @@ def test_at_a_border_it_is_the_marginal_of_the_next_token_unless_others_cover(la
     assert set(equal) == {(True, True), (False, False)}
 
 
+@pytest.mark.slow
 def test_all_tokenizations_together_weigh_the_same_where_only_canonical_ones_weigh(lab):
     """What sums over every tokenization differs by non-canonical mass, and by nothing else."""
     tokenizer = whole_words(lab, MERGES)
@@ -160,7 +159,28 @@ def test_settings_have_bounds(setting, value):
         ByteExact(**{setting: value})
 
 
+@pytest.fixture(scope="module")
+def bench():
+    path = Path(__file__).parents[2] / "bench" / "bytes.py"
+    spec = importlib.util.spec_from_file_location("bench_bytes", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 # --- claims -----------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_claim_prompts_that_end_inside_a_word(bench):
+    """Names in Python source, cut inside, seen before in the prompt; the bench has more of them."""
+    from tokenry import zoo
+
+    loaded = zoo.load("zoo:smollm2-135m")
+    right, _ = bench.completed(loaded.model, loaded.processor, 20)
+    print({way: sum(found) for way, found in right.items()})
+    assert sum(right["byte-exact"]) >= sum(right["token healing"]) >= sum(right["plain"])
+    assert bench.sign_test(*bench.uneven(right["byte-exact"], right["plain"])) < 0.05
 
 
 def counted(tokenizer, texts):

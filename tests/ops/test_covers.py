@@ -105,8 +105,8 @@ def test_equal_masses_are_not_passed_over_together():
 def test_the_whole_answer_of_a_new_cover_counts():
     openings = two([0.2] * 5, [0.2] * 5)
     narrow = [openings[0], Opening(openings[1].cover, Node(0, 1, 1))]
-    known = dict((id(c), rows) for c, rows in untested(narrow, [], 0.0))
-    fresh = dict((id(c), rows) for c, rows in untested(narrow, [openings[1].cover], 0.0))
+    known = {id(c): rows for c, rows in untested(narrow, [], 0.0)}
+    fresh = {id(c): rows for c, rows in untested(narrow, [openings[1].cover], 0.0)}
     child = id(openings[1].cover)
     assert known[child].tolist() == [0]
     assert fresh[child].tolist() == [0, 1, 2, 3, 4]

@@ -13,8 +13,10 @@ from transformers import (
     DynamicCache,
     LlamaConfig,
     LlamaForCausalLM,
+    QuantizedCache,
     StaticCache,
 )
+from transformers.generation.continuous_batching.cache import PagedAttentionCache
 
 from tokenry import attach
 from tokenry.cache import H2O, KeyNorm, SnapKV, StreamingLLM
@@ -232,6 +234,16 @@ def static(model):
     return StreamingLLM(keep=0.5), {"past_key_values": StaticCache(model.config, max_cache_len=64)}
 
 
+def quantized(model):
+    return StreamingLLM(keep=0.5), {"past_key_values": QuantizedCache("fp8", model.config)}
+
+
+def paged(model):
+    """Its class is what is refused: a whole one needs a service around it."""
+    cache = object.__new__(PagedAttentionCache)
+    return StreamingLLM(keep=0.5), {"past_key_values": cache}
+
+
 def offloaded(model):
     cache = DynamicCache()
     cache.offloading = True
@@ -261,6 +273,8 @@ REFUSED = {
     "too few for sinks and window": (given(StreamingLLM(keep=0.1)), r"3 slots.*needs 5"),
     "shorter than the window": (given(SnapKV(keep=0.9)), r"keep=0.9 of 30 .* 27 slots.*needs 33"),
     "static": (static, "StaticLayer; only a dynamic cache"),
+    "quantized": (quantized, "QuantizedLayer; only a dynamic cache .*quantized"),
+    "paged": (paged, "the cache is PagedAttentionCache, offloaded or of another kind"),
     "offloaded": (offloaded, "DynamicCache, offloaded"),
     "no cache": (given(past_key_values=("k", "v")), "the cache is tuple"),
     "of another batch": (

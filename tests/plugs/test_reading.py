@@ -5,8 +5,8 @@ import math
 
 import pytest
 import torch
-import transformers
 
+from tokenry.checks.models import tiny_decoder
 from tokenry.errors import UsageError
 from tokenry.method import CachePolicy, KVView, Read
 from tokenry.plugs.attach import attach
@@ -250,42 +250,21 @@ def test_least_is_left_of_what_came_before():
     assert policy.seen[0].count == 5 + 4
 
 
+YARN = {
+    "rope_type": "yarn",
+    "rope_theta": 10_000.0,
+    "factor": 4.0,
+    "original_max_position_embeddings": 256,
+}
 ARCHITECTURES = {
-    "llama": ("Llama", {}),
-    "qwen3": ("Qwen3", {"head_dim": 16}),
-    "mistral": ("Mistral", {"sliding_window": None}),
-    "phi3": ("Phi3", {"sliding_window": None, "pad_token_id": 0}),
-    "gemma": ("Gemma", {"head_dim": 16}),
-    "yarn": (
-        "Llama",
-        {
-            "rope_parameters": {
-                "rope_type": "yarn",
-                "rope_theta": 10_000.0,
-                "factor": 4.0,
-                "original_max_position_embeddings": 32,
-            }
-        },
-    ),
+    **{name: (name, {}) for name in ("llama", "qwen3", "mistral", "phi3", "gemma")},
+    "yarn": ("llama", {"rope_parameters": YARN}),
 }
 
 
 def decoder(name, **changes):
     family, own = ARCHITECTURES[name]
-    config = getattr(transformers, f"{family}Config")(
-        vocab_size=61,
-        hidden_size=32,
-        intermediate_size=32,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        eos_token_id=None,
-        bos_token_id=None,
-        **{**own, **changes},
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return getattr(transformers, f"{family}ForCausalLM")(config).eval()
+    return tiny_decoder(family, num_hidden_layers=3, **own, **changes)
 
 
 def text(n=40, padded=13):

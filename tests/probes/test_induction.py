@@ -118,7 +118,7 @@ def recurrent(tokenizer):
 def medians(model, tokenizer):
     """Median repeat surprisal of each kind of second list."""
     found = tokenry.probe(
-        model, PROBE, tokenizer=tokenizer, batch_size=64, query_aware=True, progress=False
+        model, PROBE, tokenizer=tokenizer, batch_size=64, query="aware", progress=False
     )
     print(found)
     return {group.conditions["second"]: group.score.value for group in found.summary()}

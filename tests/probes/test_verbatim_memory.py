@@ -7,7 +7,7 @@ from statistics import median
 import numpy as np
 import pytest
 
-from tokenry.compare.probing import interval
+from tokenry.compare.probed import interval
 from tokenry.errors import UsageError
 from tokenry.method import Response
 from tokenry.probes import VerbatimMemory

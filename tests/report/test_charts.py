@@ -63,7 +63,7 @@ def test_pareto_highlights_the_front_and_marks_baselines(lines):
 def test_front_line_rises_with_time(lines):
     corners = pareto(lines)["datasets"]["front"]
     assert [c["score"] for c in corners] == sorted({c["score"] for c in corners})
-    assert [c["seconds"] for c in corners] == sorted(c["seconds"] for c in corners)
+    assert [c["cost"] for c in corners] == sorted(c["cost"] for c in corners)
 
 
 def test_front_names_are_shown(lines):
@@ -87,7 +87,7 @@ def test_the_best_is_always_named_and_no_name_covers_a_point(lines, size):
             for scale, length in zip(scales, size, strict=True)
         )
         for point in data["points"]:
-            at = x(point["seconds"]), size[1] - y(point["score"])
+            at = x(point["cost"]), size[1] - y(point["score"])
             assert not any(covers(label, at) for label in labels)
 
 
@@ -184,3 +184,12 @@ def test_a_name_that_may_go_goes_where_there_is_no_room():
     wish = Label(200, 100, "Random", "mute", needed=False)
     assert place([wish], crowd, [], SIZE) == []
     assert len(place([Label(200, 100, "Front", "accent")], crowd, [], SIZE)) == 1
+
+
+def test_layer_panel_can_draw_one_count_of_each_layer(build):
+    profile = build().profiles()[-1]
+    both = layers(profile, None, 6, 65)["datasets"]["rows"]
+    second = layers(profile, None, 6, 65, drawn=slice(1, 2))["datasets"]["rows"]
+    assert [row["layer"] for row in both[:3]] == [0.5, 1.0, 1.5]
+    assert [row["layer"] for row in second[:3]] == [0.5, 1.5, 2.5]
+    assert [row["rows"] for row in second[:-1]] == [after for _, after in profile.tokens]

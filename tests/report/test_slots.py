@@ -1,6 +1,7 @@
 """Pictures of a cache: the map, the tints, and a page of texts, hostile ones included."""
 
 import base64
+import dataclasses
 import io
 import json
 import re
@@ -13,7 +14,10 @@ from tokenry.compare.code import Source
 from tokenry.compare.records import Figure, MethodInfo, TaskInfo
 from tokenry.errors import StoreError
 from tokenry.report import slots
+from tokenry.report.entries import entries
 from tokenry.report.page import html
+from tokenry.report.pareto import HALF, pareto
+from tokenry.report.picture import picture
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>&{{7*7}}\x00\u202e</i></p>"
 TASK = TaskInfo(
@@ -131,6 +135,43 @@ def test_the_page_shows_maps_texts_and_costs(page):
     assert "Least Cache MB held: snapkv 0.25. With 95 % confidence" in page
     assert "Patches" not in page
     assert "model.generate" in page or "No method" in page
+
+
+def test_scores_stand_against_bytes(page, cache):
+    assert page.count("<h3>Score against bytes</h3>") == 1
+    assert "against Cache MB held. On the front: " in page
+    results = cache()
+    lines = entries(results, results.tasks[0])
+    cost = results.tasks[0].figures[1]
+    spec = pareto(lines, HALF, None, cost)
+    points = {p["says"].split(":")[0]: p for p in spec["datasets"]["points"]}
+    assert points["Untouched model"]["cost"] == pytest.approx(40)
+    assert points["snapkv 0.25"]["cost"] == pytest.approx(10)
+    assert spec["encoding"]["x"]["axis"]["title"] == "Cache MB held"
+    # Both are as often right with a quarter as with half of the cache.
+    assert [points[f"snapkv {keep}"]["front"] for keep in (0.5, 0.25)] == [False, True]
+
+
+def test_a_cost_that_is_another_one_is_drawn_once(cache):
+    read = Figure("bytes_read", "Cache MB read", "bytes")
+    task = dataclasses.replace(TASK, figures=(*TASK.figures, read))
+    rows = [
+        dataclasses.replace(row, costs=row.costs | {"bytes_read": row.costs["bytes_resident"]})
+        for row in cache(task=task).rows()
+    ]
+    same = dataclasses.replace(cache(task=task), _rows=rows)
+    assert html(same).count("Scatter plot of right answers against Cache MB") == 1
+    rows[-1] = dataclasses.replace(rows[-1], costs=rows[-1].costs | {"bytes_read": 1.0})
+    other = dataclasses.replace(same, _rows=rows)
+    assert html(other).count("Scatter plot of right answers against Cache MB") == 2
+
+
+def test_the_picture_shows_the_cache(cache, tmp_path):
+    drawn = Image.open(picture(cache(), tmp_path / "a.png")).convert("RGB")
+    strip = np.asarray(drawn)[:, 1040:1540]
+    assert (np.abs(strip.astype(int) - slots._BLUE).sum(-1) < 30).mean() > 0.03
+    bare = np.asarray(Image.open(picture(cache(groups=lambda *_: None), tmp_path / "b.png")))
+    assert (bare[140:650, 1200:1560, :3] != 255).any()  # the plot takes the width
 
 
 def test_the_text_is_read_out_once(page):

@@ -15,11 +15,13 @@ from tokenry.card import Card, Claim
 from tokenry.errors import UsageError
 from tokenry.method import CachePolicy, In, KVView, Slots
 from tokenry.ops.attention import by_key_head
+from tokenry.ops.budget import shares
 from tokenry.ops.match import best_match
 from tokenry.ops.similarity import unit
 from tokenry.ops.slots import take_slots, top_slots
 
 _ROWS = 1024  # evicted keys that are compared with the kept ones at once
+_LEAST = 0.01  # of its tokens, what a layer holds at the least
 
 
 @final
@@ -135,20 +137,29 @@ class D2O(CachePolicy):
                 view.memory["share"] = share
         return [view.memory["share"] for view in views]
 
+    def check(self, depth: int) -> None:
+        """Refuse a depth at which the complete layers leave too little for the others."""
+        self._room(depth, _LEAST)
+
     def _settle(self, views: Sequence[KVView]) -> list[float]:
-        free = range(self.early, max(self.early, len(views) - self.late))
-        spared = len(views) - len(free)
-        low = min(1.0, max(0.01, self.least / views[0].seen))
-        total = self.keep * len(views) - spared
+        low = min(1.0, max(_LEAST, self.least / views[0].seen))
+        free, total = self._room(len(views), low)
+        weight = [1.0 if self.budgets == "uniform" else math.exp(-_spread(views[i])) for i in free]
+        return [*[1.0] * self.early, *shares(weight, total, low), *[1.0] * self.late]
+
+    def _room(self, depth: int, low: float) -> tuple[range, float]:
+        """The layers that do not stay complete, and the sum of their shares, each `low` or more."""
+        free = range(self.early, max(self.early, depth - self.late))
+        spared = depth - len(free)
+        total = self.keep * depth - spared
         if total < low * len(free):
-            lowest = math.ceil((spared + low * len(free)) / len(views) * 1000) / 1000
+            lowest = math.ceil((spared + low * len(free)) / depth * 1000) / 1000
             raise UsageError(
-                f"D2O: keep={self.keep} cannot be reached with {len(views)} layers, of which "
+                f"D2O: keep={self.keep} cannot be reached with {depth} layers, of which "
                 f"{spared} stay complete; the lowest is {lowest}. Keep more, or lower early or "
                 "late."
             )
-        weight = [1.0 if self.budgets == "uniform" else math.exp(-_spread(views[i])) for i in free]
-        return [*[1.0] * self.early, *_fill(weight, total, low), *[1.0] * self.late]
+        return free, total
 
     def evict(self, view: KVView) -> Slots:
         """Keep heavy hitters, sinks and recent tokens, and merge into them."""
@@ -217,22 +228,6 @@ def _spread(view: KVView) -> float:
     variance = (((view.mass - mean) * real).square().sum(-1, keepdim=True) / n).mean((0, 2))
     low, high = variance.min(), variance.max()
     return float(((variance - low) / (high - low + 1e-6)).mean())
-
-
-def _fill(weight: Sequence[float], total: float, low: float) -> list[float]:
-    """Shares proportional to `weight` within `[low, 1]` whose sum is `total`.
-
-    >>> [round(share, 6) for share in _fill([1.0, 1.0, 6.0], 1.6, 0.01)]
-    [0.3, 0.3, 1.0]
-    """
-    under, over = 0.0, 1 / min(weight)
-    for _ in range(60):
-        scale = (under + over) / 2
-        if sum(min(1.0, max(low, scale * w)) for w in weight) > total:
-            over = scale
-        else:
-            under = scale
-    return [min(1.0, max(low, under * w)) for w in weight]
 
 
 def _nearest(

@@ -10,9 +10,9 @@ from typing import Any, Literal
 import torch
 
 from tokenry import catalog
-from tokenry.checks import caches, declaration, handling, tokens
+from tokenry.checks import caches, declaration, drafts, handling, tokens
 from tokenry.errors import UnknownNameError, UsageError
-from tokenry.method import CachePolicy, MarkedPolicy, Method, TokenReducer
+from tokenry.method import CachePolicy, Drafter, MarkedPolicy, Method, TokenReducer
 
 Outcome = Literal["passed", "failed", "expected failure"]
 Check = Callable[[type[Any]], str]
@@ -58,7 +58,22 @@ CACHE: dict[str, Check] = {
 }
 """Further checks of a `CachePolicy`."""
 
-_KINDS: dict[type[Method], dict[str, Check]] = {TokenReducer: REDUCER, CachePolicy: CACHE}
+DRAFTER: dict[str, Check] = {
+    "identity": drafts.identity,
+    "budget": drafts.budget,
+    "batch": drafts.batch,
+    "repeat": drafts.repeat,
+    "leak": drafts.leak,
+    "restore": drafts.restore,
+    "precision": drafts.precision,
+}
+"""Further checks of a `Drafter`."""
+
+_KINDS: dict[type[Method], dict[str, Check]] = {
+    TokenReducer: REDUCER,
+    CachePolicy: CACHE,
+    Drafter: DRAFTER,
+}
 
 
 @dataclass(frozen=True, slots=True)

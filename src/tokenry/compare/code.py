@@ -47,14 +47,15 @@ def lines(source: Source, method: MethodInfo | None, keep: float) -> str:
         method: The method; None for the untouched model.
         keep: The dial.
     """
-    usage = _text(source) if source.kind == "causal-lm" else _images(source)
+    usage = _images(source) if source.kind == "vision" else _text(source)
     imports, load = _loading(source, usage)
     body = [usage.call]
     if method is not None:
-        inside = ", ".join(filter(None, [f"keep={keep!r}", method.settings]))
+        dial = "" if source.kind == "writer" else f"keep={keep!r}"
+        inside = ", ".join(filter(None, [dial, method.settings]))
         made = f"{method.cls}({inside})"
         if method.listed:
-            made = f"{method.card['slug']!r}, {inside}"
+            made = ", ".join(filter(None, [repr(method.card["slug"]), inside]))
         else:
             imports.append(f"from {method.module} import {method.cls}")
         imports.append("import tokenry")

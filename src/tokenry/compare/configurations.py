@@ -39,7 +39,7 @@ class Configuration:
 REFERENCE = Configuration(UNTOUCHED, 1.0, UNTOUCHED, None)
 
 
-def keeps(keep: Any) -> tuple[float, ...]:
+def keeps(keep: Any, who: str = "compare") -> tuple[float, ...]:
     """The values of the dial, checked, without repeats.
 
     Raises:
@@ -51,17 +51,17 @@ def keeps(keep: Any) -> tuple[float, ...]:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if not (number and 0 < value <= 1):
             raise UsageError(
-                f"compare: keep={value!r} is outside (0, 1]; keep is the share of tokens that is "
+                f"{who}: keep={value!r} is outside (0, 1]; keep is the share of tokens that is "
                 "really processed."
             )
         found.append(float(value))
     if not found:
-        raise UsageError("compare: keep is empty; give at least one share in (0, 1].")
+        raise UsageError(f"{who}: keep is empty; give at least one share in (0, 1].")
     return tuple(dict.fromkeys(found))
 
 
 def configure(
-    methods: Any, dial: Sequence[float]
+    methods: Any, dial: Sequence[float], who: str = "compare"
 ) -> tuple[list[MethodInfo], list[Configuration], list[Skipped]]:
     """The methods, everything to run with the untouched model first, and what cannot be run.
 
@@ -69,6 +69,7 @@ def configure(
         methods: Names, as in "pitome" or "pitome(margin=0.5)", configured instances, or lists
             (stacks) of them.
         dial: Values of keep; they replace the one of an instance.
+        who: The verb, for messages.
 
     Raises:
         UnknownNameError: If there is no such method or setting.
@@ -76,20 +77,20 @@ def configure(
     """
     infos: list[MethodInfo] = []
     chosen, skipped = [REFERENCE], []
-    for method in [_method(m) for m in ([methods] if isinstance(methods, str) else methods)]:
+    for method in [_method(m, who) for m in ([methods] if isinstance(methods, str) else methods)]:
         info = _info(method)
         if any(info.label == other.label for other in infos):
-            raise UsageError(f"compare: the method {info.label!r} is given twice.")
+            raise UsageError(f"{who}: the method {info.label!r} is given twice.")
         infos.append(info)
         identity = f"{info.module}:{info.cls}({info.settings})#{source_digest(type(method))}"
-        for keep in dial:
+        for keep in dial if _has_dial(method) else (1.0,):
             made, reason = _at(method, keep)
             if made is None:
                 skipped.append(Skipped(info.label, keep, reason))
             else:
                 chosen.append(Configuration(info.label, keep, identity, made))
     if not infos:
-        raise UsageError("compare: methods is empty; `tokenry list` shows what there is.")
+        raise UsageError(f"{who}: methods is empty; `tokenry list` shows what there is.")
     return infos, chosen, skipped
 
 
@@ -107,42 +108,48 @@ def source_digest(cls: type) -> str:
 
 def _at(method: Any, keep: float) -> tuple[Method | None, str]:
     """The method at this keep, or why it cannot be."""
+    if not _has_dial(method):
+        return method, ""
     try:
         return replace(method, keep=keep), ""
     except UsageError as error:
         return None, str(error)
 
 
-def _method(given: Any) -> Method:
+def _has_dial(method: Method) -> bool:
+    return any(s.name == "keep" for s in settings(type(method)))
+
+
+def _method(given: Any, who: str) -> Method:
     if isinstance(given, list | tuple):
-        parts = [_method(part) for part in given]
+        parts = [_method(part, who) for part in given]
         if len(parts) != 1:
             names = " and ".join(part.card.slug for part in parts) or "nothing"
             raise UsageError(
-                f"compare: the stack of {names} cannot be combined: methods that remove tokens "
+                f"{who}: the stack of {names} cannot be combined: methods that remove tokens "
                 "from the same model exclude each other. Give them one by one."
             )
         return parts[0]
     if isinstance(given, str) and given == UNTOUCHED:
         raise UsageError(
-            f"compare: {UNTOUCHED!r} is the untouched model, which always runs; leave it out."
+            f"{who}: {UNTOUCHED!r} is the untouched model, which always runs; leave it out."
         )
     if isinstance(given, str) and "keep" in catalog.parse(given)[1]:
         raise UsageError(
-            f"compare: {given!r} sets keep, which compare's own keep sets for every method; "
+            f"{who}: {given!r} sets keep, which {who}'s own keep sets for every method; "
             "leave it out of the parentheses."
         )
     method: Any = catalog.make(given) if isinstance(given, str) else given
     contracts: Any = tuple(kind.contract for kind in KINDS.values())
     if isinstance(method, type) and issubclass(method, Method):
         raise UsageError(
-            f"compare: {method.__name__} is a class; give {method.card.slug!r} or an instance."
+            f"{who}: {method.__name__} is a class; give {method.card.slug!r} or an instance."
         )
     if not isinstance(method, contracts):
         does = " nor ".join(kind.does for kind in KINDS.values())
         families = " or ".join(kind.family for kind in KINDS.values())
         raise UsageError(
-            f"compare: {type(method).__name__} does not {does}; `tokenry list --family F`, with "
+            f"{who}: {type(method).__name__} does not {does}; `tokenry list --family F`, with "
             f"{families} for F, shows the methods that do."
         )
     found: Method = method

@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 PROFILE_REPEATS = 3
-LONG_PASS = 1.0
+LONG_PASS = 0.5
 """Seconds; of a pass that takes longer, one is enough for a profile."""
 
 _CPU_ATTENTION = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu

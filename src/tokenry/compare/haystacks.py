@@ -7,6 +7,16 @@ from typing import Any
 from tokenry import catalog, data
 from tokenry.errors import UsageError
 from tokenry.method import Item, Probe
+from tokenry.ops.sampling import balanced
+
+
+class Haystacks(data.TextData):
+    """The items of a probe; what sets them apart is their `meta`."""
+
+    def limit(self, n: int, seed: int = 0) -> Haystacks:
+        """At most `n`, with every length, depth and kind as often as can be."""
+        conditions = [example.meta for example in self.examples]
+        return self._only(self.examples[i] for i in balanced(conditions, n, seed))
 
 
 def texts(source: Any) -> data.TextData:
@@ -28,7 +38,7 @@ def texts(source: Any) -> data.TextData:
             f"compare: the probe {name} asks for no answers that could be scored; "
             f"`tokenry.probe(model, {name!r})` measures it."
         )
-    return data.TextData(
+    return Haystacks(
         name=source,
         examples=tuple(_example(item) for item in probe.items()),
         license="made by rule",

@@ -13,7 +13,7 @@ from torch import nn
 from tokenry import data as datasets
 from tokenry.compare.haystacks import texts
 from tokenry.errors import UsageError
-from tokenry.method import CachePolicy, Method, TokenReducer
+from tokenry.method import CachePolicy, Drafter, Method, TokenReducer
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +74,33 @@ KINDS: dict[str, Kind] = {
         task="lm-agreement",
         batch_size=1,
     ),
+    "writer": Kind(
+        title="language model that writes",
+        family="decoding",
+        contract=Drafter,
+        does="draft tokens ahead",
+        processor="AutoTokenizer",
+        reads="tokenizer",
+        data=datasets.TextData,
+        load=datasets.load_text,
+        loader="tokenry.data.load_text",
+        task="writing",
+        batch_size=1,
+    ),
 }
 
 _GENERATES = ("ForCausalLM", "LMHeadModel")
+_TRANSLATES = ("ForConditionalGeneration", "MTModel")
 
 
-def kind_of(model: nn.Module) -> str:
-    """The kind of a loaded model, by its class."""
-    return "causal-lm" if type(model).__name__.endswith(_GENERATES) else "vision"
+def kind_of(model: nn.Module, methods: Sequence[Method | None] = ()) -> str:
+    """The kind of a loaded model, by its class and by what is compared on it."""
+    name = type(model).__name__
+    if name.endswith(_TRANSLATES):
+        return "writer"
+    if not name.endswith(_GENERATES):
+        return "vision"
+    return "writer" if any(isinstance(method, Drafter) for method in methods) else "causal-lm"
 
 
 def load_data(kind: Kind, data: Any, who: str) -> Any:

@@ -1,4 +1,4 @@
-"""The Pareto front of score against seconds, with intervals."""
+"""The Pareto front of score against a cost, with intervals."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tokenry.compare import stats
 
 
 def front(
-    goodness: NDArray[np.float64], log_seconds: NDArray[np.float64], seed: int
+    goodness: NDArray[np.float64], log_cost: NDArray[np.float64], seed: int
 ) -> NDArray[np.bool_]:
     """Which configurations no other dominates.
 
@@ -20,21 +20,22 @@ def front(
 
     Args:
         goodness: Scores, higher being better, one row per configuration: `(c, n)`.
-        log_seconds: Logarithms of seconds of each timed batch, `(c, m)`.
+        log_cost: Logarithms of the seconds of each timed batch, or of another cost of each
+            example, `(c, m)`.
         seed: Of the bootstrap.
 
     Returns:
         True for each configuration on the front, `(c,)`.
     """
-    if goodness.shape[1] < stats.FEWEST or log_seconds.shape[1] < 2:
+    if goodness.shape[1] < stats.FEWEST or log_cost.shape[1] < 2:
         return np.ones(len(goodness), dtype=bool)
     draws = stats.resampled_means(goodness, seed)
     dominated = np.zeros(len(goodness), dtype=bool)
     for one in range(len(goodness)):
         better, _ = stats.bounds(draws[one] - draws, goodness.shape[1])
-        faster, _ = stats.t_bounds(log_seconds - log_seconds[one])
+        cheaper, _ = stats.t_bounds(log_cost - log_cost[one])
         # Equal scores leave a difference of rounding size in the draws.
         better[np.isclose(better, 0, atol=1e-12)] = 0
-        at_least = (better >= 0) & (faster >= 0)
-        dominated |= at_least & ((better > 0) | (faster > 0))
+        at_least = (better >= 0) & (cheaper >= 0)
+        dominated |= at_least & ((better > 0) | (cheaper > 0))
     return ~dominated

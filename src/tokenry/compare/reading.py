@@ -55,12 +55,14 @@ def _results(folder: Path, store: Store, request: dict[str, Any]) -> Results:
             if key in profiles
         ],
         _pictures=_pictures(folder, study, keys),
+        conditions=request["conditions"],
     )
 
 
 def _task(content: dict[str, Any]) -> TaskInfo:
-    known = {k: v for k, v in content.items() if k not in ("identity", "scored", "figures")}
-    return TaskInfo(**known, figures=tuple(Figure(**figure) for figure in content["figures"]))
+    known = {k: v for k, v in content.items() if k not in ("identity", "scored")}
+    figures = tuple(Figure(**figure) for figure in content["figures"])
+    return TaskInfo(**known | {"figures": figures, "grid": tuple(content["grid"])})
 
 
 def _rows(

@@ -44,6 +44,9 @@ class TaskInfo:
         kind: Kind of the models that it is for.
         settings: What is named on every row, such as when the question comes.
         figures: What is shown beside score and seconds.
+        dial: Whether methods are run at several keeps; else a method has one row, at keep 1.
+        grid: Two conditions of the examples, by name, that the scores are shown by: down and
+            across; none for no such table.
     """
 
     slug: str
@@ -55,6 +58,8 @@ class TaskInfo:
     kind: str = "vision"
     settings: dict[str, str] = field(default_factory=dict)
     figures: tuple[Figure, ...] = ()
+    dial: bool = True
+    grid: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +147,8 @@ class Summary:
         on_front: Whether no other configuration is shown to be as good on score and seconds and
             better on one of them.
         figures: Means of the task's further figures by name.
+        fronts: The same as `on_front` with each of the task's costs in bytes in the place of
+            seconds, by name.
     """
 
     task: str
@@ -160,6 +167,7 @@ class Summary:
     flops: float
     on_front: bool
     figures: dict[str, float] = field(default_factory=dict)
+    fronts: dict[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +206,8 @@ class Picture:
         score: Its score on the task that was asked for.
         grid: Rows and columns of `groups`.
         groups: Of an image, for each patch the group it ended in, -1 when it was dropped; of a
-            text, for each layer and token the share of key heads that hold the token, in percent.
+            text, for each layer and token the share of key heads that hold the token, in percent;
+            of a text that was written, who proposed each token (1 a draft) and in which pass.
         thumbnail: The image as the model saw it, as WebP; or the text's tokens, as a JSON list.
     """
 

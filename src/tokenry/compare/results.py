@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -61,6 +61,7 @@ class Results:
         complete: False when it was stopped by Ctrl-C, the budget, or an error.
         seed: Of all that was drawn.
         source: Where the model comes from.
+        conditions: What sets each example apart, by name, where the task knows.
     """
 
     model: str
@@ -77,6 +78,7 @@ class Results:
     _rows: Sequence[Row]
     _profiles: Sequence[Profile]
     _pictures: Pictures
+    conditions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @classmethod
     def open(cls, folder: str | Path) -> Results:
@@ -218,7 +220,7 @@ class Results:
         return [picture for picture in found if picture is not None]
 
     def to_frame(self, backend: Literal["pandas", "polars"] | None = None) -> Any:
-        """The rows as a data frame; each secondary score, cost and setting is a column of its own.
+        """The rows as a data frame; each further score, cost, setting and condition is a column.
 
         Args:
             backend: Which library's; None takes the one that is installed, pandas first.
@@ -237,6 +239,9 @@ class Results:
         columns["peak_bytes"] = [row.peak_bytes for row in self._rows]
         columns["tokens"] = [row.tokens for row in self._rows]
         more: list[dict[str, Any]] = [{**r.scores, **r.costs, **r.settings} for r in self._rows]
+        for row, found in zip(self._rows, more, strict=True):
+            for name, value in self.conditions.get(row.example, {}).items():
+                found[f"example_{name}" if name in (*columns, *found) else name] = value
         for name in sorted({name for found in more for name in found}):
             columns[name] = [found.get(name) for found in more]
         return narwhals.from_dict(columns, backend=frame_backend(backend)).to_native()
@@ -277,12 +282,12 @@ class Results:
         }
 
     def _reducing(self) -> list[Configuration]:
-        """Configurations in which some layer sees fewer tokens than the untouched model's."""
+        """Configurations in which some layer sees fewer tokens, or that act without a dial."""
         full = {n for p in self._profiles if p.method == UNTOUCHED for n in p.tokens}
         return [
             (p.method, p.keep)
             for p in self._profiles
-            if p.method != UNTOUCHED and not set(p.tokens) <= full
+            if p.method != UNTOUCHED and not (self.tasks[0].dial and set(p.tokens) <= full)
         ]
 
     def _picture(self, row: Row) -> Picture | None:

@@ -76,7 +76,7 @@ def compare(
         image_size: Side in pixels that images are brought to, a multiple of the patch size.
         query: For texts, when the question comes: "aware", inside the prompt before the cache is
             cut, or "free", after the context was read and cut; see the tasks for their default.
-        max_tokens: For texts, most tokens of the context; 2048 when not given, or what the model
+        max_tokens: For texts, most tokens of the context; 1024 when not given, or what the model
             has positions for.
         device: Where to run; None stays where the model is.
         progress: Show a bar on standard error.
@@ -99,16 +99,16 @@ def compare(
     chosen = None if task is None else named(task)
     settings = {"query": query, "max_tokens": max_tokens}
     with _folder(out) as folder, Store(folder, write=True) as store:
-        found = subjects.find(model, device, image_size)
+        given = [c.method for c in configured[1]]
+        found = subjects.find(model, device, image_size, given)
         kind = KINDS[found.kind]
-        check_methods(kind, [c.method for c in configured[1]], found.name)
+        check_methods(kind, given, found.name)
         wanted = make_tasks(named(kind.task) if chosen is None else chosen, settings, found.kind)
         examples = load_data(kind, data, found.name)
         if batch_size is None:
             options = replace(options, batch_size=kind.batch_size)
         with subjects.undisturbed(found.model, found.device):
-            study = settle(found, configured, wanted, examples, options)
-            Runner(study, store, began).run(progress)
+            Runner(settle(found, configured, wanted, examples, options), store, began).run(progress)
     results = Results.open(folder)
     if out is None:
         weakref.finalize(results, shutil.rmtree, folder, ignore_errors=True)

@@ -121,39 +121,51 @@ class Runner:
                 task.fit()
 
     def _warm_up(self, waiting: Sequence[Configuration]) -> None:
-        """One untimed pass of each configuration; its profile where there is none yet.
+        """An untimed pass of each configuration, and its profile where there is none yet.
 
         Always over the first batch of all, so that profiles do not depend on where an earlier run
         stopped. What turns out to be impossible is skipped here.
         """
         study = self._study
         examples = study.scored[: study.options.batch_size]
-        batch = study.lead.batch(study.subject, examples)
-        untouched = self._reference(batch, examples)
+        whole = study.lead.batch(study.subject, examples)
+        part = study.lead.profiled(whole)
+        untouched = self._reference(part, examples)
         self._scores(REFERENCE, untouched, untouched, examples)
         profiled = self._store.profiles(self._number)
         for configuration in waiting:
+            new = _key(configuration) not in profiled
             try:
-                with self._attached(configuration) as run:
-                    seen = run(batch)
-                    if _key(configuration) not in profiled:
-                        part = study.lead.profiled(batch)
-                        profile = self._profile(partial(run, part), seen, len(examples))
-                        self._store.add_profile(self._number, _key(configuration), profile)
+                try:
+                    self._try(configuration, part, new, len(examples))
+                except UsageError:
+                    if part is whole:
+                        raise
+                    # What the whole can do need not work for a part of it.
+                    self._try(configuration, whole, new, len(examples))
             except UsageError as error:
                 study.skip(configuration, str(error))
             self._store.commit(after=COMMIT_SECONDS)
             self._bar.update()
 
-    def _profile(self, run: Callable[[], Pass], seen: Pass, size: int) -> dict[str, Any]:
+    def _try(self, configuration: Configuration, batch: Any, new: bool, size: int) -> None:
+        """One untimed pass, and the profile if it is new."""
+        with self._attached(configuration) as run:
+            if new:
+                profile = self._profile(partial(run, batch), size)
+                self._store.add_profile(self._number, _key(configuration), profile)
+            else:
+                run(batch)
+
+    def _profile(self, run: Callable[[], Pass], size: int) -> dict[str, Any]:
         """Costs that are measured once per configuration, in passes of their own."""
-        subject = self._study.subject
-        operations, peak = cost.operations_and_bytes(run, subject.device)
+        subject, passes = self._study.subject, []
+        operations, peak = cost.operations_and_bytes(lambda: passes.append(run()), subject.device)
         layers = cost.layer_seconds(run, self._study.lead.layers(subject.model), subject.device)
         return {
             "layer_seconds": [seconds / size for seconds in layers.seconds],
             "other_seconds": layers.other / size,
-            "tokens": list(self._study.lead.rows(seen, layers.rows)),
+            "tokens": list(self._study.lead.rows(passes[0], layers.rows)),
             "flops": operations / size,
             "peak_bytes": peak,
         }
@@ -162,11 +174,10 @@ class Runner:
         """All configurations on one batch, in an order that is rotated from batch to batch."""
         study, lead = self._study, self._study.lead
         batch = lead.batch(study.subject, examples)
-        pictures = zip(
-            (e.id for e in examples), lead.thumbnails(study.subject, batch), strict=False
-        )
-        self._store.add_thumbnails(self._number, pictures)
         untouched = self._reference(batch, examples)
+        thumbnails = lead.thumbnails(study.subject, batch, untouched)
+        pictures = zip((e.id for e in examples), thumbnails, strict=False)
+        self._store.add_thumbnails(self._number, pictures)
         waiting = [c for c in study.configurations if any(self._lacks(c, e) for e in examples)]
         turn = index % len(waiting)
         found = {_key(c): _Found([e.id for e in examples]) for c in waiting}
@@ -202,7 +213,7 @@ class Runner:
         examples: Sequence[Any],
     ) -> None:
         """Take down one timed pass; scores are those of the first."""
-        found.seconds.append(seconds)
+        found.seconds.append(self._study.lead.seconds(seen, seconds))
         found.costs.append(self._study.lead.costs(seen))
         if not found.scores:
             found.scores = self._scores(configuration, seen, untouched, examples)

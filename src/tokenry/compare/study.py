@@ -131,6 +131,7 @@ class Study:
             "keeps": list(self.options.keeps),
             "skipped": [asdict(skipped) for skipped in self.skipped],
             "examples": [[e.id, self.lead.label(e)] for e in self.scored],
+            "conditions": {e.id: self.lead.conditions(e) for e in self.scored},
             "environment": self.environment,
             "source": asdict(self._source()),
             "seed": self.options.seed,

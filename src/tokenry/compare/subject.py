@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -17,15 +17,22 @@ from tokenry import zoo
 from tokenry.compare.kinds import KINDS, fingerprint, kind_of
 from tokenry.compare.tasks.base import Subject
 from tokenry.errors import UsageError
+from tokenry.method import Method
 
 
-def find(model: Any, device: str | torch.device | None, image_size: int | None) -> Subject:
+def find(
+    model: Any,
+    device: str | torch.device | None,
+    image_size: int | None,
+    methods: Sequence[Method | None] = (),
+) -> Subject:
     """The model with its processor.
 
     Args:
         model: A name for `tokenry.zoo.load`, a `zoo.Loaded`, or a model that transformers loaded.
         device: Where to run; None stays where the model is.
         image_size: Side in pixels that images are brought to.
+        methods: What is compared on it; None is the untouched model.
 
     Raises:
         UsageError: If no processor belongs to the model.
@@ -42,7 +49,7 @@ def find(model: Any, device: str | torch.device | None, image_size: int | None) 
             "'zoo:dinov2-small-saliency', a folder, or a loaded model."
         )
     home = next(loaded.model.parameters()).device
-    kind = kind_of(loaded.model)
+    kind = kind_of(loaded.model, methods)
     if image_size is not None and kind != "vision":
         raise UsageError(
             f"compare: image_size={image_size} is for vision models, but {source or 'the model'} "

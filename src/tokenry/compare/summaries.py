@@ -62,6 +62,7 @@ class _Table:
         difference_draws = stats.resampled_means(differences, self._seed)
         goodness = self._scores if self._task.higher_is_better else -self._scores
         on_front = front(goodness, self._logs, self._seed)
+        fronts = {name: front(goodness, logs, self._seed) for name, logs in self._bytes().items()}
         return [
             self._summary(
                 index,
@@ -69,6 +70,7 @@ class _Table:
                 stats.mean_interval(self._scores[index], score_draws[index]),
                 stats.mean_interval(differences[index], difference_draws[index]),
                 bool(on_front[index]),
+                {name: bool(found[index]) for name, found in fronts.items()},
             )
             for index, name in enumerate(self._names)
         ]
@@ -80,6 +82,7 @@ class _Table:
         score: Interval,
         difference: Interval,
         on_front: bool,
+        fronts: dict[str, bool],
     ) -> Summary:
         scores, reference = self._scores[index], self._scores[self._reference]
         p_value = stats.mcnemar(scores, reference) if self._task.binary else None
@@ -103,7 +106,17 @@ class _Table:
             flops=profile.flops if profile else 0.0,
             on_front=on_front,
             figures={f.name: _mean(f.name, self._table[index]) for f in self._task.figures},
+            fronts=fronts,
         )
+
+    def _bytes(self) -> dict[str, stats.Array]:
+        """Logarithms of the task's costs in bytes, one column per example."""
+        names = [f.name for f in self._task.figures if f.unit == "bytes"]
+        costs = {
+            name: np.array([[row.costs.get(name, np.nan) for row in rows] for rows in self._table])
+            for name in names
+        }
+        return {name: np.log(found) for name, found in costs.items() if not np.isnan(found).any()}
 
 
 def _mean(figure: str, rows: list[Row]) -> float:

@@ -19,12 +19,16 @@ from tokenry.data.documents import (
     text_rows,
 )
 from tokenry.data.manpages import manpages
+from tokenry.data.prompts import prompts
 from tokenry.data.rows import READERS
 from tokenry.data.sources import check_on_error, is_dataset, settle, suffix_of
 from tokenry.data.texts import TextData
 from tokenry.errors import DataError, UnknownNameError, UsageError
 
-BUILT_IN_TEXTS: dict[str, Callable[[], TextData]] = {"manpages": manpages}
+BUILT_IN_TEXTS: dict[str, Callable[[], TextData]] = {
+    "manpages": manpages,
+    "prompts": prompts,
+}
 MAX_BYTES = 16 * 2**20
 
 
@@ -50,6 +54,7 @@ def load_text(
 
             - `"manpages"`: questions with exact answers about Debian manual pages (a folder of that
               name is `"./manpages"`);
+            - `"prompts"`: chat questions, code edits, summaries of manual pages and logs;
             - a folder, searched through for .txt, .md, .rst, .py and other text files; the first
               sub-folders are the domains;
             - one such file;

@@ -1,5 +1,9 @@
 """Fewer passes for the same text: tokens drafted ahead, bytes, and ways through a model."""
 
 from tokenry.decoding.byte_exact import ByteExact
+from tokenry.decoding.icn import ICN
+from tokenry.decoding.octopus import Octopus
+from tokenry.decoding.prompt_lookup import PromptLookup
+from tokenry.decoding.token_recycling import TokenRecycling
 
-__all__ = ["ByteExact"]
+__all__ = ["ICN", "ByteExact", "Octopus", "PromptLookup", "TokenRecycling"]

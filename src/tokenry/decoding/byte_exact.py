@@ -63,13 +63,47 @@ class ByteExact(ByteReader):
         code_license="CC-BY-NC",
         claims=(
             Claim(
-                paper="pending",
-                effect="pending",
-                test="tests/decoding/test_byte_exact.py::test_claim",
-                measured="pending",
+                paper="The next-byte probabilities are those of the token model, without the bias "
+                "that a cut inside a token brings (section 3: a Markov chain whose next letter "
+                "looks certain token by token).",
+                effect="Exact next-letter probabilities where plain tokens give 0 and 1.",
+                test="tests/decoding/test_byte_exact.py::"
+                "test_tokenization_bias_of_a_markov_chain_is_gone",
+                measured="Within 1e-12 of the chain's own 0.3 and 0.7, where the tokens say 1 and "
+                "0. Within 1e-9 of the enumeration of all strings on a vocabulary of five tokens, "
+                "and of a sum over all token sequences with GPT-2's and Llama 3's splitting into "
+                "words and with pieces and byte fallback.",
+            ),
+            Claim(
+                paper="18 % better on fill-in-the-middle code when prompts end inside a token, "
+                "and better than token healing.",
+                effect="Names in Python source that the prompt cuts are ended as in the source "
+                "more often than by token healing, and more often by that than by plain tokens.",
+                test="tests/decoding/test_byte_exact.py::test_claim_prompts_that_end_inside_a_word",
+                measured="GAINS",
+            ),
+            Claim(
+                paper="Ensembles of models with different tokenizers are up to 3.7 % better than "
+                "the best member.",
+                effect="Fewer nats per byte than the best member, on text neither has seen.",
+                test="tests/decoding/test_byte_exact.py::test_claim_ensemble_of_two_vocabularies",
+                measured="ENSEMBLE",
             ),
         ),
-        differs=(),
+        differs=(
+            "A token may follow if some canonical text goes on from there; whether it does is "
+            "tried with eleven continuations, one of each kind that splits words. The paper "
+            "encodes the text alone, which loses the tokens of line ends: the tokenizer joins two "
+            "of them unless a word follows.",
+            "Any tokenizer with byte coverage, not sentencepiece alone, and prompts without a "
+            "space: covers begin at the last place that no token of the vocabulary can span and "
+            "that every continuation tried leaves alone.",
+            "`skip` and `untested` leave out what weighs next to nothing. At 0 nothing is left "
+            "out, and every token of the vocabulary is tested at each byte.",
+            "Without a token for the beginning of a text, the one for its end stands in front, or "
+            "what is given in `start`.",
+            "The official code may not be used commercially and was not read.",
+        ),
     )
 
     invalid: Annotated[
@@ -88,7 +122,7 @@ class ByteExact(ByteReader):
         Args:
             openings: All covers of a text, with the tokens that may follow each.
         """
-        return covers.unanswered(openings, self.skip)
+        return covers.unanswered(openings, float(self.skip))
 
     def tested(
         self, openings: Sequence[Opening], fresh: Sequence[Cover]
@@ -100,7 +134,7 @@ class ByteExact(ByteReader):
             fresh: Covers for which the model has just answered.
         """
         drop = self.invalid == "drop"
-        return covers.untested(openings, fresh, self.untested) if drop else []
+        return covers.untested(openings, fresh, float(self.untested)) if drop else []
 
     def following(
         self, openings: Sequence[Opening], trie: ByteTrie, length: int

@@ -5,20 +5,26 @@ from tokenry.method.bytes import ByteReader
 from tokenry.method.drafter import Drafter, DraftView, TokenTree, Verified
 from tokenry.method.editor import CacheEditor, EditPlan
 from tokenry.method.marked import MarkedPolicy, MarkedView
+from tokenry.method.navigator import LIST, WAYS, Form, Navigator
 from tokenry.method.packing import PackedAttention
 from tokenry.method.policy import CachePolicy, KVView, Read, Slots
 from tokenry.method.probe import Condition, Item, Measurement, Probe, Response, Score
 from tokenry.method.reducer import Heads, LayerView, Schedule, TokenReducer
 from tokenry.method.ring import SequenceRing, Visit
+from tokenry.method.router import Call, Router
 
 __all__ = [
+    "LIST",
+    "WAYS",
     "ByteReader",
     "CacheEditor",
     "CachePolicy",
+    "Call",
     "Condition",
     "DraftView",
     "Drafter",
     "EditPlan",
+    "Form",
     "Heads",
     "In",
     "Item",
@@ -29,10 +35,12 @@ __all__ = [
     "MarkedView",
     "Measurement",
     "Method",
+    "Navigator",
     "PackedAttention",
     "Probe",
     "Read",
     "Response",
+    "Router",
     "Schedule",
     "Score",
     "SequenceRing",

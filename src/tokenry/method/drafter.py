@@ -95,6 +95,11 @@ class Drafter(Method):
     exact: ClassVar[bool] = True
     """Whether greedy output is the model's own token for token, and sampling its distribution."""
 
+    @property
+    def reads_prompt(self) -> bool:
+        """Whether `learn` is shown the prompt too: a draft under its first token, all accepted."""
+        return False
+
     @abstractmethod
     def draft(self, view: DraftView) -> TokenTree:
         """Propose up to `view.count` nodes; fewer, or none, where nothing is promising."""

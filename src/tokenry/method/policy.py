@@ -162,6 +162,15 @@ class CachePolicy(Method):
         """How many queries `select` is asked about at once."""
         return 512
 
+    def check(self, depth: int) -> None:
+        """Refuse a model whose `depth` layers with full attention cannot reach `keep`.
+
+        Asked when the policy is attached with `keep` below 1, before any text is read.
+
+        Raises:
+            UsageError: If they cannot.
+        """
+
     def shares(self, views: Sequence[KVView]) -> Sequence[float]:
         """The share of its tokens that each layer keeps; the mean is `keep`."""
         return [self.keep] * len(views)

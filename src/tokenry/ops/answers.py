@@ -17,6 +17,7 @@ from tokenry.errors import UsageError
 
 Words = Callable[[str], list[str]]
 
+_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 _LITERAL = re.compile(r"""\[[^\]]*\]|^(?:"[^"]*"|'[^']*')""")
 _DROP = str.maketrans("", "", string.punctuation)
 _EDGES = "\"'`.,;:!?()[]{}<>*\u201c\u201d\u2018\u2019"
@@ -127,6 +128,19 @@ def parse(answer: str) -> list[str]:
             return [str(v) for v in value] if isinstance(value, list) else [str(value)]
     parts = (part.strip(" \t\"'[]`") for part in re.split(r"[,\n]", answer))
     return [part for part in parts if part]
+
+
+def first_number(answer: str) -> str | None:
+    """The first number in an answer, without commas and idle zeros; None when there is none.
+
+    >>> first_number("It costs $1,250.50."), first_number("none")
+    ('1250.5', None)
+    """
+    found = _NUMBER.search(answer)
+    if found is None:
+        return None
+    number = found[0].replace(",", "")
+    return number.rstrip("0").rstrip(".") if "." in number else number
 
 
 def accuracy(answer: str, expected: Sequence[str]) -> float:

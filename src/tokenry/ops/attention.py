@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-_QUERIES = 256  # rows of the attention matrix that exist at once
+_SCORES = 2**20  # scores that exist at once, so that they stay near the processor
 
 
 def weights(
@@ -136,20 +136,21 @@ def column_mass(
     """
     (b, h, t, _), (g, s) = queries.shape, keys.shape[1:3]
     mass = queries.new_zeros(b, g, h // g, s, dtype=torch.float32)
-    for start in range(0, t, _QUERIES):
-        stop = min(start + _QUERIES, t)
-        reach = s - t + stop if allowed is None else s
+    columns = keys.float().transpose(-1, -2)
+    rows = min(t, max(16, _SCORES // (b * h * s)))
+    triangle = torch.ones(rows, rows, dtype=torch.bool, device=keys.device).triu(1)
+    for start in range(0, t, rows):
+        stop = min(start + rows, t)
+        n, reach = stop - start, s - t + stop if allowed is None else s
         some = grouped(queries[:, :, start:stop].float() * scale, g)
-        scores = some @ keys[:, :, :reach].float().transpose(-1, -2)
-        scores = scores.reshape(b, g, h // g, stop - start, reach)
+        scores = (some @ columns[..., :reach]).reshape(b, g, h // g, n, reach)
         if bias is not None:
             scores += bias[:, :, None, None, :reach]
         if allowed is None:
-            rows = torch.arange(s - t + start, s - t + stop, device=keys.device)
-            later = torch.arange(reach, device=keys.device) > rows[:, None]
+            scores[..., reach - n :].masked_fill_(triangle[:n, :n], float("-inf"))
         else:
-            later = ~allowed[:, :, None, start:stop]
-        share = scores.masked_fill_(later, float("-inf")).softmax(-1)
+            scores.masked_fill_(~allowed[:, :, None, start:stop], float("-inf"))
+        share = scores.softmax(-1)
         if real is not None:
             # Not a product: the row of a query that reads nothing is NaN.
             share = share.masked_fill(~real[:, None, None, start:stop, None], 0)

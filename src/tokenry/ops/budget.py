@@ -21,6 +21,22 @@ def kept_count(n: int, keep: float) -> int:
     return max(1, math.floor(n * keep + 0.5))
 
 
+def shares(weight: Sequence[float], total: float, low: float) -> list[float]:
+    """Shares proportional to `weight` within `[low, 1]` whose sum is `total`.
+
+    >>> [round(share, 6) for share in shares([1.0, 1.0, 6.0], 1.6, 0.01)]
+    [0.3, 0.3, 1.0]
+    """
+    under, over = 0.0, 1 / min(weight)
+    for _ in range(60):
+        scale = (under + over) / 2
+        if sum(min(1.0, max(low, scale * w)) for w in weight) > total:
+            over = scale
+        else:
+            under = scale
+    return [min(1.0, max(low, under * w)) for w in weight]
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
     """What a reduction over the layers of an encoder must respect.

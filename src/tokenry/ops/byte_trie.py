@@ -78,9 +78,7 @@ class ByteTrie:
         """The rows of a node that have no further byte; several when tokens are spelled alike."""
         return range(node.start, node.start + int(np.searchsorted(self._column(node), 0)))
 
-    def following(
-        self, node: Node, mass: Float[np.ndarray, " n"]
-    ) -> Float[np.ndarray, " 256"]:
+    def following(self, node: Node, mass: Float[np.ndarray, " n"]) -> Float[np.ndarray, " 256"]:
         """What the tokens of a node weigh together, by the byte that they go on with.
 
         Args:

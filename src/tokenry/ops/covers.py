@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -232,7 +231,7 @@ def at_border(openings: Sequence[Opening], length: int) -> float:
 
 
 def mixed(
-    scores: Float[np.ndarray, "m 257"], rule: Literal["average", "product"]
+    scores: Float[np.ndarray, "m 257"], rule: str
 ) -> Float[np.ndarray, " 257"]:
     r"""One distribution over bytes from several, as log-probabilities.
 
@@ -250,6 +249,7 @@ def mixed(
 
 
 def log_normalized(scores: Float[np.ndarray, " v"]) -> Float[np.ndarray, " v"]:
-    """Log-probabilities that sum to one, from unnormalized ones."""
-    found: np.ndarray = scores - np.logaddexp.reduce(scores)
+    """Log-probabilities that sum to one, from unnormalized ones; NaN when all are impossible."""
+    with np.errstate(invalid="ignore"):
+        found: np.ndarray = scores - np.logaddexp.reduce(scores)
     return found

@@ -9,9 +9,10 @@ from torch import nn
 
 from tokenry import catalog
 from tokenry.errors import UsageError
-from tokenry.method import CachePolicy, MarkedPolicy, Method, TokenReducer
+from tokenry.method import CachePolicy, Drafter, MarkedPolicy, Method, TokenReducer
 from tokenry.plugs.attachment import Attachment
 from tokenry.plugs.caching import Caching
+from tokenry.plugs.drafting import Drafting
 from tokenry.plugs.landmarks import Landmarks
 from tokenry.plugs.reduction import Reduction
 
@@ -19,6 +20,7 @@ _PLUGS: dict[type[Method], Callable[[nn.Module, Any], Attachment[Method]]] = {
     TokenReducer: Reduction,
     MarkedPolicy: Landmarks,
     CachePolicy: Caching,
+    Drafter: Drafting,
 }
 
 
@@ -28,8 +30,8 @@ def attach(
     """Switch a method on; use it in a `with` statement, or call `detach()` when done.
 
     Args:
-        model: Any model that holds a supported vision encoder, or for a cache policy a supported
-            causal language model.
+        model: Any model that holds a supported vision encoder, for a cache policy a supported
+            causal language model, or for a drafter one that generates text.
         method: Name of a method, alone or with settings as in "pitome(margin=0.5)"; a configured
             instance; or a list of one: a stack.
         **settings: Settings of the method, when it is given by name: `keep=0.6`.

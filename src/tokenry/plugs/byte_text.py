@@ -13,6 +13,10 @@ from tokenry.errors import UsageError
 from tokenry.ops.covers import END
 
 
+class ImpossibleTextError(UsageError):
+    """No text begins with these bytes, or none that the model gives any probability."""
+
+
 class ByteText(ABC):
     """A distribution over texts, byte by byte."""
 
@@ -72,16 +76,20 @@ class ByteText(ABC):
                 "do_sample=False."
             )
         text, mark = as_bytes(prompt), as_bytes(stop)
-        start = len(text)
+        start, scores = len(text), self.next(prompt)
         while len(text) - start < max_new_bytes:
-            scores = self.next(text)
             outcome = int(scores.argmax())
             if do_sample:
                 shares = (scores / temperature).softmax(-1)
                 outcome = int(torch.multinomial(shares, 1, generator=generator))
             if outcome == END:
                 break
-            text += bytes([outcome])
+            try:
+                after = self.next(text + bytes([outcome]))
+            except ImpossibleTextError:  # it rested on tokens that were not tested
+                scores = scores.index_fill(0, torch.tensor([outcome]), -math.inf)
+                continue
+            text, scores = text + bytes([outcome]), after
             if mark and text[start:].endswith(mark):
                 break
         return text[start:]

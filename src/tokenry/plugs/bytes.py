@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from tokenry.method import ByteReader, Method
 from tokenry.ops.byte_trie import Node
 from tokenry.ops.covers import Answer, Cover, Opening, at_border, mixed, scales
 from tokenry.plugs.branches import Branch, BranchingCache
-from tokenry.plugs.byte_text import ByteText, as_bytes
+from tokenry.plugs.byte_text import ByteText, ImpossibleTextError, as_bytes
 from tokenry.plugs.generate import end_of_text
 from tokenry.plugs.spelling import Context, Spelling
 
@@ -124,6 +124,11 @@ class ByteLM(ByteText):
         self._read(as_bytes(prefix))
         self.trace.bytes += 1
         found = self.method.following(self._open, self._trie, len(self._text or b""))
+        if np.isnan(found).any():
+            raise ImpossibleTextError(
+                f"ByteLM: the model gives {as_bytes(prefix)[-40:]!r} no probability, and nothing "
+                "follows it; give another text."
+            )
         return torch.from_numpy(found)
 
     def generate(self, prompt: bytes | str, **kwargs: Any) -> bytes:
@@ -218,9 +223,10 @@ class ByteLM(ByteText):
             self._settle()
             if len(whole) - self._from > 2 * _WINDOW:
                 self._move_on()
-        except BaseException:
+        except BaseException as error:
             self._text = None
-            self._cache.clear()
+            if not isinstance(error, ImpossibleTextError):
+                self._cache.clear()
             raise
 
     def _begin(self, whole: bytes) -> None:
@@ -249,7 +255,7 @@ class ByteLM(ByteText):
                 self._fresh.append(child)
                 moved.append(Opening(child, self._trie.root))
         if not moved:
-            raise UsageError(
+            raise ImpossibleTextError(
                 f"ByteLM: no text that its tokenizer writes begins with {self._text[-40:]!r}; the "
                 "tokenizer changes it, or its bytes are no UTF-8."
             )
@@ -301,13 +307,15 @@ class ByteLM(ByteText):
 
     def _context(self, cover: Cover) -> Context:
         """As much of what a cover spells as matters for what may follow."""
-        start, tokens, above = self._from, self._tokens(cover), cover
-        if len(tokens) > _TOKENS:
-            for _ in range(_TOKENS):
-                above = above.parent or above
-            start, tokens = above.end, tokens[-_TOKENS // 2 :]
-        skip = 0 if start else len(self._spelling.lead)
-        return Context((self._text or b"")[start : cover.end], skip, tokens)
+        text, start, tokens = self._text or b"", self._from, self._tokens(cover)
+        above, count = cover, 0
+        while above.parent is not None and above is not self._floor:
+            above, count = above.parent, count + 1
+            inside = above.end < len(text) and (text[above.end] & 0xC0) == 0x80
+            if count >= _TOKENS and not inside:
+                start, tokens = above.end, tokens[-_TOKENS // 2 :]
+                break
+        return Context(text[start : cover.end], 0 if start else len(self._spelling.lead), tokens)
 
     def _tokens(self, cover: Cover) -> tuple[int, ...]:
         return tuple(int(self._trie.ids[row]) for row in cover.path(self._floor))
@@ -347,7 +355,7 @@ class ByteEnsemble(ByteText):
     """
 
     def __init__(
-        self, members: Sequence[ByteText], rule: Literal["average", "product"] = "average"
+        self, members: Sequence[ByteText], rule: str = "average"
     ) -> None:
         if not members or rule not in ("average", "product"):
             raise UsageError(
@@ -368,7 +376,7 @@ class ByteEnsemble(ByteText):
         scores = np.stack([member.next(prefix).numpy() for member in self.members])
         found = mixed(scores, self.rule)
         if np.isnan(found).any():
-            raise UsageError(
+            raise ImpossibleTextError(
                 "ByteEnsemble: no byte has a probability by all members after this text; give "
                 "rule='average'."
             )

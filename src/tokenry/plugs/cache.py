@@ -19,8 +19,6 @@ from tokenry.ops.slots import take_slots
 _BATCHED = ("keys", "values", "_tokens", "size", "mass", "queries", "query_tokens", "positions")
 """What has the batch first."""
 
-_SPARE = 128  # one slot of room for so many that are held
-
 
 class BatchedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
     """A layer whose every tensor follows what is done to the sequences of the batch."""
@@ -42,7 +40,38 @@ class BatchedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         """Change all that has the batch first."""
 
 
-class TrackedLayer(BatchedLayer):
+class RoomyLayer(BatchedLayer):  # type: ignore[no-untyped-call]
+    """A layer that takes new tokens in place while it has room, and makes room when it has none."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._room: dict[str, Tensor] = {}
+
+    def _spare(self, slots: int) -> int:
+        """How much room to make beside so many slots."""
+        return slots // 128
+
+    def _appended(self, name: str, new: Tensor) -> Tensor:
+        """What is held and `new` behind it: in place while room is left, else in new memory.
+
+        Joining them anew for each token costs as much as the attention over a long cache.
+        """
+        held: Tensor = getattr(self, name)
+        if held.ndim == 1:
+            held = new[..., :0, :]
+        if torch.is_grad_enabled():  # a gradient may still need what stands there
+            return torch.cat([held, new], -2)
+        n, stop = held.shape[-2], held.shape[-2] + new.shape[-2]
+        room = self._room.get(name)
+        if room is None or stop > room.shape[-2] or not _may_write(room, held):
+            room = new.new_empty(*new.shape[:2], stop + self._spare(stop), new.shape[-1])
+            room[..., :n, :] = held
+            self._room[name] = room
+        room[..., n:stop, :] = new
+        return room[..., :stop, :]
+
+
+class TrackedLayer(RoomyLayer):
     """Keys and values of the slots that are left, and what is known of them.
 
     To transformers it looks as long as the full cache (`seen`), so that positions, masks and
@@ -65,7 +94,7 @@ class TrackedLayer(BatchedLayer):
     values: Tensor
 
     def __init__(self, inv_freq: Tensor | None = None) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.inv_freq = inv_freq
         self._forget()
 
@@ -79,7 +108,7 @@ class TrackedLayer(BatchedLayer):
         self._back: tuple[Tensor, Tensor] | None = None
         self.memory: dict[str, Any] = {}
         self.shared: dict[str, Any] = {}
-        self._room: dict[str, Tensor] = {}
+        self._room.clear()
         self._tokens: Tensor | None = None
         self._expects = False
 
@@ -171,25 +200,6 @@ class TrackedLayer(BatchedLayer):
         self.keys = self._appended("keys", key_states)
         self.values = self._appended("values", value_states)
         return self.keys, self.values
-
-    def _appended(self, name: str, new: Tensor) -> Tensor:
-        """What is held and `new` behind it: in place while room is left, else in new memory.
-
-        Joining them anew for each token costs as much as the attention over a long cache.
-        """
-        held: Tensor = getattr(self, name)
-        if held.ndim == 1:
-            held = new[..., :0, :]
-        if torch.is_grad_enabled():  # a gradient may still need what stands there
-            return torch.cat([held, new], -2)
-        n, stop = held.shape[-2], held.shape[-2] + new.shape[-2]
-        room = self._room.get(name)
-        if room is None or stop > room.shape[-2] or not _may_write(room, held):
-            room = new.new_empty(*new.shape[:2], stop + stop // _SPARE, new.shape[-1])
-            room[..., :n, :] = held
-            self._room[name] = room
-        room[..., n:stop, :] = new
-        return room[..., :stop, :]
 
     def weigh(self, mass: Float[Tensor, "b h s"]) -> None:
         """Add the attention that each slot got from the queries of this pass."""

@@ -89,6 +89,8 @@ class Caching(Attachment[CachePolicy]):
         self._inv_freq = row.frequencies(self._decoder)
         self._admission = Admission.of(method, self._decoder, self._inv_freq)
         self._full = self._admission.full
+        if method.keep < 1:
+            method.check(len(self._full))
         self._acts = method.keep < 1
         self._signature = inspect.signature(self._decoder.forward)
         self._pass: _Pass | None = None
@@ -97,6 +99,27 @@ class Caching(Attachment[CachePolicy]):
             self._decoder.register_forward_pre_hook(self._start, with_kwargs=True),
             self._decoder.register_forward_hook(self._finish),
         ]
+
+    def ahead(self, cache: Any, most: int) -> int:
+        """How many tokens can come in one pass with the result of one by one, up to `most`.
+
+        A policy that evicts cuts after the last of them, or later; for one that selects each
+        token is a pass of its own.
+
+        Args:
+            cache: One that the policy has seen; the tokens would join it.
+            most: How many tokens there are.
+        """
+        if not self._acts:
+            return most
+        if self.method.selects:
+            return min(1, most)
+        layers = [cache.layers[index] for index in self._full]
+        seen, held = layers[0].seen, sum(layer.slots for layer in layers) / len(layers)
+        for n in range(1, most):
+            if self._over(held + n, kept_count(seen + n, self.method.keep)):
+                return n
+        return most
 
     def _put_on(self, implementation: str) -> list[Any]:
         """Point the decoder and its attentions here; what they had for a config."""

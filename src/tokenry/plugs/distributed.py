@@ -5,6 +5,7 @@ All ranks of a group call the same functions in the same order, backward passes 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -130,10 +131,7 @@ class _QueriesTravel(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         """Gradients of K and V gather where they are; shares of those of Q come home."""
-        q, k, v, out, lse = ctx.saved_tensors
-        run: Run = ctx.run
-        delta = (grad.to(lse.dtype) * out.to(lse.dtype)).sum(-1)
-        dq, dk, dv = (torch.zeros_like(x, dtype=lse.dtype) for x in (q, k, v))
+        (q, k, v, lse), delta, (dq, dk, dv), run = _resume(ctx, grad)
 
         def work(visit: Visit, rows: Rows) -> Rows:
             if not rows[0].shape[2]:
@@ -185,10 +183,7 @@ class _KeysTravel(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         """The gradient of Q gathers where it is; shares of those of K and V come home."""
-        q, k, v, out, lse = ctx.saved_tensors
-        run: Run = ctx.run
-        delta = (grad.to(lse.dtype) * out.to(lse.dtype)).sum(-1)
-        dq, dk, dv = (torch.zeros_like(x, dtype=lse.dtype) for x in (q, k, v))
+        (q, k, v, lse), delta, (dq, dk, dv), run = _resume(ctx, grad)
 
         def work(visit: Visit, rows: Rows) -> Rows:
             mine = slice(visit.tile.queries * run.chunk, None)
@@ -212,3 +207,11 @@ class _KeysTravel(torch.autograd.Function):
 
         circulate(run, "backward", run.key_visit, (k, v), (k, v), work, home)
         return dq.to(q.dtype), dk.to(k.dtype), dv.to(v.dtype), None
+
+
+def _resume(ctx: Any, grad: Tensor) -> tuple[Sequence[Tensor], Tensor, Sequence[Tensor], Run]:
+    """What a forward pass left, the sum of output times gradient, and gradients still at zero."""
+    q, k, v, out, lse = ctx.saved_tensors
+    delta = (grad.to(lse.dtype) * out.to(lse.dtype)).sum(-1)
+    zeros = [torch.zeros_like(x, dtype=lse.dtype) for x in (q, k, v)]
+    return (q, k, v, lse), delta, zeros, ctx.run

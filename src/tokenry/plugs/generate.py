@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
+from tokenry.plugs.attachment import MARK
 from tokenry.plugs.cache import TrackedLayer
 from tokenry.plugs.decoders import find_decoder
 
@@ -36,12 +37,35 @@ class Feed:
     def __call__(
         self, ids: Int[Tensor, "b t"], real: Bool[Tensor, "b t"] | None = None
     ) -> Float[Tensor, "b v"]:
-        """Feed tokens; the scores of the token after the last one.
+        """Feed tokens in one pass; the scores of the token after the last one.
 
         Args:
             ids: The tokens.
             real: False where one is padding; the last one never is. None when none is.
         """
+        return self._feed(ids, real, 1)[:, -1]
+
+    def ahead(self, most: int) -> int:
+        """How many of the next `most` tokens can come in one pass with the result of one by one.
+
+        Without a cache policy all of them; one that evicts cuts after the last of them, or later.
+        """
+        attachment = find_decoder(self._model)[0].__dict__.get(MARK)
+        return most if attachment is None else int(attachment.ahead(self.cache, most))
+
+    def given(self, ids: Int[Tensor, "b t"]) -> Float[Tensor, "b t v"]:
+        """Feed tokens as if one by one, in as few passes as that takes; the scores after each."""
+        found = []
+        while ids.shape[1]:
+            n = self.ahead(ids.shape[1])
+            found.append(self._feed(ids[:, :n], None, n))
+            ids = ids[:, n:]
+        return torch.cat(found, 1)
+
+    def _feed(
+        self, ids: Int[Tensor, "b t"], real: Bool[Tensor, "b t"] | None, last: int
+    ) -> Float[Tensor, "b n v"]:
+        """One pass; the scores after each of the `last` tokens."""
         real = torch.ones_like(ids, dtype=torch.bool) if real is None else real
         self.real = real if self.real is None else torch.cat([self.real, real], 1)
         padded: dict[str, Tensor] = {}
@@ -49,9 +73,9 @@ class Feed:
             places = (self.real.cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1] :]
             padded = {"attention_mask": self.real.long(), "position_ids": places}
         output = self._model(
-            input_ids=ids, past_key_values=self.cache, use_cache=True, logits_to_keep=1, **padded
+            input_ids=ids, past_key_values=self.cache, use_cache=True, logits_to_keep=last, **padded
         )
-        scores: Tensor = output.logits[:, -1]
+        scores: Tensor = output.logits[:, -last:]
         return scores
 
 

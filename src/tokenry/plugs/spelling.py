@@ -77,11 +77,11 @@ class Spelling:
         self._refuse_gaps(spelled, size)
         self._bytes = spelled
         self.trie = ByteTrie(spelled)
-        self._alone = np.zeros(len(spelled), dtype=np.int8)  # as `follow` finds out
+        self._alone: dict[bytes, Int[np.ndarray, " n"]] = {}  # as `follow` finds out
         self.lead = self._found_lead()
         self.start = self._found_start(tokenizer)
 
-    def _spelled(self, apart: set[int]) -> dict[int, bytes]:
+    def _spelled(self, apart: frozenset[int]) -> dict[int, bytes]:
         """The bytes of each token that stands for text."""
         settings = json.loads(self._encoder.to_str())
         decoder = settings["decoder"] or {"type": "none"}
@@ -158,24 +158,29 @@ class Spelling:
         """
         found = np.zeros(len(rows), dtype=bool)
         apart = self._apart(context, rows)
-        known = apart & (self._alone[rows] != 0)
-        found[known] = self._alone[rows[known]] > 0
+        memory = self._alone.setdefault(context.text[-1:], np.zeros(len(self.trie.ids), np.int8))
+        known = apart & (memory[rows] != 0)
+        found[known] = memory[rows[known]] > 0
         rest = np.flatnonzero(~known)
         texts = [context.text + self.trie.spelled[row] for row in rows[rest]]
         tails = [(*context.tokens, int(self.trie.ids[row])) for row in rows[rest]]
         found[rest] = self._tried([text[context.skip :] for text in texts], tails)
         new = rest[apart[rest]]
-        self._alone[rows[new]] = np.where(found[new], 1, -1)
+        memory[rows[new]] = np.where(found[new], 1, -1)
         return found
 
     def _apart(self, context: Context, rows: Int[np.ndarray, " k"]) -> Bool[np.ndarray, " k"]:
-        """Of which rows it does not matter what stands before them."""
-        if len(rows) < _MANY or not context.text or unfinished(context.text[context.skip :]) != 0:
+        """Of which rows nothing but the last letter before them matters, so that it is remembered.
+
+        No token joins the two, and what follows leaves the tokens before them as they are.
+        """
+        text = context.text[context.skip :]
+        if len(rows) < _MANY or not text[-1:].isascii() or unfinished(text) != 0 or not text:
             return np.zeros(len(rows), dtype=bool)
-        tries = [(0, [probe]) for probe in _probes(context.text[context.skip :], slice(None))]
+        tries = [(0, [probe]) for probe in _probes(text, slice(None))]
         if not all(self._written([one], [context.tokens])[0] for one in tries):
-            return np.zeros(len(rows), dtype=bool)  # what comes next changes what is before it
-        return self.trie.apart(context.text[-1], rows)
+            return np.zeros(len(rows), dtype=bool)
+        return self.trie.apart(text[-1], rows)
 
     def _tried(self, texts: Sequence[bytes], tails: Sequence[tuple[int, ...]]) -> list[bool]:
         """Whether some text that begins with each is written with its tail: the next, then all."""

@@ -52,14 +52,22 @@ def size(text: str) -> int:
     return len(re.findall(r"\w+|[^\w\s]", text))
 
 
+@cache
+def _passage(kind: str, delay: int) -> str:
+    """The first sentences that together have `delay` words and marks."""
+    text = ""
+    for sentence in _stimuli()[kind]:
+        if size(text) >= delay:
+            break
+        text = f"{text} {sentence}"
+    return text
+
+
 def between(context: str, delay: int, rng: Random) -> str:
     """The text between two lists, with the space before it: see `VerbatimMemory`."""
     if context == "short":
         return ""
-    sentences = _stimuli()["incongruent" if context == "incongruent" else "intact"]
-    text = ""
-    while size(text) < delay:
-        text, sentences = f"{text} {sentences[0]}", sentences[1:]
+    text = _passage("incongruent" if context == "incongruent" else "intact", delay)
     if context == "scrambled":
         words = text.split()
         return "".join(f" {word}" for word in rng.sample(words, len(words)))

@@ -41,8 +41,9 @@ def headline(best: Best, entries: Sequence[Entry]) -> str:
     """The choice as one line."""
     chosen = chosen_of(best, entries)
     if chosen is not None:
-        return f"{chosen.name} at keep {chosen.keep}: {chosen.speedup} faster, {_loss(chosen)}"
-    speeds = {e.summary.faster for e in entries if e.kind != "untouched" and e.summary.keep < 1}
+        name = f"{chosen.name} {chosen.setting}".rstrip()
+        return f"{name}: {chosen.speedup} faster, {_loss(chosen)}"
+    speeds = {e.summary.faster for e in entries if e.acts}
     if "faster" in speeds:
         return f"What is faster here may lose more than {_allowed(entries)}"
     if speeds == {"slower"}:
@@ -86,22 +87,25 @@ def _figures(chosen: Entry, untouched: Entry | None) -> list[tuple[str, str, str
     if untouched is not None:
         figures += [
             ("Time per example", chosen.seconds, f"untouched {untouched.seconds}"),
-            (
-                "Peak memory",
-                f"{words.megabytes(chosen.summary.peak_bytes)}\u202fMB",
-                f"untouched {words.megabytes(untouched.summary.peak_bytes)}\u202fMB",
-            ),
-        ]
-        figures += [
-            (
-                words.clean(f.title, 40),
-                words.figure(chosen.summary.figures[f.name], f.unit),
-                f"untouched {words.figure(untouched.summary.figures[f.name], f.unit)}",
-            )
-            for f in chosen.task.figures
-            if f.unit == "bytes"
+            *_memory(chosen, untouched),
         ]
     return figures
+
+
+def _memory(chosen: Entry, untouched: Entry) -> list[tuple[str, str, str]]:
+    """The task's own costs in bytes, or else the peak of a pass."""
+    own = [f for f in chosen.task.figures if f.unit == "bytes"]
+    if not own:
+        peak, before = (words.megabytes(e.summary.peak_bytes) for e in (chosen, untouched))
+        return [("Peak memory", f"{peak}\u202fMB", f"untouched {before}\u202fMB")]
+    return [
+        (
+            words.clean(f.title, 40),
+            words.figure(chosen.summary.figures[f.name], f.unit),
+            f"untouched {words.figure(untouched.summary.figures[f.name], f.unit)}",
+        )
+        for f in own
+    ]
 
 
 def _groups(entries: Sequence[Entry]) -> list[dict[str, Any]]:
@@ -114,7 +118,7 @@ def _groups(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     }
     lines: dict[str, dict[int, list[Entry]]] = {kind: {} for kind in kinds}
     for entry in entries:
-        if entry.kind != "untouched" and entry.summary.keep < 1:
+        if entry.acts:
             lines[_outcome(entry)].setdefault(entry.rank, []).append(entry)
     return [
         {
@@ -141,8 +145,8 @@ def _line(entries: Sequence[Entry]) -> dict[str, str]:
     by_score = sorted(entries, key=lambda e: -e.summary.difference.value)
     speed = words.reach(by_speed[0].speedup, by_speed[-1].speedup)
     change = words.reach(by_score[0].difference, by_score[-1].difference)
-    keeps = words.listing([e.keep for e in entries])
-    return {"name": entries[0].name, "keeps": f"at {keeps}", "figures": f"{speed} · {change}"}
+    keeps = f"at {words.listing([e.keep for e in entries])}" if entries[0].task.dial else ""
+    return {"name": entries[0].name, "keeps": keeps, "figures": f"{speed} · {change}"}
 
 
 def _explanation(best: Best, entries: Sequence[Entry]) -> str:

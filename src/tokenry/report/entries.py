@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from tokenry.report import words
 
 if TYPE_CHECKING:
-    from tokenry.compare.records import Summary, TaskInfo
+    from tokenry.compare.records import Figure, Summary, TaskInfo
     from tokenry.compare.results import Results
 
 Kind = Literal["untouched", "paper", "baseline"]
@@ -33,6 +33,11 @@ class Entry:
     rank: int
 
     @property
+    def acts(self) -> bool:
+        """Whether a method is at work: at keep 1 one that has the dial is not."""
+        return self.kind != "untouched" and (self.summary.keep < 1 or not self.task.dial)
+
+    @property
     def keep(self) -> str:
         """The dial, with at most three digits."""
         return f"{self.summary.keep:.3g}"
@@ -40,7 +45,13 @@ class Entry:
     @property
     def title(self) -> str:
         """Name and dial."""
-        return self.name if self.kind == "untouched" else f"{self.name} {self.keep}"
+        plain = self.kind == "untouched" or not self.task.dial
+        return self.name if plain else f"{self.name} {self.keep}"
+
+    @property
+    def setting(self) -> str:
+        """Where on the dial, in words; empty without one."""
+        return f"at keep {self.keep}" if self.task.dial else ""
 
     @property
     def score(self) -> str:
@@ -87,15 +98,25 @@ class Entry:
         """Faster, slower or not distinguishable, in words."""
         return words.clean(self.summary.faster)
 
+    def on_front(self, cost: Figure | None = None) -> bool:
+        """Whether it is on the front of score against time, or against one of the task's costs."""
+        found = self.summary
+        return found.on_front if cost is None else found.fronts[cost.name]
+
     @property
     def says(self) -> str:
         """The whole line as a sentence."""
         line = f"{self.title}: {words.clean(self.task.metric)} {self.score} ({self.score_span})"
+        bytes_of = [
+            f", {words.clean(f.title, 40)} {words.figure(self.summary.figures[f.name], f.unit)}"
+            for f in self.task.figures
+            if f.unit == "bytes"
+        ]
+        costs = f"{self.seconds} per example{''.join(bytes_of)}"
         if self.kind == "untouched":
-            return f"{line}; {self.seconds} per example"
+            return f"{line}; {costs}"
         return (
-            f"{line}, {self.difference} ({self.verdict}); {self.seconds} per example, "
-            f"{self.speedup} ({self.faster})"
+            f"{line}, {self.difference} ({self.verdict}); {costs}, {self.speedup} ({self.faster})"
         )
 
 

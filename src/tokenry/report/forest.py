@@ -23,7 +23,7 @@ def forest(entries: Sequence[Entry], figure: Literal["difference", "speedup"]) -
     """
     spec = load("forest")
     factor = 100 if figure == "difference" and entries[0].task.binary else 1
-    shown = [e for e in entries if e.kind != "untouched" and e.summary.keep < 1]
+    shown = [e for e in entries if e.acts]
     rows, heads, y = [], [], -16.0
     for _, group in itertools.groupby(shown, key=lambda e: e.rank):
         y += 30

@@ -17,6 +17,7 @@ def layers(
     top_ms: float,
     top_rows: int,
     rows: tuple[str, str] = ("tokens in attention", "in the MLP"),
+    drawn: slice = slice(2),
 ) -> Spec:
     """Time and tokens of each layer; the untouched model as a line.
 
@@ -26,6 +27,7 @@ def layers(
         top_ms: Upper end of the time axis in milliseconds, shared by the methods.
         top_rows: Upper end of the token axis, shared by the methods.
         rows: What the two counts of a layer are.
+        drawn: Which of the two are drawn.
     """
     spec = load("layers")
     bars = [
@@ -43,9 +45,9 @@ def layers(
     depth = len(bars)
     spec["datasets"] = {
         "layers": bars,
-        "rows": _steps(profile.tokens),
+        "rows": _steps(profile.tokens, drawn),
         "untouched": _level(untouched.layer_seconds if untouched else ()),
-        "untouched_rows": _steps(untouched.tokens if untouched else ()),
+        "untouched_rows": _steps(untouched.tokens if untouched else (), drawn),
     }
     for part, top in zip(spec["vconcat"], (top_ms, top_rows), strict=True):
         part["encoding"]["x"]["scale"]["domain"] = [0.5, depth + 0.5]
@@ -59,7 +61,8 @@ def _level(seconds: Sequence[float]) -> list[dict[str, float]]:
     return [{"layer": n + 0.5, "ms": second * 1e3} for n, second in enumerate(ends)]
 
 
-def _steps(tokens: Sequence[tuple[int, int]]) -> list[dict[str, float]]:
-    """Rows that enter attention, then the MLP, of every layer, half a layer apart."""
-    flat = [rows for pair in tokens for rows in pair]
-    return [{"layer": 0.5 + n / 2, "rows": rows} for n, rows in enumerate([*flat, *flat[-1:]])]
+def _steps(tokens: Sequence[tuple[int, int]], drawn: slice) -> list[dict[str, float]]:
+    """The counts of every layer one after the other, those of one layer half a layer apart."""
+    flat = [rows for pair in tokens for rows in list(pair)[drawn]]
+    each = len([0, 0][drawn])
+    return [{"layer": 0.5 + n / each, "rows": rows} for n, rows in enumerate([*flat, *flat[-1:]])]

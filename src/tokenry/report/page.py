@@ -16,10 +16,12 @@ from tokenry.report.answer import MAX_LOSS, answer, chosen_of, headline
 from tokenry.report.entries import Entry, display_name, entries
 from tokenry.report.examples import images, texts
 from tokenry.report.forest import forest
+from tokenry.report.grids import grids
 from tokenry.report.layers import layers
-from tokenry.report.pareto import NARROW, WIDE, pareto
+from tokenry.report.pareto import HALF, NARROW, WIDE, pareto
 from tokenry.report.phrases import PHRASES
 from tokenry.report.vega import PALETTE, to_svg
+from tokenry.report.written import acceptance, written
 
 if TYPE_CHECKING:
     from tokenry.compare.records import TaskInfo
@@ -39,7 +41,14 @@ COLUMNS = (
     ("Tokens", "number"),
     ("GFLOPs", "number"),
 )
-
+SECTIONS = {
+    "layers": "Time",
+    "examples": "Tokens",
+    "texts": "Tokens",
+    "written": "Tokens",
+    "papers": "Papers",
+}
+"""Parts of the page, and what the menu calls them."""
 _QUALITY_AND_TIME = 8
 """Columns before a task's further figures."""
 
@@ -113,7 +122,7 @@ def content(results: Results) -> dict[str, Any]:
         "complete": results.complete,
         "answer": answer(best, lines),
         "least": _least(results, first, lines),
-        "tasks": [_task(results, task) for task in results.tasks],
+        "tasks": [_task(results, task, keeps) for task in results.tasks],
         "keeps": [f"{keep:.3g}" for keep in keeps],
         "chosen": keeps.index(best.keep) if best.keep in keeps else len(keeps) // 2,
         "phrases": PHRASES[first.kind],
@@ -132,12 +141,10 @@ def content(results: Results) -> dict[str, Any]:
             for s in results.skipped
         ],
     }
-    titles = {"layers": "Time", "examples": "Tokens", "texts": "Tokens", "papers": "Papers"}
-    anchors = {"layers": "time", "examples": "tokens", "texts": "tokens", "papers": "papers"}
     page["sections"] = [
         ("answer", "Answer"),
         *((f"task{n}", task["title"]) for n, task in enumerate(page["tasks"])),
-        *((anchors[key], titles[key]) for key in titles if page[key]),
+        *((title.lower(), title) for key, title in SECTIONS.items() if page[key]),
         ("notes", "Notes"),
     ]
     return page
@@ -149,6 +156,8 @@ def _drawn(results: Results, task: TaskInfo, keeps: Sequence[float]) -> dict[str
         "layers": _layers(results, keeps, task.kind),
         "examples": images(results, task, keeps) if task.kind == "vision" else [],
         "texts": texts(results, task, keeps) if task.kind == "causal-lm" else [],
+        "written": written(results, task) if task.kind == "writer" else [],
+        "acceptance": acceptance(results, task) if task.kind == "writer" else [],
         "tints": [(k, slots.letter(k)) for k in range(len(keeps))],
     }
 
@@ -173,10 +182,10 @@ def _count(results: Results, lines: Sequence[Entry]) -> str:
     return f"{done} examples" if done >= wanted else f"{done} of {wanted} examples"
 
 
-def _task(results: Results, task: TaskInfo) -> dict[str, Any]:
+def _task(results: Results, task: TaskInfo, keeps: Sequence[float]) -> dict[str, Any]:
     lines = entries(results, task)
     best = results.best(max_loss=MAX_LOSS, task=task.slug)
-    reduced = any(e.summary.keep < 1 for e in lines)
+    reduced = any(e.acts for e in lines)
     front = [e.title for e in lines if e.summary.on_front]
     metric = words.clean(task.metric, 40)
     return {
@@ -191,6 +200,8 @@ def _task(results: Results, task: TaskInfo) -> dict[str, Any]:
         "front": f"On the front: {words.listing(front)}." if front else "",
         "pareto_wide": to_svg(pareto(lines, WIDE, chosen_of(best, lines))),
         "pareto_narrow": to_svg(pareto(lines, NARROW, chosen_of(best, lines))),
+        "costs": _costs(results, task, lines),
+        "grids": grids(results, task, keeps),
         "difference": to_svg(forest(lines, "difference")) if reduced else "",
         "speedup": to_svg(forest(lines, "speedup")) if reduced else "",
         "setting": words.setting(task.settings),
@@ -200,8 +211,29 @@ def _task(results: Results, task: TaskInfo) -> dict[str, Any]:
     }
 
 
+def _costs(results: Results, task: TaskInfo, lines: Sequence[Entry]) -> list[dict[str, str]]:
+    """Score against each cost in bytes that all lines have and no other is the same as."""
+    found: list[dict[str, str]] = []
+    drawn: list[list[float]] = []
+    for cost in task.figures:
+        values = [e.summary.figures.get(cost.name, 0.0) for e in lines]
+        if all(cost.name in e.summary.fronts for e in lines) and values not in drawn:
+            best = results.best(max_loss=MAX_LOSS, task=task.slug, by=cost.name)
+            front = [e.title for e in lines if e.on_front(cost)]
+            found.append(
+                {
+                    "title": words.clean(cost.title, 40),
+                    "front": f"On the front: {words.listing(front)}." if front else "",
+                    "svg": to_svg(pareto(lines, HALF, chosen_of(best, lines), cost)),
+                }
+            )
+            drawn.append(values)
+    return found
+
+
 def _columns(task: TaskInfo) -> list[tuple[str, str]]:
-    named = {"Tokens": PHRASES[task.kind].share}
+    phrases = PHRASES[task.kind]
+    named = {"Tokens": phrases.share, **{f: f"{f}{phrases.part}" for f in ("Peak MB", "GFLOPs")}}
     plain = [(named.get(title, title), kind) for title, kind in COLUMNS]
     return [
         *plain[:_QUALITY_AND_TIME],
@@ -264,6 +296,7 @@ def _layers(results: Results, keeps: Sequence[float], kind: str) -> list[dict[st
     if not shown:
         return []
     every = [*shown, *([untouched] if untouched else [])]
+    said = PHRASES[kind]
     top_ms = max(second for p in every for second in p.layer_seconds) * 1.05e3
     top_rows = max(rows for p in every for pair in p.tokens for rows in pair)
     return [
@@ -272,7 +305,7 @@ def _layers(results: Results, keeps: Sequence[float], kind: str) -> list[dict[st
             "keep": keeps.index(profile.keep),
             "note": f"{words.seconds(sum(profile.layer_seconds))} in the layers, "
             f"{words.seconds(profile.other_seconds)} outside",
-            "svg": to_svg(layers(profile, untouched, top_ms, top_rows, PHRASES[kind].rows)),
+            "svg": to_svg(layers(profile, untouched, top_ms, top_rows, said.rows, said.drawn)),
         }
         for profile in shown
     ]
@@ -283,9 +316,9 @@ def _paper(results: Results, label: str, lines: Sequence[Entry]) -> dict[str, An
     year = "" if str(card["year"]) in card["venue"] else card["year"]
     source = [card["venue"], year, card["arxiv"] and f"arXiv {card['arxiv']}", card["code"]]
     measured = [
-        f"keep {e.keep}: {e.speedup} ({e.faster}), {e.difference} ({e.verdict})"
+        f"{f'keep {e.keep}: ' * e.task.dial}{e.speedup} ({e.faster}), {e.difference} ({e.verdict})"
         for e in lines
-        if e.summary.keep < 1
+        if e.acts
     ]
     facts = [("In this run", measured), ("Dial", [card["dial"]])]
     if "(" in label:

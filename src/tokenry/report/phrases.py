@@ -16,7 +16,9 @@ class Phrases:
         layers: What the panels show.
         tokens: What the pictures show.
         share: Head of the column with the measured share.
+        part: Of what these columns are, when it is not a whole pass.
         rows: What two counts of a layer are.
+        drawn: Which of the two the panels draw.
         unlabelled: What an example without label is called.
     """
 
@@ -26,7 +28,9 @@ class Phrases:
     layers: str
     tokens: str
     share: str
+    part: str
     rows: tuple[str, str]
+    drawn: slice
     unlabelled: str
 
 
@@ -45,16 +49,21 @@ PHRASES = {
         "Where the image shows, the patch kept its own token. The count is what the last layer "
         "leaves; keep is the mean over all layers.",
         share="Tokens",
+        part="",
         rows=("tokens in attention", "in the MLP"),
+        drawn=slice(2),
         unlabelled="Unlabelled image",
     ),
     "causal-lm": Phrases(
         keep="The share of the full cache\u2019s slots that is held, or for methods that select, "
         "read, over all layers. At keep 1 the cache is complete. The share in the table is the "
         "measured one, at the end. Bytes held and read are those of keys and values.",
-        time="Seconds per example: reading the prompt, cutting the cache, and all tokens after it",
-        profile="Reading the prompt and the first two tokens after it.",
-        layers="Above: milliseconds in each layer for the prompt and two tokens, method as bars, "
+        time="Seconds per example: reading the prompt, cutting the cache, and all tokens after it, "
+        "of which only the first few of a given continuation are timed, one by one; the others "
+        "count as much",
+        profile="The last 256 tokens of the prompt and the first two after it.",
+        layers="Above: milliseconds in each layer for 256 tokens of the prompt and two more, "
+        "method as bars, "
         "untouched model as a line. Below: slots that the last query read. All panels share their "
         "axes; the horizontal axis counts layers.",
         tokens="The worst cases come first. Each map has a row for each layer, the first on top, "
@@ -63,7 +72,24 @@ PHRASES = {
         "the stronger the tint, the more layers hold the token; grey text is in no layer. Point at "
         "a token for its number and the layers that hold it, one count for each keep.",
         share="Slots",
+        part=", 256 tokens",
         rows=("slots held", "read"),
+        drawn=slice(1, 2),
         unlabelled="Text",
+    ),
+    "writer": Phrases(
+        keep="Drafting has no dial: the text stays the same, what changes is how many passes of "
+        "the model it takes. The table counts passes per token.",
+        time="Seconds per example of a whole call of generate, the prompt included",
+        profile="The prompt and the first tokens after it.",
+        layers="",
+        tokens="Tinted tokens came from a draft and were accepted by the model; the others are the "
+        "model\u2019s own, one in each pass. Point at a token for its pass. Above, for each "
+        "method, tokens that one pass wrote, by position in the text.",
+        share="Passes per token",
+        part="",
+        rows=("", ""),
+        drawn=slice(2),
+        unlabelled="Prompt",
     ),
 }

@@ -1,9 +1,7 @@
-"""The picture for a README: the Pareto plot, and one image with fewer and fewer tokens."""
+"""The picture for a README: the Pareto plot, and one image or cache with fewer and fewer tokens."""
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -13,7 +11,7 @@ import vl_convert
 from PIL import Image
 
 from tokenry.errors import StoreError
-from tokenry.report import tokens, words
+from tokenry.report import slots, tokens, words
 from tokenry.report.answer import MAX_LOSS, chosen_of, headline
 from tokenry.report.entries import Entry, display_name, entries
 from tokenry.report.pareto import pareto
@@ -33,7 +31,9 @@ _STYLE = (
 
 
 def picture(results: Results, path: str | Path) -> Path:
-    """Draw the first task's Pareto plot beside token pictures, as one PNG of 1600 x 740 pixels.
+    """Draw the first task's Pareto plot beside pictures of tokens, a PNG of 1600 x 740 pixels.
+
+    Of images they are the patches that became one token, of texts the slots that a cache held.
 
     Text is sized to be read at half that width.
 
@@ -85,8 +85,8 @@ def _svg(results: Results) -> str:
 
 
 def _strip(results: Results, method: str, lines: Sequence[Entry]) -> str:
-    """One image as it is and under the best method, in two columns; empty without images."""
-    if results.tasks[0].kind != "vision":
+    """One example under the best method, or else the first of a paper; empty without pictures."""
+    if results.tasks[0].kind not in _DRAWN:
         return ""
     pictures = results.pictures(task=results.tasks[0].slug)
     papers = [e.summary.method for e in lines if e.kind == "paper"]
@@ -97,6 +97,31 @@ def _strip(results: Results, method: str, lines: Sequence[Entry]) -> str:
     examples = [p.example for p in mine]
     most = max(reversed(examples), key=examples.count)
     chosen = sorted((p for p in mine if p.example == most), key=lambda p: -p.keep)[:3]
+    return _DRAWN[results.tasks[0].kind](results, chosen)
+
+
+def _maps(results: Results, chosen: Sequence[Picture]) -> str:
+    """What was left of one cache, below each other: rows are layers, columns tokens."""
+    width, height = 2 * _TILE + 12, 2 * _TILE // 3
+    left = WIDTH - width - 22
+    return "".join(
+        f'<g transform="translate({left} {20 + n * (height + 26)})">'
+        f'<rect width="{width}" height="{height}" fill="#f0f2f5"/>'
+        f'<image width="{width}" height="{height}" preserveAspectRatio="none" '
+        f'image-rendering="optimizeSpeed" href="{slots.data_uri(slots.image(one.groups), "PNG")}"/>'
+        f'<text y="{height + 15}" font-size="12" fill="#16181d">'
+        f"{escape(_caption(results, one))}</text></g>"
+        for n, one in enumerate(chosen)
+    )
+
+
+def _caption(results: Results, one: Picture) -> str:
+    name = display_name(results, one.method)
+    return f"{name} {one.keep:.3g}: its cache, by layer and token"
+
+
+def _images(results: Results, chosen: Sequence[Picture]) -> str:
+    """One image as it is and with fewer tokens, in two columns."""
     image = tokens.image(chosen[0].thumbnail)
     rows, cols = chosen[0].grid
     tiles = [_tile(image, "", f"{rows * cols} patches", (rows, cols))]
@@ -128,6 +153,7 @@ def _tile(image: Image.Image, overlay: str, caption: str, grid: tuple[int, int])
 
 def _png_uri(image: Image.Image) -> str:
     side = _TILE * SCALE
-    buffer = io.BytesIO()
-    image.resize((side, side), Image.Resampling.LANCZOS).save(buffer, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+    return slots.data_uri(image.resize((side, side), Image.Resampling.LANCZOS), "PNG")
+
+
+_DRAWN = {"vision": _images, "causal-lm": _maps}

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +50,20 @@ def pieces(thumbnail: bytes) -> list[str]:
 
 
 def heat(shares: Shares) -> str:
-    """The map as a WebP data address: one row per layer, blue where slots are held."""
+    """The map as a WebP data address."""
+    return data_uri(image(shares), "WEBP", lossless=True, quality=100, exact=True)
+
+
+def data_uri(picture: Image.Image, kind: str, **settings: Any) -> str:
+    """An image as a data address."""
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **settings)
+    encoded = base64.b64encode(buffer.getvalue()).decode("ascii")
+    return f"data:image/{kind.lower()};base64,{encoded}"
+
+
+def image(shares: Shares) -> Image.Image:
+    """The map: one row per layer, blue where slots are held."""
     layers, n = shares.shape
     columns = min(n, COLUMNS)
     edges = np.linspace(0, n, columns + 1).round().astype(int)[:-1]
@@ -58,9 +72,7 @@ def heat(shares: Shares) -> str:
     pixels = np.empty((layers, columns, 4), np.uint8)
     pixels[..., :3] = _BLUE
     pixels[..., 3] = np.round(mean.clip(0, 1) * _STEPS) * (255 // _STEPS)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "WEBP", lossless=True, quality=100, exact=True)
-    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+    return Image.fromarray(pixels)
 
 
 def tints(shares: Shares) -> list[int]:

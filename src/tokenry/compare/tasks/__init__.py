@@ -13,6 +13,7 @@ from tokenry.compare.tasks.probe import Probe
 from tokenry.compare.tasks.retrieval import Retrieval
 from tokenry.compare.tasks.text import TextTask
 from tokenry.compare.tasks.vision import VisionTask
+from tokenry.compare.tasks.writing import Writing
 from tokenry.errors import UnknownNameError
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Task",
     "TextTask",
     "VisionTask",
+    "Writing",
     "find",
     "names",
 ]
@@ -45,6 +47,7 @@ _BUILT_IN: tuple[type[Task], ...] = (
     Perplexity,
     Answers,
     Needles,
+    Writing,
 )
 
 

@@ -99,8 +99,12 @@ class Task(ABC):
     explanation: ClassVar[str]
     binary: ClassVar[bool] = False
     higher_is_better: ClassVar[bool] = True
+    dial: ClassVar[bool] = True
+    """Whether its methods are run at several keeps."""
     figures: ClassVar[tuple[Figure, ...]] = ()
     """What is shown beside score and seconds, of secondary scores and of `costs`."""
+    grid: ClassVar[tuple[str, ...]] = ()
+    """Two of an example's `conditions` that the scores are shown by: down and across."""
 
     @property
     def settings(self) -> dict[str, str]:
@@ -125,6 +129,8 @@ class Task(ABC):
             self.kind,
             self.settings,
             self.figures,
+            self.dial,
+            self.grid,
         )
 
     def describe(self) -> str:
@@ -155,7 +161,7 @@ class Task(ABC):
         """The model's input for some examples, on its device; not timed."""
 
     def profiled(self, batch: Any) -> Any:
-        """What the profile of a configuration is made over: as a rule the whole batch."""
+        """What a configuration is warmed up and profiled on: as a rule the whole batch."""
         return batch
 
     @abstractmethod
@@ -187,6 +193,10 @@ class Task(ABC):
             used.
         """
 
+    def seconds(self, seen: Pass, measured: float) -> float:
+        """Seconds that the pass stands for; `measured` is how long `run` took."""
+        return measured
+
     def costs(self, seen: Pass) -> dict[str, float]:
         """Costs per example beside its seconds, by name."""
         return {}
@@ -194,6 +204,10 @@ class Task(ABC):
     def label(self, example: Any) -> str:
         """What people know an example by, beside its name; empty when nothing."""
         return example.label or ""
+
+    def conditions(self, example: Any) -> dict[str, str]:
+        """What sets an example apart, by name, such as its length; empty when nothing does."""
+        return {}
 
     def layers(self, model: nn.Module) -> list[nn.Module]:
         """The layers whose seconds the profile tells apart."""
@@ -208,7 +222,7 @@ class Task(ABC):
         """
         return [(n, n) for n in entered]
 
-    def thumbnails(self, subject: Subject, batch: Any) -> list[bytes]:
+    def thumbnails(self, subject: Subject, batch: Any, untouched: Pass) -> list[bytes]:
         """What each example looked like to the model, as `Picture.thumbnail`; none by default."""
         return []
 

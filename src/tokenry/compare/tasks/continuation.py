@@ -16,7 +16,7 @@ from tokenry.compare.tasks.base import Pass, Scores
 from tokenry.compare.tasks.text import COSTS, Prompt, TextTask, encode, whole_number
 from tokenry.errors import UsageError
 
-CONTINUATION = 64
+CONTINUATION = 32
 _CHARACTERS = 12  # a token of any language has fewer on average
 
 

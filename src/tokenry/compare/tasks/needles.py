@@ -30,11 +30,16 @@ class Needles(Answers):
     title = "Needles found"
     metric = "values found"
     binary = False
+    grid = ("depth", "length")
     explanation = (
         "Share of the values hidden at some depth of a long text that the model names. "
         "Query-aware: the cache is cut when text and question were read. Query-free: the text is "
         "read and the cache cut before the question comes."
     )
+
+    def conditions(self, example: Any) -> dict[str, str]:
+        """The length of the text, the depth of the needle, and what else the data says."""
+        return dict(example.meta)
 
     def label(self, example: Any) -> str:
         """Where the needles are, in the words of the data."""

@@ -7,6 +7,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,10 +22,12 @@ from tokenry.compare.tasks.base import Pass, Subject, Task
 from tokenry.errors import UsageError
 from tokenry.plugs.generate import Feed, end_of_text, held, layers
 
-MAX_TOKENS = 2048
+MAX_TOKENS = 1024
 """Tokens of the context when nothing else is asked for."""
-PROFILED = 2
-"""Tokens after the prompt in a profile, whose clocks and counters make each token slow."""
+PROFILED = (256, 2)
+"""Last tokens of the prompt, and tokens after it, in a profile."""
+PACE = 8
+"""Fewest tokens of a given continuation that are decoded one by one, to time them."""
 
 COSTS = (
     Figure("bytes_resident", "Cache MB held", "bytes"),
@@ -75,7 +78,7 @@ class Written:
         forced: The tokens that came instead; empty when the model wrote itself.
         finite: For each example whether all scores were.
         prefill: Seconds until the first prediction.
-        decoding: Seconds per token after that.
+        decoding: Seconds per token after that, of those that came one by one.
         real: Which tokens of head and tail are not padding.
         slots: Slots that each layer with full attention holds at the end.
         nbytes: Bytes of them.
@@ -99,7 +102,7 @@ class TextTask(Task):
         query: When the question comes: "aware", inside the prompt before the cache is cut, so that
             a policy can look at it; or "free", after the context was read and cut, as when several
             questions are asked about one text. The first of `queries` when not given.
-        max_tokens: Most tokens of the context; when not given 2048, or what the model has positions
+        max_tokens: Most tokens of the context; when not given 1024, or what the model has positions
             for.
 
     Raises:
@@ -142,7 +145,8 @@ class TextTask(Task):
 
     def describe(self) -> str:
         """The task and its settings."""
-        return f"{self.slug}(query={self.query}, max_tokens={self.max_tokens}, after={self.after})"
+        most = self.max_tokens or MAX_TOKENS
+        return f"{self.slug}(query={self.query}, max_tokens={most}, after={self.after})"
 
     def prepare(self, subject: Subject, examples: Sequence[Any]) -> None:
         """Make the prompts; examples that make none are left out, with one warning.
@@ -210,48 +214,79 @@ class TextTask(Task):
         return Prompts(head, tail, forced, real_head, real_tail, pieces, self.after)
 
     def profiled(self, batch: Prompts) -> Prompts:
-        """The same prompts with few tokens after them."""
-        return replace(batch, steps=min(batch.steps, PROFILED))
+        """The end of the prompts and few tokens after it: clocks and counters are slow."""
+        n, steps = PROFILED
+        return replace(
+            batch,
+            head=batch.head[:, -n:],
+            real_head=batch.real_head[:, -n:],
+            forced=batch.forced[:, :steps],
+            steps=min(batch.steps, steps),
+        )
 
     def run(self, model: nn.Module, batch: Prompts) -> Written:
-        """Read the head, let the cache be cut, read the tail, and go on token by token."""
+        """Read the head, let the cache be cut, read the tail, and go on."""
         feed, device = Feed(model), batch.head.device
         prefill, _ = cost.timed(lambda: feed(batch.head, batch.real_head), device)
-        more, scores = cost.timed(lambda: feed(batch.tail, batch.real_tail), device)
-        decoding, (every, tokens) = cost.timed(lambda: self._go_on(feed, scores, batch), device)
+        more, first = cost.timed(lambda: feed(batch.tail, batch.real_tail), device)
+        goes_on = self._read if batch.forced.numel() else self._write
+        seconds, scores = goes_on(feed, first, batch)
         slots, nbytes = held(feed.cache)
         return Written(
-            scores=torch.stack(every, 1) if batch.forced.numel() else None,
-            tokens=tokens,
+            scores=scores if batch.forced.numel() else None,
+            tokens=scores.argmax(-1),
             forced=batch.forced,
-            finite=torch.stack([one.isfinite().all(-1) for one in every]).all(0),
+            finite=scores.isfinite().all(-1).all(-1),
             prefill=prefill + more,
-            decoding=decoding / max(1, tokens.shape[1] - 1),
+            decoding=seconds,
             real=torch.cat([batch.real_head, batch.real_tail], 1),
             slots=slots,
             nbytes=nbytes,
         )
 
-    def _go_on(
-        self, feed: Feed, scores: Float[Tensor, "b v"], batch: Prompts
-    ) -> tuple[list[Tensor], Int[Tensor, "b t"]]:
-        """The scores of each next token, and the tokens of highest score."""
-        given = batch.forced
-        every, chosen = [scores], [scores.argmax(-1)]
-        done = torch.zeros_like(chosen[0], dtype=torch.bool)
-        for i in range(batch.steps - 1):
-            if given.numel():
-                following = given[:, i]
-            else:
-                following = chosen[-1]
-                done = done | torch.tensor([int(t) in self._ends for t in following]).to(done)
-                if bool(done.all()):
-                    break
-            scores = feed(following[:, None])
+    def _read(
+        self, feed: Feed, first: Float[Tensor, "b v"], batch: Prompts
+    ) -> tuple[float, Float[Tensor, "b t v"]]:
+        """Seconds per token of a given continuation, and the scores of each of its tokens.
+
+        Some tokens come one by one, up to a cut of the cache; the others in as few passes as give
+        the same result.
+        """
+        given, n = batch.forced[:, :-1], 0
+        every, seconds = [first[:, None]], 0.0
+        while n < given.shape[1] and n < PACE:
+            left = given.shape[1] - n
+            some = feed.ahead(left)
+            for i in range(n, n + (min(left, PACE) if some == left else some)):
+                spent, scores = cost.timed(partial(feed, given[:, i : i + 1]), given.device)
+                seconds += spent
+                every.append(scores[:, None])
+            n = len(every) - 1
+        if n < given.shape[1]:
+            every.append(feed.given(given[:, n:]))
+        return seconds / max(1, n), torch.cat(every, 1)
+
+    def _write(
+        self, feed: Feed, first: Float[Tensor, "b v"], batch: Prompts
+    ) -> tuple[float, Float[Tensor, "b t v"]]:
+        """Seconds per token that the model writes, and the scores of each."""
+        every, seconds = [first], 0.0
+        done = torch.zeros(len(first), dtype=torch.bool)
+        for _ in range(batch.steps - 1):
+            last = every[-1].argmax(-1)
+            done = done | torch.tensor([int(token) in self._ends for token in last])
+            if bool(done.all()):
+                break
             # What a finished sequence goes on with is not looked at.
+            spent, scores = cost.timed(partial(feed, last[:, None]), last.device)
+            seconds += spent
             every.append(scores)
-            chosen.append(scores.argmax(-1))
-        return every, torch.stack(chosen, 1)
+        return seconds / max(1, len(every) - 1), torch.stack(every, 1)
+
+    def seconds(self, seen: Pass, measured: float) -> float:
+        """The prompt, and all tokens after it at the pace of those that came one by one."""
+        written: Written = seen.outputs
+        return written.prefill + written.decoding * (written.tokens.shape[1] - 1)
 
     def finite(self, outputs: Written) -> list[bool]:
         """For each example whether all scores were finite."""
@@ -281,7 +316,7 @@ class TextTask(Task):
             return list(zip(slots, slots, strict=True))
         return list(zip(seen.trace.resident, seen.trace.read, strict=True))
 
-    def thumbnails(self, subject: Subject, batch: Prompts) -> list[bytes]:
+    def thumbnails(self, subject: Subject, batch: Prompts, untouched: Pass) -> list[bytes]:
         """The text of each token, as JSON."""
         return [json.dumps(pieces).encode() for pieces in batch.pieces]
 

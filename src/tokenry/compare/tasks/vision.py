@@ -82,7 +82,9 @@ class VisionTask(Task):
         """The encoder's blocks."""
         return blocks(model)
 
-    def thumbnails(self, subject: Subject, batch: Float[Tensor, "b c y x"]) -> list[bytes]:
+    def thumbnails(
+        self, subject: Subject, batch: Float[Tensor, "b c y x"], untouched: Pass
+    ) -> list[bytes]:
         """Each image as the model saw it, its normalisation undone, as WebP."""
         pixels = batch.float().cpu()
         if getattr(subject.processor, "do_normalize", False):

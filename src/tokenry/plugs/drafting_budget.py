@@ -1,0 +1,142 @@
+r"""How many tokens a pass should verify: as many as pay on this machine and for this text.
+
+A pass over a root and `k` nodes costs `c(k+1)`. As the first `k` nodes of a draft are the draft
+that a smaller budget would have got, every pass tells for each rank `j` whether there was a node
+and whether it passed; with those shares `there[j]` and `passed[j]`, a budget of `k` nodes writes
+`1 + \sum_{j<k} passed[j]` tokens in `c(1) + \sum_{j<k} there[j] (c(j+2) - c(j+1))` seconds. The
+best `k`, 0 included, goes next.
+
+What is unknown is taken to be somewhat promising, so that it is tried; trying is paid from a
+credit, which holds all that drafting has gained and two per cent of what plain decoding would have
+taken. Drafting therefore never costs more than those two per cent and one pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+
+from tokenry.plugs.drafting_curve import Curve
+
+_MEMORY = 0.98  # how much a pass counts once another one has passed
+_LENT = 0.02
+_HOPE = 0.4  # the share of first nodes that pass, as long as nothing is known
+_START, _MOST = 1.0, 8.0  # credit, in passes over one token
+
+
+class Fixed:
+    """The same budget for every pass.
+
+    Args:
+        tokens: The budget.
+    """
+
+    curve: Curve | None = None
+
+    def __init__(self, tokens: int) -> None:
+        self._tokens = tokens
+
+    def budget(self) -> int:
+        """Most tokens of the next pass, the root included."""
+        return self._tokens
+
+    def note(self, offered: Sequence[int], paths: Sequence[Sequence[int]], seconds: float) -> None:
+        """Nothing is learned."""
+
+    def verdict(self) -> str:
+        """What was decided, in words."""
+        return f"the budget is given: {self._tokens} tokens per pass"
+
+
+class Chosen:
+    """The budget that pays best, by what passes cost and what was accepted so far.
+
+    Args:
+        curve: What passes cost.
+    """
+
+    def __init__(self, curve: Curve) -> None:
+        self.curve = curve
+        n = curve.most - 1
+        self._cost = [curve.cost(t) for t in range(1, n + 2)]
+        self._asked, self._there, self._passed = [0.0] * n, [0.0] * n, [0.0] * n
+        self._drafts = self._nodes = self._seconds = 0.0
+        self._credit = _START * self._cost[0]
+        self._now = 0
+
+    def budget(self) -> int:
+        """Most tokens of the next pass, the root included."""
+        credit, cost = max(self._credit, 0.0), self._cost
+        best, self._now = 0.0, 0
+        for k, (tokens, seconds) in enumerate(self._expected()):
+            lost = cost[k] - cost[0] + self._drafting(k)
+            if tokens / seconds > best and lost <= credit:
+                best, self._now = tokens / seconds, k
+        return self._now + 1
+
+    def _drafting(self, k: int) -> float:
+        """Seconds that drafting itself takes."""
+        if not self._drafts or not k:
+            return 0.0
+        return self._seconds * (k + 1) / (self._nodes + self._drafts)
+
+    def _expected(self) -> list[tuple[float, float]]:
+        """Tokens and seconds of a pass for each number of nodes."""
+        passed: list[float] = []
+        there: list[float] = []
+        for j, asked in enumerate(self._asked):
+            likely = max(_HOPE / (j + 1), 0.8 * passed[-1] if passed else 0.0)
+            passed.append((self._passed[j] + likely) / (asked + 1))
+            there.append((self._there[j] + (there[-1] if there else 1.0)) / (asked + 1))
+        more = [b - a for a, b in zip(self._cost, self._cost[1:], strict=False)]
+        tokens = accumulate(passed, initial=1.0)
+        costs = (share * step for share, step in zip(there, more, strict=True))
+        seconds = accumulate(costs, initial=self._cost[0])
+        return [
+            (token, second + self._drafting(k))
+            for k, (token, second) in enumerate(zip(tokens, seconds, strict=True))
+        ]
+
+    def note(self, offered: Sequence[int], paths: Sequence[Sequence[int]], seconds: float) -> None:
+        """Take in one pass.
+
+        Args:
+            offered: How many nodes each working row was offered.
+            paths: Which of them each accepted.
+            seconds: How long drafting took.
+        """
+        rows, n = len(offered), max(offered, default=0)
+        if not rows:
+            return
+        for notes in (self._asked, self._there, self._passed):
+            notes[:] = [_MEMORY * x for x in notes]
+        for j in range(self._now):
+            self._asked[j] += 1
+            self._there[j] += j < n
+        for path in paths:
+            for node in path:
+                self._passed[node] += 1 / rows
+        if self._now:
+            self._drafts = _MEMORY * self._drafts + 1
+            self._nodes = _MEMORY * self._nodes + self._now
+            self._seconds = _MEMORY * self._seconds + seconds
+        plain = self._cost[0] * (1 + sum(map(len, paths)) / rows)
+        gain = plain - self._cost[n] - seconds
+        most = _MOST * self._cost[0]
+        self._credit = min(most, self._credit + gain + _LENT * plain)
+
+    def verdict(self) -> str:
+        """What was decided, in words."""
+        expected = self._expected()
+        rates = [tokens / seconds for tokens, seconds in expected]
+        best = max(range(len(rates)), key=lambda k: rates[k])
+        if best == 0:
+            k = max(range(1, len(rates)), key=lambda k: rates[k])
+            return (
+                f"no drafts: of {k} drafted tokens {expected[k][0] - 1:.2f} pass, but they make a "
+                f"pass {expected[k][1] / expected[0][1]:.2f} times as long"
+            )
+        return (
+            f"{best + 1} tokens per pass: {expected[best][0]:.2f} are written in "
+            f"{expected[best][1] / expected[0][1]:.2f} times the time of one"
+        )

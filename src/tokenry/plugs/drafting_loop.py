@@ -1,0 +1,315 @@
+"""The loop: draft for each text, verify all drafts in one pass, write what passed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from time import perf_counter
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from tokenry.errors import UsageError
+from tokenry.method import Drafter, DraftView, TokenTree, Verified
+from tokenry.ops import tree as trees
+from tokenry.ops.verify import choose
+from tokenry.plugs.drafting_rules import Rules
+from tokenry.plugs.drafting_texts import Row, Texts
+
+NOTHING = TokenTree(torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long))
+"""The draft without nodes."""
+
+
+@runtime_checkable
+class Grounds(Protocol):
+    """What the loop needs to know of model and cache."""
+
+    lockstep: bool
+    lengths: list[int]
+
+    @property
+    def positions(self) -> list[int]:
+        """The position of each row's next token."""
+
+    def feed(
+        self, tokens: Int[Tensor, "b t"], seen: Bool[Tensor, "b t t"]
+    ) -> Float[Tensor, "b t v"]:
+        """One pass; the scores after each token."""
+
+    def keep(self, slots: Sequence[Sequence[int]]) -> None:
+        """Of the last pass keep in each row these tokens, 0 being the root."""
+
+
+@runtime_checkable
+class Counts(Protocol):
+    """Says how many tokens a pass may verify, and listens to what became of them."""
+
+    def budget(self) -> int:
+        """Most tokens of the next pass, the root included."""
+
+    def note(self, offered: list[int], paths: list[list[int]], seconds: float) -> None:
+        """Nodes that each working row was offered, those accepted, and how long drafting took."""
+
+
+@dataclass(slots=True)
+class Draft:
+    """The draft of one row, and what became of it.
+
+    Attributes:
+        view: What the drafter saw; None for a row that is done.
+        tree: What it proposed.
+        tokens: The same as a list.
+        children: The nodes under each.
+        path: The nodes that were accepted.
+        written: Tokens that this pass wrote.
+    """
+
+    view: DraftView | None = None
+    tree: TokenTree = NOTHING
+    tokens: list[int] = field(default_factory=list)
+    parents: list[int] = field(default_factory=list)
+    children: dict[int, list[int]] = field(default_factory=dict)
+    path: list[int] = field(default_factory=list)
+    written: int = 0
+
+
+class Loop:
+    """One call of `generate`.
+
+    Args:
+        method: Proposes.
+        texts: What is written.
+        rules: What `generate` was told of scores and ends.
+        sampling: Whether tokens are drawn.
+        records: Which of "scores" and "logits" are noted.
+        memory: What the drafter keeps from call to call.
+        counts: How much a pass may verify.
+        places: Positions that the model has.
+        show: Called when tokens were written.
+
+    Attributes:
+        offered: For each pass after the prompt's how many nodes each row was offered; -1 for a
+            row that was done.
+        accepted: The same for the nodes that were accepted.
+    """
+
+    def __init__(
+        self,
+        method: Drafter,
+        texts: Texts,
+        rules: Rules,
+        sampling: bool,
+        records: frozenset[str],
+        memory: dict[str, Any],
+        counts: Counts,
+        places: int,
+        show: Callable[[], None],
+    ) -> None:
+        self._method, self._texts, self._rules = method, texts, rules
+        self._sampling, self._records, self._memory = sampling, records, memory
+        self._counts, self._places, self._show = counts, places, show
+        self._vocabulary = 0
+        self.offered: list[list[int]] = []
+        self.accepted: list[list[int]] = []
+
+    def working(self) -> list[Row]:
+        """The rows that go on; without a padding token a row goes on until all have ended."""
+        rows = self._texts.rows
+        if self._rules.pads or len(rows) == 1:
+            return [row for row in rows if row.end is None]
+        ends = [row.end for row in rows if row.end is not None]
+        goal = max(ends) if len(ends) == len(rows) else self._texts.limit
+        return [row for row in rows if row.stop < goal]
+
+    def run(self, ground: Grounds, scores: Float[Tensor, "b t v"]) -> None:
+        """Write until every row has ended.
+
+        Args:
+            ground: The model after the prompt.
+            scores: What it said after the prompt's last tokens.
+        """
+        self._vocabulary = scores.shape[-1]
+        drafts = [Draft() for _ in self._texts.rows]
+        self._verify(drafts, scores[:, -1:], self.working())
+        if self._method.reads_prompt:
+            self._read(scores)
+        self._show()
+        while rows := self.working():
+            began = perf_counter()
+            drafts = self._draft(rows, ground)
+            drafted = perf_counter()
+            scores = self._pass(drafts, ground)
+            self._verify(drafts, scores, rows)
+            if ground.lockstep:
+                self._align(drafts, rows)
+            ground.keep([[0, *(i + 1 for i in d.path)][: d.written] for d in drafts])
+            verified = perf_counter()
+            self._learn(drafts, scores, rows)
+            self._note(drafts, rows, perf_counter() - verified + drafted - began)
+            self._show()
+        if not self._rules.pads:
+            last = max(row.end or row.stop for row in self._texts.rows)
+            for row in self._texts.rows:
+                row.end = last
+
+    def _read(self, scores: Float[Tensor, "b t v"]) -> None:
+        """Let the drafter learn from the prompts, as from drafts all of which were accepted."""
+        for row in self._texts.rows:
+            source = self._texts.source(row)[-scores.shape[1] :]
+            n = len(source)
+            if n:
+                view = replace(self._view(row, 0), text=source[:1])
+                seen = Verified(
+                    tree=TokenTree(source[1:], trees.chain(n - 1)),
+                    scores=scores[row.index, -n:],
+                    accepted=torch.arange(n - 1),
+                    token=self._texts.token(row, row.prompt),
+                )
+                self._method.learn(view, seen)
+
+    def _draft(self, rows: list[Row], ground: Grounds) -> list[Draft]:
+        drafts = [Draft() for _ in self._texts.rows]
+        budget = self._counts.budget()
+        if budget <= 1:
+            for row in rows:
+                drafts[row.index].view = self._view(row, 0)
+            return drafts
+        positions = ground.positions
+        for row in rows:
+            room = min(self._texts.limit - row.stop, self._places - positions[row.index])
+            count = max(0, min(budget, room) - 1)
+            view = self._view(row, count)
+            tree = self._method.draft(view) if count else NOTHING
+            drafts[row.index] = self._checked(view, tree)
+        return drafts
+
+    def _view(self, row: Row, count: int) -> DraftView:
+        return DraftView(
+            text=self._texts.text(row),
+            source=self._texts.source(row),
+            count=count,
+            sampling=self._sampling,
+            memory=self._memory,
+            scratch=row.scratch,
+        )
+
+    def _checked(self, view: DraftView, tree: TokenTree) -> Draft:
+        tokens, parents = tree.tokens.tolist(), tree.parents.tolist()
+        n = len(tokens)
+        rows = n + 1 if tree.probs is None else len(tree.probs)
+        placed = all(-1 <= parent < node for node, parent in enumerate(parents))
+        known = all(0 <= token < self._vocabulary for token in tokens)
+        if not (len(parents) == n <= view.count and placed and known and rows == n + 1):
+            raise UsageError(
+                f"{type(self._method).__name__}: its draft has {n} tokens "
+                f"({'' if known else 'not '}all of the vocabulary of {self._vocabulary}), "
+                f"{len(parents)} parents ({'' if placed else 'not '}all before their children) "
+                f"and {rows} distributions; allowed are up to {view.count} tokens of the "
+                "vocabulary, each behind its parent, and one distribution more than tokens."
+            )
+        return Draft(view, tree, tokens, parents, trees.children(parents))
+
+    def _pass(self, drafts: list[Draft], ground: Grounds) -> Float[Tensor, "b t v"]:
+        last = self._texts.last()
+        device = self._texts.device
+        roots = torch.tensor(last, device=device)[:, None]
+        if not any(draft.tokens for draft in drafts):
+            return ground.feed(roots, torch.ones(len(last), 1, 1, dtype=torch.bool, device=device))
+        tokens, parents = trees.padded([(d.tokens, d.parents) for d in drafts], last)
+        seen = trees.reach(parents).to(device)
+        return ground.feed(torch.cat([roots, tokens.to(device)], 1), seen)
+
+    def _verify(self, drafts: list[Draft], scores: Float[Tensor, "b t v"], rows: list[Row]) -> None:
+        """Walk down each row's tree as far as the model goes along."""
+        best: list[list[int]] | None = None
+        if self._rules.free and not self._sampling and not self._records:
+            best = scores.float().argmax(-1).tolist()
+        for row in rows:
+            draft, before = drafts[row.index], row.stop
+            node: int | None = -1
+            while node is not None:
+                candidates = draft.children.get(node, [])
+                if best is None:
+                    token, node = self._next(row, draft, node, scores[row.index], candidates)
+                else:
+                    token = best[row.index][node + 1]
+                    node = next((c for c in candidates if draft.tokens[c] == token), None)
+                if node is not None:
+                    draft.path.append(node)
+                    row.drafted.append(row.stop)
+                self._texts.write(row, token)
+                if self._ended(row):
+                    break
+            draft.written = row.stop - before
+
+    def _next(
+        self,
+        row: Row,
+        draft: Draft,
+        node: int,
+        scores: Float[Tensor, "t v"],
+        candidates: list[int],
+    ) -> tuple[int, int | None]:
+        """The row's next token, and the node that proposed it, if one did."""
+        raw = scores[node + 1 : node + 2].to(torch.float32, copy=True)
+        done = self._rules.scores(row.index, self._texts.prefix(row), raw)
+        if "logits" in self._records:
+            row.logits.append(raw)
+        if "scores" in self._records:
+            row.scores.append(done)
+        if not self._sampling:
+            token = int(done.argmax(-1))
+            return token, next((c for c in candidates if draft.tokens[c] == token), None)
+        p = done.softmax(-1)[0]
+        drawn = None if draft.tree.probs is None else draft.tree.probs[node + 1].to(p)
+        tokens = [draft.tokens[c] for c in candidates]
+        passed, p = choose(p, tokens, drawn, lambda: float(torch.rand((), device=p.device)))
+        if passed is not None:
+            return tokens[passed], candidates[passed]
+        return int(torch.multinomial(p[None], 1)), None
+
+    def _ended(self, row: Row) -> bool:
+        told = tuple(row.scores) if "scores" in self._records else None
+        ended = self._rules.stops(row.index, self._texts.prefix(row), told)
+        if ended and row.end is None:
+            row.end = row.stop
+        return ended or row.stop >= self._texts.limit
+
+    def _note(self, drafts: list[Draft], rows: list[Row], seconds: float) -> None:
+        offered, accepted = [-1] * len(drafts), [-1] * len(drafts)
+        for row in rows:
+            offered[row.index] = len(drafts[row.index].tokens)
+            accepted[row.index] = len(drafts[row.index].path)
+        self.offered.append(offered)
+        self.accepted.append(accepted)
+        paths = [drafts[row.index].path for row in rows]
+        self._counts.note([offered[row.index] for row in rows], paths, seconds)
+
+    def _align(self, drafts: list[Draft], rows: list[Row]) -> None:
+        """Let all working rows advance by the smallest count; what that takes back is exact."""
+        least = min(drafts[row.index].written for row in rows)
+        for row in rows:
+            over = drafts[row.index].written - least
+            drafts[row.index].written = least
+            del drafts[row.index].path[least:]
+            self._texts.take_back(row, over)
+
+    def _learn(self, drafts: list[Draft], scores: Float[Tensor, "b t v"], rows: list[Row]) -> None:
+        if type(self._method).learn is Drafter.learn:
+            return
+        for row in rows:
+            draft = drafts[row.index]
+            if draft.view is None:
+                continue
+            n = len(draft.tokens)
+            self._method.learn(
+                draft.view,
+                Verified(
+                    tree=draft.tree,
+                    scores=scores[row.index, : n + 1],
+                    accepted=torch.tensor(draft.path[: draft.written - 1], dtype=torch.long),
+                    token=self._texts.token(row, row.stop - 1),
+                ),
+            )

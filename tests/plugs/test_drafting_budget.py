@@ -1,0 +1,141 @@
+"""The budget that is chosen: what it may lose, what it finds, and what it is chosen by."""
+
+import json
+import random
+
+import pytest
+import torch
+
+from tokenry.checks.models import tiny_decoder, words
+from tokenry.decoding import PromptLookup
+from tokenry.plugs import drafting, drafting_curve
+from tokenry.plugs.attach import attach
+from tokenry.plugs.drafting_budget import Chosen, Fixed
+from tokenry.plugs.drafting_curve import Curve
+
+CORES = Curve({1: 1.0, 2: 1.5, 4: 1.7, 8: 1.9, 16: 2.2, 32: 3.5, 64: 7.0})
+FLAT = Curve({1: 1.0, 2: 1.0, 4: 1.0, 8: 1.02, 16: 1.05, 32: 1.1, 64: 1.2})
+
+
+def simulate(curve, chance, passes=400, size=10**6, drafting=0.0, seed=0):
+    """Chains of which each next token passes with the same chance; cost, tokens and budgets."""
+    chosen, source = Chosen(curve), random.Random(seed)
+    cost = tokens = 0.0
+    budgets = []
+    for _ in range(passes):
+        k = chosen.budget() - 1
+        n = min(k, size)
+        accepted = 0
+        while accepted < n and source.random() < chance:
+            accepted += 1
+        seconds = drafting if k else 0.0
+        chosen.note([n], [list(range(accepted))], seconds)
+        cost += curve.cost(n + 1) + seconds
+        tokens += accepted + 1
+        budgets.append(k)
+    return cost, tokens, budgets, chosen
+
+
+@pytest.mark.parametrize("curve", [CORES, FLAT], ids=["cores", "flat"])
+@pytest.mark.parametrize("chance", [0.0, 0.1, 0.3, 0.5])
+@pytest.mark.parametrize("drafting", [0.0, 0.5, 3.0])
+def test_it_loses_at_most_two_per_cent_and_a_pass(curve, chance, drafting):
+    for seed, passes in enumerate((20, 150, 150)):
+        cost, tokens, _, _ = simulate(curve, chance, passes, drafting=drafting, seed=seed)
+        assert cost <= 1.02 * tokens + 1 + drafting
+
+
+@pytest.mark.parametrize("curve", [CORES, FLAT], ids=["cores", "flat"])
+@pytest.mark.parametrize("chance", [0.5, 0.7, 0.9, 0.97])
+def test_it_finds_a_budget_near_the_best(curve, chance):
+    def rate(k):
+        return sum(chance**j for j in range(k + 1)) / curve.cost(k + 1)
+
+    best = max(rate(k) for k in range(curve.most))
+    cost, tokens, _, chosen = simulate(curve, chance, passes=500)
+    assert tokens / cost > 0.9 * max(best, 1.0)
+    assert ("tokens per pass" in chosen.verdict()) == (best > 1.0)
+
+
+def test_what_does_not_pay_is_seldom_tried():
+    _, _, budgets, chosen = simulate(CORES, 0.05, passes=1000)
+    assert sum(k > 0 for k in budgets) < 100
+    assert sum(k > 0 for k in budgets[500:]) > 0
+    assert "no drafts" in chosen.verdict()
+
+
+def test_drafts_that_are_not_there_cost_nothing():
+    """A drafter that seldom has something to say is let try every time."""
+    _, _, budgets, _ = simulate(CORES, 0.0, size=0)
+    assert min(budgets) > 0
+
+
+def test_a_curve_between_and_beyond_its_sizes():
+    assert CORES.cost(1) == 1.0
+    assert CORES.cost(12) == pytest.approx(2.05)
+    assert CORES.cost(64) == 7.0
+
+
+def test_passes_are_timed_once_and_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("TOKENRY_CACHE", str(tmp_path))
+    timed = []
+
+    def measure(model, batch):
+        timed.append(batch)
+        return Curve({1: 0.5, 2: 0.75})
+
+    monkeypatch.setattr(drafting_curve, "measure", measure)
+    model = tiny_decoder("llama")
+    for batch in (1, 1, 4, 1):
+        assert drafting_curve.curve(model, batch) == Curve({1: 0.5, 2: 0.75})
+    assert timed == [1, 4]
+    drafting_curve.curve(tiny_decoder("llama").double(), 1)
+    drafting_curve.curve(tiny_decoder("llama", num_hidden_layers=2), 1)
+    drafting_curve.curve(tiny_decoder("llama", seed=1), 1)
+    assert timed == [1, 4, 1, 1]
+    for path in tmp_path.rglob("*.json"):
+        assert json.loads(path.read_text())["of"]["model"] == "LlamaForCausalLM"
+        path.write_text("{")
+    drafting_curve.curve(model, 1)
+    assert len(timed) == 5
+
+
+def test_a_folder_that_cannot_be_written_is_no_reason_to_stop(tmp_path, monkeypatch, caplog):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TOKENRY_CACHE", str(tmp_path / "file"))
+    monkeypatch.setattr(drafting_curve, "measure", lambda model, batch: Curve({1: 1.0, 2: 2.0}))
+    assert drafting_curve.curve(tiny_decoder("llama"), 1).most == 2
+    assert "cannot be" in caplog.text
+
+
+def test_a_model_is_timed_up_to_its_positions():
+    found = drafting_curve.measure(tiny_decoder("gpt2", max_position_embeddings=20), 2)
+    sizes = list(found.seconds)
+    assert len(sizes) >= 2
+    assert sizes == [1, 2, 4, 8, 16][: len(sizes)]
+    assert all(seconds > 0 for seconds in found.seconds.values())
+
+
+def test_without_a_budget_the_trace_says_what_was_chosen(monkeypatch):
+    monkeypatch.setattr(drafting, "curve", lambda model, batch: FLAT)
+    model, ids = tiny_decoder("llama"), words(1, 5).repeat(2, 3)
+    plain = model.generate(ids, max_new_tokens=60, pad_token_id=0)
+    with attach(model, PromptLookup()) as attachment:
+        drafted = model.generate(ids, max_new_tokens=60, pad_token_id=0)
+        trace = attachment.trace
+    assert torch.equal(plain, drafted)
+    assert trace.curve is FLAT
+    assert "tokens per pass" in trace.verdict or "no drafts" in trace.verdict
+    sizes = (1 + trace.offered.amax(1)).tolist()
+    spent = sum(FLAT.cost(size) for size in sizes)
+    assert trace.limit == pytest.approx(59 / spent)
+
+
+def test_a_given_budget_stays(monkeypatch):
+    assert Fixed(7).budget() == 7
+    model = tiny_decoder("llama")
+    with attach(model, PromptLookup(budget=3)) as attachment:
+        model.generate(words(1, 5).repeat(1, 3), max_new_tokens=9, pad_token_id=0)
+    assert attachment.trace.curve is None
+    assert attachment.trace.limit is None
+    assert "3 tokens per pass" in attachment.trace.verdict
