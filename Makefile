@@ -50,6 +50,7 @@ picture: demo ## draw the README's picture from the demo's measurements
 bench: $(VENV)/installed ## measure speed; writes bench/results/
 	$(BIN)/python bench/vision.py
 	$(BIN)/python bench/editing.py
+	$(BIN)/python bench/bytes.py
 	$(BIN)/python bench/cache.py
 	$(BIN)/python bench/decoding.py
 

@@ -1,6 +1,7 @@
 """The contracts: what a method is, and what each family's methods answer."""
 
 from tokenry.method.base import In, Keep, Method, Setting, alternatives, settings
+from tokenry.method.bytes import ByteReader
 from tokenry.method.drafter import Drafter, DraftView, TokenTree, Verified
 from tokenry.method.editor import CacheEditor, EditPlan
 from tokenry.method.marked import MarkedPolicy, MarkedView
@@ -15,6 +16,7 @@ from tokenry.method.router import Call, Router
 __all__ = [
     "LIST",
     "WAYS",
+    "ByteReader",
     "CacheEditor",
     "CachePolicy",
     "Call",
