@@ -41,17 +41,13 @@ def pair():
         prompts.append(
             tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False)
         )
-    texts = []
-    for prompt in prompts:
-        ids = torch.tensor(prompt)
-        with torch.no_grad():
-            text = loaded.model.generate(
-                ids[None],
-                attention_mask=torch.ones_like(ids[None]),
-                max_new_tokens=WRITTEN,
-                do_sample=False,
-            )[0]
-        texts.append((len(prompt), text))
+    tokenizer.padding_side, tokenizer.pad_token = "left", tokenizer.eos_token
+    batch = tokenizer.pad({"input_ids": prompts}, return_tensors="pt")
+    with torch.no_grad():
+        written = loaded.model.generate(
+            **batch, max_new_tokens=WRITTEN, min_new_tokens=WRITTEN, do_sample=False
+        )
+    texts = [(len(p), t[-len(p) - WRITTEN :]) for p, t in zip(prompts, written, strict=True)]
     return loaded.model, draft, texts
 
 

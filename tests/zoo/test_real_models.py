@@ -11,6 +11,7 @@ import torch
 from onnx.reference import ReferenceEvaluator
 from PIL import Image
 
+from tokenry.data.manpages import manpages
 from tokenry.zoo import Loaded, find, load, load_saliency_decoder
 
 pytestmark = pytest.mark.slow
@@ -102,14 +103,14 @@ def test_smollm2_digits_are_tokens_of_their_own(smollm2) -> None:
 
 
 def test_the_draft_reads_what_smollm2_reads_and_guesses_what_it_says(smollm2) -> None:
-    draft = load("zoo:smollm2-draft")
+    draft, pages = load("zoo:smollm2-draft"), manpages().examples
     assert draft.processor.get_vocab() == smollm2.processor.get_vocab()
     assert draft.model.dtype == torch.float32
-    text = "The capital of France is Paris. The capital of Italy is Rome. The capital of Spain is"
-    ids = smollm2.processor(text * 2, return_tensors="pt")["input_ids"]
+    held_out = list(dict.fromkeys(page.text for page in pages))[10]
+    ids = smollm2.processor(held_out[:1500], return_tensors="pt")["input_ids"]
     with torch.no_grad():
-        guess, said = (one.model(ids).logits.argmax(-1)[0, 4:] for one in (draft, smollm2))
-    assert (guess == said).float().mean() > 0.2
+        guess, said = (one.model(ids).logits[0].argmax(-1) for one in (draft, smollm2))
+    assert (guess == said).float().mean() > 0.1
 
 
 def test_minilm_puts_like_sentences_together() -> None:

@@ -64,7 +64,9 @@ class DySpec(Drafter):
                 "chain and than fixed trees with two or four branches everywhere.",
                 test="tests/decoding/test_dyspec_claims.py::"
                 "test_a_dynamic_tree_has_more_accepted_than_fixed_trees_of_its_size",
-                measured="zoo:smollm2-135m and zoo:smollm2-draft, MEASURED",
+                measured="zoo:smollm2-135m and zoo:smollm2-draft, 504 places in answers to six "
+                "pages held out and six questions: 0.46 tokens accepted per pass, a chain 0.16, "
+                "two branches 0.26, four 0.35.",
             ),
             Claim(
                 paper="A draft token is accepted about as often as its draft probability says.",
@@ -72,12 +74,16 @@ class DySpec(Drafter):
                 "tokens that are accepted.",
                 test="tests/decoding/test_dyspec_claims.py::"
                 "test_the_value_of_a_tree_foretells_what_is_accepted",
-                measured="The same places: CORRELATED",
+                measured="The same places: r = 0.41. The draft is too sure of itself: the mean "
+                "sum is 0.67, of which 0.46 are accepted.",
             ),
             Claim(
                 paper="Up to 9.4x lower latency than plain decoding.",
                 effect="Fewer seconds for the same text.",
-                not_shown="SPEED",
+                not_shown="The shipped draft, of 5 M parameters and trained for minutes, is too "
+                "weak for a model of 135 M on a CPU: on one busy core 0.3 of three drafted tokens "
+                "pass, but they make a pass 1.47 times as long, and the automatic budget decides "
+                "not to draft; a given budget of 8 takes 1.7 times as long as plain decoding.",
             ),
         ),
         differs=(
