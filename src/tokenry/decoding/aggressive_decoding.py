@@ -62,10 +62,18 @@ class AggressiveDecoding(Drafter):
                 effect="At least three times fewer passes where letters are copied with edits, at "
                 "the same output.",
                 test="tests/decoding/test_toy_seq2seq.py::test_copying_takes_a_third_of_the_passes",
-                measured="TODO",
+                measured="315 passes for 1,238 tokens, 3.9 times fewer, all 60 texts the same (BART of "
+                "two layers, 12 to 28 letters of which one in ten is deleted or replaced).",
             ),
         ),
-        differs=(),
+        differs=(
+            "An output that has so far been the beginning of the source goes on with it, even if "
+            "the budget ended the draft before; the paper drafts from the beginning once.",
+            "The source keeps its end-of-text token, which is drafted too; an n-gram that nothing "
+            "follows is no place.",
+            "Texts of a batch are drafted for together and advance by the smallest accepted count.",
+            "Causal models and sampling: the paper has encoder-decoders and greedy search.",
+        ),
     )
 
     longest: Annotated[int, In(1, 100), "how many last tokens may be needed to find the place"] = 3

@@ -61,10 +61,24 @@ class GAD(Drafter):
                 effect="A filler distilled from the model has more than one token of a block "
                 "accepted, at the same output.",
                 test="tests/decoding/test_toy_seq2seq.py::test_a_distilled_filler_is_believed",
-                measured="TODO",
+                measured="11.5 tokens of a pass accepted, 121 passes for 1,238 tokens, all 60 texts the "
+                "same (BART of two layers that copies letters with edits; its filler begins as its "
+                "copy and learns from 2,000 of its texts).",
+            ),
+            Claim(
+                paper="GAD++ accepts longer blocks at the same BLEU.",
+                effect="With top=3 and gap=2 fewer passes than with strict verification.",
+                test="tests/decoding/test_toy_seq2seq.py::test_lenient_blocks_are_longer",
+                measured="12.1 tokens of a pass accepted against 11.5, 113 passes against 121; not "
+                "all texts the same (the same models).",
             ),
         ),
-        differs=(),
+        differs=(
+            "Glancing and label smoothing as in the paper, on the model's own greedy texts instead "
+            "of the training targets.",
+            "Texts of a batch are filled in one by one and advance by the smallest accepted count.",
+            "Sampling is exact; top and gap are for greedy search.",
+        ),
     )
 
     filler: Annotated[str | nn.Module | None, "the model that fills in masks, or its folder"] = None
