@@ -77,8 +77,8 @@ class Octopus(Router):
                 effect="Far fewer tokens are read and fewer are written than with the experts' "
                 "descriptions in the prompt.",
                 test="tests/decoding/test_octopus.py::test_claim_one_step_and_no_descriptions",
-                measured="17 tokens read and one written, against 377 and 2.4 for 17 experts; 0.2 s "
-                "against 2.4 s a query on one busy core. zoo:smollm2-135m.",
+                measured="17 tokens read and one written, against 377 and 2.4 for 17 experts; "
+                "0.2 s against 2.4 s a query on one busy core. zoo:smollm2-135m.",
             ),
             Claim(
                 paper="A graph of experts answers better than any single model of it (MMLU 74.8 "

@@ -48,6 +48,7 @@ def routing_table(chosen: Int[Tensor, " n"], right: Bool[Tensor, "n k"]) -> Rout
     Raises:
         UsageError: If there are no queries, the lengths differ, or an expert does not exist.
 
+    >>> import torch
     >>> right = torch.tensor([[True, False], [True, False], [False, True], [False, False]])
     >>> table = routing_table(torch.tensor([0, 1, 1, 0]), right)
     >>> table.best_single, table.chance, table.routed, table.oracle

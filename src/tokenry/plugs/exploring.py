@@ -119,8 +119,9 @@ def explore(
     if count < 1:
         raise UsageError(f"explore: count={count} is less than 1; it is a number of answers.")
     rule, stem = _rule(method, settings), Stem(model, tokenizer, form.write(_asked(question)))
+    shifts: list[float] = []
     if rule.draws:
-        found, shifts = _drawn(stem, form, count, seed, temperature), []
+        found = _drawn(stem, form, count, seed, temperature)
     else:
         found, shifts = _navigated(stem, rule, question, form, count)
     if not any(answer.text for answer in found):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import cross_entropy, linear
 from torch.optim import LBFGS
@@ -157,7 +157,7 @@ def fit_rows(
 
 def _left_padded(
     tokenizer: Any, prompts: Sequence[str], device: Any
-) -> tuple[Int[Tensor, "b n"], Tensor]:
+) -> tuple[Int[Tensor, "b n"], Bool[Tensor, "b n"]]:
     texts = [list(tokenizer(prompt, verbose=False)["input_ids"]) for prompt in prompts]
     width = max(len(text) for text in texts)
     ids = torch.zeros(len(texts), width, dtype=torch.long)
@@ -165,4 +165,4 @@ def _left_padded(
     for row, text in enumerate(texts):
         ids[row, width - len(text) :] = torch.tensor(text)
         real[row, width - len(text) :] = True
-    return ids.to(device), cast(Tensor, real.to(device))
+    return ids.to(device), real.to(device)
