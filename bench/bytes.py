@@ -56,7 +56,7 @@ def cut_names(count: int, seed: int = 0) -> Iterator[tuple[str, str]]:
                 break
 
 
-def plain(model: Any, tokenizer: Any, prompt: str, **more: Any) -> str:
+def plain(model: Any, tokenizer: Any, prompt: str, /, **more: Any) -> str:
     """What the model writes behind the tokens of the prompt; healing strips it."""
     inputs = tokenizer(HEADER + prompt, return_tensors="pt")
     written = model.generate(**inputs, do_sample=False, max_new_tokens=NEW, **more)
