@@ -56,12 +56,33 @@ def cut_names(count: int, seed: int = 0) -> Iterator[tuple[str, str]]:
                 break
 
 
-def plain(model: Any, tokenizer: Any, prompt: str, **more: Any) -> str:
-    """What the model writes behind the tokens of the prompt; healing strips it."""
-    inputs = tokenizer(HEADER + prompt, return_tensors="pt")
-    written = model.generate(**inputs, do_sample=False, max_new_tokens=NEW, **more)
-    text = tokenizer.decode(written[0], skip_special_tokens=True)
-    return str(text[len(HEADER + prompt) :])
+def plain(model: Any, tokenizer: Any, prompt: str) -> str:
+    """What the model writes behind the tokens of the prompt."""
+    ids = tokenizer(HEADER + prompt, return_tensors="pt")["input_ids"]
+    return tail(model, tokenizer, ids, prompt, NEW)
+
+
+def healed(model: Any, tokenizer: Any, prompt: str) -> str:
+    """The same by token healing: the last token is taken back, and one that extends it written.
+
+    This is what `generate(token_healing=True)` means to do; it stops with a KeyError when the
+    last token begins with a space and no token is called " ", as with this tokenizer.
+    """
+    ids = tokenizer(HEADER + prompt, return_tensors="pt")["input_ids"]
+    last, n = tokenizer.convert_ids_to_tokens(int(ids[0, -1])), ids.shape[1] - 1
+    pieces = tokenizer.convert_ids_to_tokens(range(model.config.vocab_size))
+    others = torch.tensor([not piece.startswith(last) for piece in pieces])
+
+    def extend(seen: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        return scores.masked_fill(others, -torch.inf) if seen.shape[1] == n else scores
+
+    return tail(model, tokenizer, ids[:, :-1], prompt, NEW + 1, logits_processor=[extend])
+
+
+def tail(model: Any, tokenizer: Any, ids: torch.Tensor, prompt: str, new: int, **more: Any) -> str:
+    mask = torch.ones_like(ids)
+    written = model.generate(ids, attention_mask=mask, do_sample=False, max_new_tokens=new, **more)
+    return str(tokenizer.decode(written[0], skip_special_tokens=True)[len(HEADER + prompt) :])
 
 
 def completed(
@@ -69,10 +90,9 @@ def completed(
 ) -> tuple[dict[str, list[bool]], dict[str, list[float]]]:
     """For each way and prompt, whether the name was ended as in the source, and the seconds."""
     reader = ByteLM(model, tokenizer, start=tokenizer(HEADER)["input_ids"])
-    healed = {"token_healing": True, "tokenizer": tokenizer}
     ways: dict[str, Callable[[str], str]] = {
         "plain": lambda prompt: plain(model, tokenizer, prompt),
-        "token healing": lambda prompt: plain(model, tokenizer, prompt, **healed),
+        "token healing": lambda prompt: healed(model, tokenizer, prompt),
         "byte-exact": lambda prompt: reader.generate(
             prompt, do_sample=False, max_new_tokens=NEW
         ).decode(errors="replace"),

@@ -230,9 +230,7 @@ def at_border(openings: Sequence[Opening], length: int) -> float:
     return sum(spelled) / max(sum(masses), 1e-300)
 
 
-def mixed(
-    scores: Float[np.ndarray, "m 257"], rule: str
-) -> Float[np.ndarray, " 257"]:
+def mixed(scores: Float[np.ndarray, "m 257"], rule: str) -> Float[np.ndarray, " 257"]:
     r"""One distribution over bytes from several, as log-probabilities.
 
     Args:

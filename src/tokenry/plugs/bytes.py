@@ -203,11 +203,12 @@ class ByteLM(ByteText):
 
     def _likeliest(self, text: bytes) -> tuple[Cover, list[int]]:
         """The heaviest cover at the next place where most covers have a border."""
-        for _ in range(self._trie.longest):
-            if at_border(self._open, len(self._text or b"")) >= 0.5:
-                break
+        share, enough = at_border(self._open, len(self._text or b"")), 0.5
+        while share < enough or not share:
             text += bytes([int(self.next(text)[:256].argmax())])
             self._read(text)
+            share = at_border(self._open, len(self._text or b""))
+            enough -= 0.5 / self._trie.longest  # so that a run of one letter has an end
         here = [one for one in self._open if one.cover.end == len(self._text or b"")]
         return max(here, key=lambda one: one.cover.weight).cover, []
 
@@ -354,9 +355,7 @@ class ByteEnsemble(ByteText):
         UsageError: If there is no member, or the rule is unknown.
     """
 
-    def __init__(
-        self, members: Sequence[ByteText], rule: str = "average"
-    ) -> None:
+    def __init__(self, members: Sequence[ByteText], rule: str = "average") -> None:
         if not members or rule not in ("average", "product"):
             raise UsageError(
                 f"ByteEnsemble: got {len(members)} members and rule={rule!r}; give at least one "
