@@ -202,9 +202,9 @@ def toy():
         torch.manual_seed(0)
         model = LlamaForCausalLM(config)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 6e-3, total_steps=300)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 6e-3, total_steps=500)
     rng = np.random.default_rng(0)
-    for _ in range(300):
+    for _ in range(500):
         ids = torch.tensor(tokenizer(category_lists(rng, 16, rng.integers(5, 60)))["input_ids"])
         optimizer.zero_grad()
         model(ids, labels=ids).loss.backward()

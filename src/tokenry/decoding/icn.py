@@ -81,8 +81,10 @@ class ICN(Navigator):
                 effect="Of four kinds of 100 items with frequencies like rank^-1.5, more are found "
                 "after 100 probes each.",
                 test="tests/decoding/test_icn.py::test_claim_finds_the_rare_items",
-                measured="387 of 400 items, the likeliest first tokens 355. A model of two layers "
-                "that is trained on lists of such items in 12 s.",
+                measured="400 of 400 items, the likeliest first tokens 377. A model of two layers, "
+                "trained on such lists for 500 steps. It takes a model that has learnt the lists: "
+                "after 300 steps one seed gives 397 against 320, another, whose loss is still "
+                "high, 144 against 210.",
             ),
             Claim(
                 paper="Mid-ranked tokens in the clusters of the top-ranked ones are right less "
