@@ -221,7 +221,7 @@ def train(
 
 
 def _turns(lessons: list[Lesson]) -> Iterator[tuple[Lesson, Tensor]]:
-    draw = random.Random(0)  # noqa: S311 - no secret
+    draw = random.Random(0)
     while True:
         steps = [
             (lesson, rows)

@@ -85,12 +85,15 @@ class ByteTrie:
             node: The node.
             mass: The weight of each row of the table.
         """
-        found = np.bincount(self._column(node) + 1, weights=mass[node.rows], minlength=257)
+        found: Float[np.ndarray, " 257"] = np.bincount(
+            self._column(node) + 1, weights=mass[node.rows], minlength=257
+        )
         return found[1:]
 
     def apart(self, byte: int, rows: Int[np.ndarray, " k"]) -> Bool[np.ndarray, " k"]:
         """Which tokens no other can join to this byte: none has it and their first one inside."""
-        return ~self._pairs[byte, self._table[rows, 0]]
+        joined: Bool[np.ndarray, " k"] = self._pairs[byte, self._table[rows, 0]]
+        return ~joined
 
     def boundary(self, text: bytes, last: int) -> int:
         """The last place where every way to write a text has a border between tokens.

@@ -29,16 +29,17 @@ class Filler:
     def __init__(self, owner: str, model: str | nn.Module, target: Any) -> None:
         if isinstance(model, str):
             model = AutoModelForSeq2SeqLM.from_pretrained(model, use_safetensors=True)
-        self._model: Any = model.eval().to(target.device)  # type: ignore[union-attr]
-        for one in (self._model, target):
+        filler: Any = model
+        self._model = filler = filler.eval().to(target.device)
+        for one in (filler, target):
             if not one.config.is_encoder_decoder:
                 raise UnsupportedModelError(
                     f"{owner}: {type(one).__name__} is not an encoder-decoder; a block is filled "
                     "in by one, for another that reads the same source."
                 )
-        if self._model.config.vocab_size != target.config.vocab_size:
+        if filler.config.vocab_size != target.config.vocab_size:
             raise UsageError(
-                f"{owner}: the filler writes {self._model.config.vocab_size} different tokens, "
+                f"{owner}: the filler writes {filler.config.vocab_size} different tokens, "
                 f"{type(target).__name__} {target.config.vocab_size}; both must have the same "
                 "vocabulary."
             )
