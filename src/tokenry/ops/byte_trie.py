@@ -90,7 +90,8 @@ class ByteTrie:
 
     def apart(self, byte: int, rows: Int[np.ndarray, " k"]) -> Bool[np.ndarray, " k"]:
         """Which tokens no other can join to this byte: none has it and their first one inside."""
-        return ~self._pairs[byte, self._table[rows, 0]]
+        found: np.ndarray = ~self._pairs[byte, self._table[rows, 0]]
+        return found
 
     def boundary(self, text: bytes, last: int) -> int:
         """The last place where every way to write a text has a border between tokens.
