@@ -89,7 +89,8 @@ class Spelling:
         added = {one["id"]: one for one in settings["added_tokens"]}
         apart = apart | {token for token, one in added.items() if one["special"]}
         if "ByteLevel" in steps:
-            table = {letter: byte for byte, letter in bytes_to_unicode().items()}
+            letters = bytes_to_unicode().items()  # type: ignore[no-untyped-call]
+            table = {letter: byte for byte, letter in letters}
             spell = partial(_letters, table=table)
         elif "ByteFallback" in steps:
             spell = partial(_piece, space=_space(steps))
