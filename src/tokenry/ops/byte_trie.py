@@ -92,8 +92,8 @@ class ByteTrie:
 
     def apart(self, byte: int, rows: Int[np.ndarray, " k"]) -> Bool[np.ndarray, " k"]:
         """Which tokens no other can join to this byte: none has it and their first one inside."""
-        joined: Bool[np.ndarray, " k"] = self._pairs[byte, self._table[rows, 0]]
-        return ~joined
+        found: np.ndarray = ~self._pairs[byte, self._table[rows, 0]]
+        return found
 
     def boundary(self, text: bytes, last: int) -> int:
         """The last place where every way to write a text has a border between tokens.

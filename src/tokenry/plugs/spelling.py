@@ -89,8 +89,8 @@ class Spelling:
         added = {one["id"]: one for one in settings["added_tokens"]}
         apart = apart | {token for token, one in added.items() if one["special"]}
         if "ByteLevel" in steps:
-            letters: dict[int, str] = bytes_to_unicode()  # type: ignore[no-untyped-call]
-            table = {letter: byte for byte, letter in letters.items()}
+            letters = bytes_to_unicode().items()  # type: ignore[no-untyped-call]
+            table = {letter: byte for byte, letter in letters}
             spell = partial(_letters, table=table)
         elif "ByteFallback" in steps:
             spell = partial(_piece, space=_space(steps))
