@@ -63,7 +63,7 @@ class AggressiveDecoding(Drafter):
                 "the same output.",
                 test="tests/decoding/test_toy_seq2seq.py::test_copying_takes_a_third_of_the_passes",
                 measured="315 passes for 1,238 tokens, 3.9 times fewer, all 60 texts the same "
-                "(BART of two layers, 12 to 28 letters of which one in ten is deleted or replaced).",
+                "(BART of two layers, 12 to 28 letters, one in ten of them deleted or replaced).",
             ),
         ),
         differs=(

@@ -61,9 +61,9 @@ class GAD(Drafter):
                 effect="A filler distilled from the model has more than one token of a block "
                 "accepted, at the same output.",
                 test="tests/decoding/test_toy_seq2seq.py::test_a_distilled_filler_is_believed",
-                measured="11.5 tokens of a pass accepted, 121 passes for 1,238 tokens, all 60 texts "
-                "the same (BART of two layers that copies letters with edits; its filler begins as its "
-                "copy and learns from 2,000 of its texts).",
+                measured="11.5 tokens of a pass accepted, 121 passes for 1,238 tokens, all 60 "
+                "texts the same (BART of two layers that copies letters with edits; its filler "
+                "begins as its copy and learns from 2,000 of its texts).",
             ),
             Claim(
                 paper="GAD++ accepts longer blocks at the same BLEU.",

@@ -324,7 +324,9 @@ class Loop:
     def _align(self, drafts: list[Draft], rows: list[Row]) -> int:
         """Let all rows that go on advance by the smallest count; what that takes back is exact."""
         going = [row for row in rows if row.end is None or not self._rules.pads]
-        least = min((drafts[row.index].written for row in going), default=0)
+        if not going:
+            return max(draft.written for draft in drafts)
+        least = min(drafts[row.index].written for row in going)
         for row in going:
             over = drafts[row.index].written - least
             drafts[row.index].written = least

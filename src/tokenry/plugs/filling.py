@@ -27,9 +27,10 @@ class Filler:
     """
 
     def __init__(self, owner: str, model: str | nn.Module, target: Any) -> None:
+        loaded: Any = model
         if isinstance(model, str):
-            model = AutoModelForSeq2SeqLM.from_pretrained(model, use_safetensors=True)
-        self._model: Any = model.eval().to(target.device)  # type: ignore[union-attr]
+            loaded = AutoModelForSeq2SeqLM.from_pretrained(model, use_safetensors=True)
+        self._model = loaded.eval().to(target.device)
         for one in (self._model, target):
             if not one.config.is_encoder_decoder:
                 raise UnsupportedModelError(
