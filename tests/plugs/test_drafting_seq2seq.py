@@ -94,7 +94,7 @@ class Dictation(LogitsProcessor):
 def test_output_of_200_random_sources_is_the_greedy_one(model, method):
     texts = drawn(200)
     expected = written(model, **texts)
-    assert len({tuple(row) for row in expected.tolist()}) > 100
+    assert len({tuple(row) for row in expected.tolist()}) > 60
     assert torch.equal(written(model, method, **texts), expected)
 
 
@@ -106,9 +106,7 @@ def test_a_source_alone_takes_no_more_passes_than_without_drafts(model, method):
         texts = drawn(1, seed)
         expected = written(model, **texts)
         with tokenry.attach(model, method) as attachment:
-            assert torch.equal(
-                model.generate(do_sample=False, max_new_tokens=20, **texts), expected
-            )
+            out = model.generate(do_sample=False, max_new_tokens=20, **texts)
             trace = attachment.trace
         assert torch.equal(out, expected)
         assert trace.passes <= expected.shape[1] - 1 == trace.tokens
@@ -178,11 +176,11 @@ def test_a_row_that_has_ended_does_not_hold_the_others_back(bart):
     [
         {"repetition_penalty": 1.7},
         {"no_repeat_ngram_size": 2},
-        {"encoder_no_repeat_ngram_size": 2},
+        {"encoder_no_repeat_ngram_size": 1},
         {"encoder_repetition_penalty": 1.5},
         {"forced_bos_token_id": 5, "forced_eos_token_id": 6},
         {"min_new_tokens": 15, "suppress_tokens": [7, 8, 9]},
-        {"bad_words_ids": [[4, 5], [6], [7], [8], [9], [10]]},
+        {"bad_words_ids": [[i] for i in range(3, 13)]},
     ],
     ids=lambda settings: next(iter(settings)),
 )

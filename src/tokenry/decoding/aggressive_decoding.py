@@ -54,6 +54,7 @@ class AggressiveDecoding(Drafter):
         exact=True,
         year=2022,
         arxiv="2205.10350",
+        venue="arXiv",
         code="https://github.com/microsoft/unilm/tree/master/decoding",
         code_license="MIT",
         claims=(
@@ -62,8 +63,18 @@ class AggressiveDecoding(Drafter):
                 effect="At least three times fewer passes where letters are copied with edits, at "
                 "the same output.",
                 test="tests/decoding/test_toy_seq2seq.py::test_copying_takes_a_third_of_the_passes",
-                measured="315 passes for 1,238 tokens, 3.9 times fewer, all 60 texts the same "
+                measured="1,045 passes for 4,016 tokens, 3.8 times fewer, all 200 texts the same "
                 "(BART of two layers, 12 to 28 letters, one in ten of them deleted or replaced).",
+            ),
+            Claim(
+                paper="Most of what an editing model writes stands in its input.",
+                effect="A chat model that is asked to repeat a paragraph of its prompt needs less "
+                "than half the passes, at the same output.",
+                test="tests/decoding/test_aggressive_causal.py::"
+                "test_copying_from_the_prompt_takes_half_the_passes",
+                measured="55 passes for 307 tokens, 5.6 times fewer, with and without a span, at "
+                "the same output; prompt lookup 51 (SmolLM2-135M, six paragraphs of manual pages, "
+                "budget 32).",
             ),
         ),
         differs=(

@@ -335,9 +335,16 @@ class Loop:
         self._counts.note(told, paths, drafting, reading)
 
     def _align(self, drafts: list[Draft], rows: list[Row]) -> int:
-        """Let all rows that go on advance by the smallest count; what that takes back is exact."""
-        going = [row for row in rows if row.end is None or not self._rules.pads]
-        least = min((drafts[row.index].written for row in going), default=0)
+        """Let all rows that go on advance by the smallest count; what that takes back is exact.
+
+        Drawn tokens are taken back from rows that have ended too: if a row kept them because of
+        what they are, they would be likelier than the model says.
+        """
+        final = self._rules.pads and not self._sampling
+        going = [row for row in rows if row.end is None or not final]
+        if not going:
+            return max(draft.written for draft in drafts)
+        least = min(drafts[row.index].written for row in going)
         for row in going:
             over = drafts[row.index].written - least
             drafts[row.index].written = least

@@ -27,11 +27,11 @@ class Filler:
     """
 
     def __init__(self, owner: str, model: str | nn.Module, target: Any) -> None:
+        loaded: Any = model
         if isinstance(model, str):
-            model = AutoModelForSeq2SeqLM.from_pretrained(model, use_safetensors=True)
-        filler: Any = model
-        self._model = filler = filler.eval().to(target.device)
-        for one in (filler, target):
+            loaded = AutoModelForSeq2SeqLM.from_pretrained(model, use_safetensors=True)
+        self._model = loaded.eval().to(target.device)
+        for one in (self._model, target):
             if not one.config.is_encoder_decoder:
                 raise UnsupportedModelError(
                     f"{owner}: {type(one).__name__} is not an encoder-decoder; a block is filled "
