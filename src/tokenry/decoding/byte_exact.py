@@ -59,7 +59,8 @@ class ByteExact(ByteReader):
         year=2024,
         arxiv="2410.09303",
         venue="ICLR 2025",
-        code="https://github.com/facebookresearch/Exact-Byte-Level-Probabilities-from-Tokenized-LMs",
+        code="https://github.com/facebookresearch/"
+        "Exact-Byte-Level-Probabilities-from-Tokenized-LMs",
         code_license="CC-BY-NC",
         claims=(
             Claim(
@@ -112,7 +113,7 @@ class ByteExact(ByteReader):
     ] = 1e-3
     untested: Annotated[
         float, In(0, 0.5), "the share of the probability on tokens that were not tested"
-    ] = 1e-2
+    ] = 2e-2
 
     def asked(self, openings: Sequence[Opening]) -> list[Cover]:
         """The covers that the model has to run on, parents before children.
