@@ -59,7 +59,8 @@ class ByteExact(ByteReader):
         year=2024,
         arxiv="2410.09303",
         venue="ICLR 2025",
-        code="https://github.com/facebookresearch/Exact-Byte-Level-Probabilities-from-Tokenized-LMs",
+        code="https://github.com/facebookresearch/"
+        "Exact-Byte-Level-Probabilities-from-Tokenized-LMs",
         code_license="CC-BY-NC",
         claims=(
             Claim(
@@ -79,7 +80,11 @@ class ByteExact(ByteReader):
                 "and better than token healing.",
                 effect="Names in Python source that the prompt cuts are ended as in the source "
                 "more often than by token healing, and more often by that than by plain tokens.",
-                not_shown="Not measured yet; `bench/bytes.py` measures it.",
+                test="tests/decoding/test_byte_exact.py::test_claim_prompts_that_end_inside_a_word",
+                measured="Names ended as in the source: byte-exact 31 of 32, token healing 24, "
+                "plain tokens 3; only by bytes right 7 and 28 times, only by the others never "
+                "(sign test p = 0.016 and 8e-9). Names of 7 letters and more from 16 files of the "
+                "Python standard library, seen before in the prompt, greedy. zoo:smollm2-135m.",
             ),
             Claim(
                 paper="Ensembles of models with different tokenizers are up to 3.7 % better than "
@@ -112,7 +117,7 @@ class ByteExact(ByteReader):
     ] = 1e-3
     untested: Annotated[
         float, In(0, 0.5), "the share of the probability on tokens that were not tested"
-    ] = 1e-2
+    ] = 2e-2
 
     def asked(self, openings: Sequence[Opening]) -> list[Cover]:
         """The covers that the model has to run on, parents before children.
