@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tokenry import catalog, zoo
+from tokenry.method import settings
 
 COMMANDS = ["compare", "list", "show", "report", "zoo", "probe", "check"]
 
@@ -112,7 +113,7 @@ def test_show_tells_all_of_a_card(slug, tokenry):
     told = [card["title"], card["summary"], card["dial"], *card["differs"]]
     told += [claim["paper"] for claim in card["claims"]]
     assert all(text in done.out for text in told)
-    assert "keep" in done.out
+    assert all(setting.name in done.out for setting in settings(catalog.find(slug)))
     if card["arxiv"]:
         assert f"https://arxiv.org/abs/{card['arxiv']}" in done.out
 

@@ -37,9 +37,9 @@ class Filler:
                     f"{owner}: {type(one).__name__} is not an encoder-decoder; a block is filled "
                     "in by one, for another that reads the same source."
                 )
-        if filler.config.vocab_size != target.config.vocab_size:
+        if self._model.config.vocab_size != target.config.vocab_size:
             raise UsageError(
-                f"{owner}: the filler writes {filler.config.vocab_size} different tokens, "
+                f"{owner}: the filler writes {self._model.config.vocab_size} different tokens, "
                 f"{type(target).__name__} {target.config.vocab_size}; both must have the same "
                 "vocabulary."
             )
