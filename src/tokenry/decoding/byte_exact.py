@@ -90,7 +90,11 @@ class ByteExact(ByteReader):
                 paper="Ensembles of models with different tokenizers are up to 3.7 % better than "
                 "the best member.",
                 effect="Fewer nats per byte than the best member, on text neither has seen.",
-                not_shown="Not measured yet.",
+                not_shown="Better than the worse member, not than the best: 1.792 nats per byte "
+                "by the average and 1.736 by the product, where the members have 1.941 and 1.730. "
+                "They are tables of token pairs counted in manual pages, with 380 and 500 tokens, "
+                "read on 300 bytes of others (test_ensemble_of_two_vocabularies_is_no_worse_than_"
+                "the_worse). No second real model of the quality of the first is at hand.",
             ),
         ),
         differs=(
