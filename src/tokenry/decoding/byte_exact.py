@@ -22,14 +22,11 @@ class ByteExact(ByteReader):
     r"""Next-byte probabilities from all token sequences that minimally cover a byte prefix.
 
     A cover of a text $x$ is a canonical token sequence (one that the tokenizer itself writes)
-    whose bytes begin with $x$, and whose last token begins inside $x$. With all of them,
-
-    $$P(x) = \sum_{t \in \mathrm{cover}(x)} P(t_1 \dots t_k), \qquad
-      P(b \mid x) = P(xb) / P(x)$$
-
-    for all bytes at once: a cover longer than $x$ counts for its next byte, one that spells just
-    $x$ for the first byte of every token that may follow it. Tokens that cannot follow in
-    canonical text get probability 0, and the others are scaled up.
+    whose bytes begin with $x$, and whose last token begins inside $x$. $P(x)$ is the sum of
+    $P(t_1, \ldots, t_k)$ over the covers of $x$, and $P(b | x) = P(xb) / P(x)$ for all bytes at
+    once: a cover longer than $x$ counts for its next byte, one that spells just $x$ for the
+    first byte of every token that may follow it. Tokens that cannot follow in canonical text get
+    probability 0, and the others are scaled up.
 
     Args:
         invalid: What becomes of tokens that do not follow in canonical text: "drop" tests them,
