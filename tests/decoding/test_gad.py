@@ -70,7 +70,7 @@ def written(model, method=None, **settings):
 def test_strict_output_is_the_greedy_one_whatever_the_filler_says(writer, stranger, lenience):
     method = GAD(filler=stranger, budget=32, block=6, **lenience)
     assert method.exact
-    for seed in range(5):
+    for seed in range(2):
         texts = drawn(20, seed)
         assert torch.equal(written(writer, method, **texts), written(writer, **texts))
 

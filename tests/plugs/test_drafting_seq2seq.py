@@ -91,10 +91,10 @@ class Dictation(LogitsProcessor):
 
 
 @pytest.mark.parametrize("method", DRAFTERS, ids=lambda method: method.describe())
-def test_output_of_200_random_sources_is_the_greedy_one(model, method):
-    texts = drawn(200)
+def test_output_of_random_sources_is_the_greedy_one(model, method):
+    texts = drawn(200 if type(method) is AggressiveDecoding else 50)
     expected = written(model, **texts)
-    assert len({tuple(row) for row in expected.tolist()}) > 60
+    assert len({tuple(row) for row in expected.tolist()}) > 20
     assert torch.equal(written(model, method, **texts), expected)
 
 
@@ -212,7 +212,11 @@ def test_the_cache_that_is_returned_goes_on(bart):
     whole = written(bart, **texts, count=20, **settings).sequences
     half = written(bart, DRAFTERS[2], **texts, count=9, **settings)
     assert half.past_key_values.get_seq_length() == half.sequences.shape[1] - 1
-    again = {"decoder_input_ids": half.sequences, "past_key_values": half.past_key_values}
+    again = {
+        "decoder_input_ids": half.sequences,
+        "decoder_attention_mask": torch.ones_like(half.sequences),
+        "past_key_values": half.past_key_values,
+    }
     for method in (None, DRAFTERS[2]):
         out = written(bart, method, **texts, **again, count=11, **settings)
         assert torch.equal(out.sequences, whole)
@@ -275,6 +279,7 @@ def test_streamers_and_criteria_see_what_they_always_see(model):
     assert found[0][0] == found[0][1][0]
 
 
+@pytest.mark.slow
 def test_sampling_leaves_the_distribution_as_it_is():
     """The counts of all texts of three tokens against their probabilities, one by one."""
     size, count = 5, 4000
