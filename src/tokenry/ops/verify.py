@@ -24,6 +24,7 @@ def chance(p: Float[Tensor, " v"], y: int, r: Float[Tensor, " v"] | None = None)
         y: The candidate.
         r: The distribution that it was drawn from; None when it was chosen.
 
+    >>> import torch
     >>> chance(torch.tensor([0.25, 0.75]), 0, torch.tensor([0.5, 0.5]))
     0.5
     """
@@ -38,6 +39,7 @@ def left(
 ) -> Float[Tensor, " v"]:
     """The distribution of the next token once the candidate did not pass.
 
+    >>> import torch
     >>> left(torch.tensor([0.25, 0.75]), 0, torch.tensor([0.5, 0.5])).tolist()
     [0.0, 1.0]
     """
@@ -53,6 +55,7 @@ def left(
 def without(r: Float[Tensor, " v"], y: int) -> Float[Tensor, " v"]:
     """The distribution that the next candidate was drawn from, `y` not being put back.
 
+    >>> import torch
     >>> without(torch.tensor([0.5, 0.25, 0.25]), 0).tolist()
     [0.0, 0.5, 0.5]
     """
