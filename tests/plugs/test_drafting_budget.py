@@ -17,7 +17,7 @@ CORES = Curve({1: 1.0, 2: 1.5, 4: 1.7, 8: 1.9, 16: 2.2, 32: 3.5, 64: 7.0})
 FLAT = Curve({1: 1.0, 2: 1.0, 4: 1.0, 8: 1.02, 16: 1.05, 32: 1.1, 64: 1.2})
 
 
-def simulate(curve, chance, passes=400, size=10**6, drafting=0.0, seed=0):
+def simulate(curve, chance, passes=400, size=10**6, drafting=0.0, seed=0, real=None):
     """Chains of which each next token passes with the same chance; cost, tokens and budgets."""
     chosen, source = Chosen(curve), random.Random(seed)
     cost = tokens = 0.0
@@ -29,8 +29,9 @@ def simulate(curve, chance, passes=400, size=10**6, drafting=0.0, seed=0):
         while accepted < n and source.random() < chance:
             accepted += 1
         seconds = drafting if k else 0.0
-        chosen.note([n], [list(range(accepted))], seconds)
-        cost += curve.cost(n + 1) + seconds
+        reading = (real or curve).cost(n + 1)
+        chosen.note([n], [list(range(accepted))], seconds, reading)
+        cost += reading + seconds
         tokens += accepted + 1
         budgets.append(k)
     return cost, tokens, budgets, chosen
@@ -55,6 +56,26 @@ def test_it_finds_a_budget_near_the_best(curve, chance):
     cost, tokens, _, chosen = simulate(curve, chance, passes=500)
     assert tokens / cost > 0.9 * max(best, 1.0)
     assert ("tokens per pass" in chosen.verdict()) == (best > 1.0)
+
+
+def test_a_curve_that_is_wrong_is_set_right():
+    """Timed while the machine was busy, passes over several tokens looked cheap."""
+    steep = Curve({1: 0.5, 2: 2.0, 4: 3.0, 8: 4.0, 16: 6.0, 32: 9.0, 64: 14.0})
+    cost, tokens, budgets, chosen = simulate(CORES, 0.5, passes=300, real=steep)
+    assert cost <= 1.05 * tokens * steep.cost(1) + 10
+    assert sum(k > 0 for k in budgets[150:]) < 20
+    assert "no drafts" in chosen.verdict()
+
+
+def test_what_one_call_gained_is_not_lost_in_the_next():
+    _, _, _, chosen = simulate(CORES, 0.9, passes=60)
+    chosen.begin()
+    cost = tokens = 0.0
+    for _ in range(100):
+        k = chosen.budget() - 1
+        chosen.note([k], [[]], 0.0, CORES.cost(k + 1))
+        cost, tokens = cost + CORES.cost(k + 1), tokens + 1
+    assert cost <= 1.02 * tokens + 1
 
 
 def test_what_does_not_pay_is_seldom_tried():

@@ -109,7 +109,10 @@ class TokenRecycling(Drafter):
                 "with an empty one, and fewer passes than tokens.",
                 test="tests/decoding/test_token_recycling_claims.py::"
                 "test_a_table_kept_from_request_to_request_drafts_better",
-                measured="pending",
+                measured="Of three logs written one after the other with the paper's 81 tokens "
+                "per pass, 0.56, 1.05 and 1.17 drafted tokens are accepted per pass; with an empty "
+                "table 0.39 and 0.44 in the last two (SmolLM2-135M, 40 tokens each in 26, 20 and "
+                "19 passes).",
             ),
         ),
         differs=(

@@ -224,6 +224,7 @@ class Drafting(Attachment[Drafter]):
             return Fixed(self.method.budget)
         if batch not in self._chosen:
             self._chosen[batch] = Chosen(curve(self._model, batch))
+        self._chosen[batch].begin()
         return self._chosen[batch]
 
     def _loop(

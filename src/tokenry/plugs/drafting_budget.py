@@ -7,14 +7,17 @@ and whether it passed; with those shares `there[j]` and `passed[j]`, a budget of
 best `k`, 0 included, goes next.
 
 What is unknown is taken to be somewhat promising, so that it is tried; trying is paid from a
-credit, which holds all that drafting has gained and two per cent of what plain decoding would have
-taken. Drafting therefore never costs more than those two per cent and one pass.
+credit, which holds what drafting has gained in this call and two per cent of what plain decoding
+would have taken. A call therefore never takes longer than plainly by more than those two per cent
+and one pass.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from itertools import accumulate
+from statistics import median
 
 from tokenry.plugs.drafting_curve import Curve
 
@@ -22,6 +25,7 @@ _MEMORY = 0.98  # how much a pass counts once another one has passed
 _LENT = 0.02
 _HOPE = 0.4  # the share of first nodes that pass, as long as nothing is known
 _START, _MOST = 1.0, 8.0  # credit, in passes over one token
+_LAST = 9  # so many passes of a size say how long one takes
 
 
 class Fixed:
@@ -40,7 +44,13 @@ class Fixed:
         """Most tokens of the next pass, the root included."""
         return self._tokens
 
-    def note(self, offered: Sequence[int], paths: Sequence[Sequence[int]], seconds: float) -> None:
+    def note(
+        self,
+        offered: Sequence[int],
+        paths: Sequence[Sequence[int]],
+        drafting: float,
+        reading: float,
+    ) -> None:
         """Nothing is learned."""
 
     def verdict(self) -> str:
@@ -58,11 +68,17 @@ class Chosen:
     def __init__(self, curve: Curve) -> None:
         self.curve = curve
         n = curve.most - 1
-        self._cost = [curve.cost(t) for t in range(1, n + 2)]
+        self._timed = [curve.cost(t) for t in range(1, n + 2)]
+        self._cost = self._timed
+        self._taken: dict[int, deque[float]] = {}
         self._asked, self._there, self._passed = [0.0] * n, [0.0] * n, [0.0] * n
         self._drafts = self._nodes = self._seconds = 0.0
         self._credit = _START * self._cost[0]
         self._now = 0
+
+    def begin(self) -> None:
+        """A new call: what was gained in earlier ones may not be lost in this."""
+        self._credit = min(self._credit, _START * self._cost[0])
 
     def budget(self) -> int:
         """Most tokens of the next pass, the root included."""
@@ -97,13 +113,20 @@ class Chosen:
             for k, (token, second) in enumerate(zip(tokens, seconds, strict=True))
         ]
 
-    def note(self, offered: Sequence[int], paths: Sequence[Sequence[int]], seconds: float) -> None:
+    def note(
+        self,
+        offered: Sequence[int],
+        paths: Sequence[Sequence[int]],
+        drafting: float,
+        reading: float,
+    ) -> None:
         """Take in one pass.
 
         Args:
             offered: How many nodes each working row was offered.
             paths: Which of them each accepted.
-            seconds: How long drafting took.
+            drafting: Seconds that drafting took.
+            reading: Seconds that the model and what follows it took.
         """
         rows, n = len(offered), max(offered, default=0)
         if not rows:
@@ -119,15 +142,28 @@ class Chosen:
         if self._now:
             self._drafts = _MEMORY * self._drafts + 1
             self._nodes = _MEMORY * self._nodes + self._now
-            self._seconds = _MEMORY * self._seconds + seconds
+            self._seconds = _MEMORY * self._seconds + drafting
+        self._correct(n, reading)
         plain = self._cost[0] * (1 + sum(map(len, paths)) / rows)
-        gain = plain - self._cost[n] - seconds
+        gain = plain - self._cost[n] - drafting
         most = _MOST * self._cost[0]
         self._credit = min(most, self._credit + gain + _LENT * plain)
 
+    def _correct(self, n: int, reading: float) -> None:
+        """Set the curve right by what passes really take now, size by size."""
+        taken = self._taken.setdefault(n.bit_length(), deque(maxlen=_LAST))
+        taken.append(reading / self._timed[n])
+        factors = {size: median(ratios) for size, ratios in self._taken.items()}
+        near = [
+            factors[min(factors, key=lambda known: abs(known - size))]
+            for size in range(len(self._timed).bit_length() + 1)
+        ]
+        self._cost = [cost * near[k.bit_length()] for k, cost in enumerate(self._timed)]
+
     def verdict(self) -> str:
         """What was decided, in words."""
-        expected = self._expected()
+        most = (1 + _MOST) * self._cost[0]
+        expected = self._expected()[: max(2, sum(cost <= most for cost in self._cost))]
         rates = [tokens / seconds for tokens, seconds in expected]
         best = max(range(len(rates)), key=lambda k: rates[k])
         if best == 0:

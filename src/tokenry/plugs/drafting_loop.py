@@ -51,8 +51,10 @@ class Counts(Protocol):
     def budget(self) -> int:
         """Most tokens of the next pass, the root included."""
 
-    def note(self, offered: list[int], paths: list[list[int]], seconds: float) -> None:
-        """Nodes that each working row was offered, those accepted, and how long drafting took."""
+    def note(
+        self, offered: list[int], paths: list[list[int]], drafting: float, reading: float
+    ) -> None:
+        """Nodes that each working row was offered, those accepted, and how long it all took."""
 
 
 @dataclass(slots=True)
@@ -167,7 +169,8 @@ class Loop:
             ground.keep([row[:n] for row, n in zip(slots, stay, strict=True)])
             verified = perf_counter()
             self._learn(drafts, scores, rows)
-            self._note(drafts, rows, perf_counter() - verified + drafted - began)
+            drafting = perf_counter() - verified + drafted - began
+            self._note(drafts, rows, drafting, verified - drafted)
             self._show()
         if not self._rules.pads:
             last = max(row.end or row.stop for row in self._texts.rows)
@@ -311,7 +314,7 @@ class Loop:
             row.end = row.stop
         return ended or row.stop >= self._texts.limit
 
-    def _note(self, drafts: list[Draft], rows: list[Row], seconds: float) -> None:
+    def _note(self, drafts: list[Draft], rows: list[Row], drafting: float, reading: float) -> None:
         offered, accepted = [-1] * len(drafts), [-1] * len(drafts)
         for row in rows:
             offered[row.index] = len(drafts[row.index].tokens)
@@ -319,7 +322,8 @@ class Loop:
         self.offered.append(offered)
         self.accepted.append(accepted)
         paths = [drafts[row.index].path for row in rows]
-        self._counts.note([offered[row.index] for row in rows], paths, seconds)
+        told = [offered[row.index] for row in rows]
+        self._counts.note(told, paths, drafting, reading)
 
     def _align(self, drafts: list[Draft], rows: list[Row]) -> int:
         """Let all rows that go on advance by the smallest count; what that takes back is exact.
