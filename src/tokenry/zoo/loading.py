@@ -198,7 +198,7 @@ def _explained(name: str) -> Iterator[None]:
         else:
             tried = "a local folder (there is none of this name) and the Hugging Face Hub"
         zoo = [PREFIX + model.name for model in models()]
-        near = difflib.get_close_matches(name, zoo, n=3, cutoff=0.3) or zoo
+        near = difflib.get_close_matches(name, zoo, n=3, cutoff=0.5) or zoo
         reason = str(error).partition("\n")[0].rstrip(".")
         raise UsageError(
             f"load: {name!r} cannot be loaded; tried {tried}: {reason}. Download it while "
