@@ -321,7 +321,8 @@ def record(part: str, blocks: list[dict[str, Any]]) -> None:
         for row in block["rows"]:
             print("  ".join(f"{value!s:>13}" for value in row.values()), flush=True)
     result = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
-    command = " ".join(["python", "bench/cache.py", *sys.argv[1:]])
+    asked = [Path(word).name if "/" in word else word for word in sys.argv[1:]]
+    command = " ".join(["python", "bench/cache.py", *asked])
     result["environment"] = environment()
     result[part] = [{"command": command, **block} for block in blocks]
     RESULTS.parent.mkdir(exist_ok=True)
