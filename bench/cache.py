@@ -314,19 +314,25 @@ def main() -> None:
 
 
 def record(part: str, blocks: list[dict[str, Any]]) -> None:
-    """Print a part, and put it into the file of results in the place of the former one."""
+    """Print a part, and put it into the file of results; other settings' blocks stay there."""
     for block in blocks:
-        plain = {key: value for key, value in block.items() if key != "rows"}
-        print(f"\n{part} {plain}\n" + "  ".join(f"{name:>13}" for name in block["rows"][0]))
+        print(f"\n{part} {facts(block)}\n" + "  ".join(f"{name:>13}" for name in block["rows"][0]))
         for row in block["rows"]:
             print("  ".join(f"{value!s:>13}" for value in row.values()), flush=True)
     result = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     asked = [Path(word).name if "/" in word else word for word in sys.argv[1:]]
     command = " ".join(["python", "bench/cache.py", *asked])
     result["environment"] = environment()
-    result[part] = [{"command": command, **block} for block in blocks]
+    new = [facts(block) for block in blocks]
+    others = [block for block in result.get(part, []) if facts(block) not in new]
+    result[part] = others + [{"command": command, **block} for block in blocks]
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def facts(block: dict[str, Any]) -> dict[str, Any]:
+    """What a block was measured at."""
+    return {key: value for key, value in block.items() if key not in ("command", "rows")}
 
 
 def environment() -> dict[str, str]:

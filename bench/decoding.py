@@ -212,28 +212,30 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_grad_enabled(False)
     loaded = zoo.load(MODEL)
-    result: dict[str, Any] = {"environment": environment(), "curve": [], "by_kind": []}
     for b in arguments.batches:
         curve = cost_curve(loaded.model, b)
         relative = {str(n): round(seconds / curve[1], 3) for n, seconds in curve.items()}
         block = {"batch": b, "ms_of_one_token": round(1e3 * curve[1], 2), "times_one": relative}
-        result["curve"].append(block)
-        print(block, flush=True)
+        record("curve", block)
         runs = [one for one in contestants() if b == 1 or one.batches]
         for kind in arguments.kinds:
             batches = prompts(loaded.processor, kind, arguments.prompts, b)
             rows = measure(loaded.model, batches, runs, arguments.tokens, curve)
-            result["by_kind"].append({"kind": kind, "batch": b, "rows": rows})
-            show(kind, b, rows)
+            record("by_kind", {"kind": kind, "batch": b, "rows": rows})
+
+
+def record(part: str, block: dict[str, Any]) -> None:
+    """Print a block, and put it into the file of results in the place of an earlier one."""
+    print({key: value for key, value in block.items() if key != "rows"})
+    for row in block.get("rows", []):
+        print("  ".join(f"{name} {value}" for name, value in row.items()), flush=True)
+    result = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    result["environment"] = environment()
+    same = {key: block[key] for key in ("kind", "batch") if key in block}
+    others = [b for b in result.get(part, []) if any(b[k] != v for k, v in same.items())]
+    result[part] = [*others, block]
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-
-
-def show(kind: str, b: int, rows: list[dict[str, Any]]) -> None:
-    """Print a block."""
-    print(f"\n{kind}, batch {b}")
-    for row in rows:
-        print("  ".join(f"{name} {value}" for name, value in row.items()), flush=True)
 
 
 def environment() -> dict[str, str]:
