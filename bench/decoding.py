@@ -220,6 +220,7 @@ def main() -> None:
         runs = [one for one in contestants() if b == 1 or one.batches]
         for kind in arguments.kinds:
             batches = prompts(loaded.processor, kind, arguments.prompts, b)
+            write(loaded.model, batches[0], runs[1], tokens=2)  # times passes on first use
             rows = measure(loaded.model, batches, runs, arguments.tokens, curve)
             record("by_kind", {"kind": kind, "batch": b, "rows": rows})
 
