@@ -48,8 +48,8 @@ def attach(
     methods = [method] if isinstance(method, str | Method) else list(method)
     if len(methods) != 1:
         raise UsageError(
-            f"attach: got {len(methods)} methods; two methods that remove tokens from the same "
-            "encoder cannot be combined, give one."
+            f"attach: got {len(methods)} methods; methods for the same model cannot be combined, "
+            "a drafter and a cache policy neither; give one."
         )
     (one,) = methods
     if isinstance(one, str):

@@ -30,20 +30,20 @@ class Filler:
         loaded: Any = model
         if isinstance(model, str):
             loaded = AutoModelForSeq2SeqLM.from_pretrained(model, use_safetensors=True)
-        self._model = loaded.eval().to(target.device)
-        for one in (self._model, target):
+        for one in (loaded, target):
             if not one.config.is_encoder_decoder:
                 raise UnsupportedModelError(
                     f"{owner}: {type(one).__name__} is not an encoder-decoder; a block is filled "
                     "in by one, for another that reads the same source."
                 )
-        if self._model.config.vocab_size != target.config.vocab_size:
+        if loaded.config.vocab_size != target.config.vocab_size:
             raise UsageError(
-                f"{owner}: the filler writes {self._model.config.vocab_size} different tokens, "
+                f"{owner}: the filler writes {loaded.config.vocab_size} different tokens, "
                 f"{type(target).__name__} {target.config.vocab_size}; both must have the same "
                 "vocabulary."
             )
-        mask_of(self._model)
+        mask_of(loaded)
+        self._model = loaded.eval().to(target.device)
         self._owner = owner
 
     def over(self, source: Int[Tensor, " s"] | None) -> Filling:
