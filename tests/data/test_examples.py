@@ -126,6 +126,6 @@ def test_hash_does_not_depend_on_the_name(folder):
 
 def test_data_can_be_pickled(folder):
     data = load(folder)
-    again = pickle.loads(pickle.dumps(data))  # noqa: S301
+    again = pickle.loads(pickle.dumps(data))
     assert again.hash == data.hash
     assert again[0].image().tobytes() == data[0].image().tobytes()

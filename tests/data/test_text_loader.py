@@ -234,7 +234,7 @@ def test_limit_where_and_pickle():
     assert data == load_text("manpages").limit(40, 3)
     assert data != load_text("manpages").limit(40, 4)
     assert abs(len(data.where(domain="webp")) - 40 * 29 / 340) < 1
-    assert pickle.loads(pickle.dumps(data)).hash == data.hash  # noqa: S301
+    assert pickle.loads(pickle.dumps(data)).hash == data.hash
     with pytest.raises(UnknownNameError, match="domain 'web' is unknown; nearest: webp"):
         data.where(domain="web")
 

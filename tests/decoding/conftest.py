@@ -38,7 +38,7 @@ def byte_level(pre=None, size=330, merges=None):
             CORPUS, trainers.BpeTrainer(vocab_size=size - 1, initial_alphabet=alphabet)
         )
     inner.add_special_tokens(["<end>"])
-    return wrapped(inner, eos_token="<end>")  # noqa: S106
+    return wrapped(inner, eos_token="<end>")
 
 
 def pieces():
@@ -63,7 +63,7 @@ def pieces():
         ]
     )
     inner.add_special_tokens(["<s>", "</s>"])
-    return wrapped(inner, bos_token="<s>", eos_token="</s>")  # noqa: S106
+    return wrapped(inner, bos_token="<s>", eos_token="</s>")
 
 
 def llama3():

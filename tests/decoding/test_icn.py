@@ -184,10 +184,10 @@ def toy():
     items = [f"w{kind}x{i}" for kind in range(KINDS) for i in range(SIZE)]
     words = ["<pad>", ":", " ", ",", *(f"q{kind}" for kind in range(KINDS)), *items]
     vocabulary = {word: i for i, word in enumerate(words)}
-    inner = Tokenizer(models.WordLevel(vocabulary, unk_token="<pad>"))  # noqa: S106
+    inner = Tokenizer(models.WordLevel(vocabulary, unk_token="<pad>"))
     inner.pre_tokenizer = pre_tokenizers.Split(Regex(r"\w+|\W"), "isolated")
     inner.decoder = decoders.Fuse()
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, pad_token="<pad>")  # noqa: S106
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, pad_token="<pad>")
     config = LlamaConfig(
         vocab_size=len(words),
         hidden_size=64,

@@ -17,7 +17,7 @@ def word_tokenizer():
     def build(texts):
         words = sorted({piece for text in texts for piece in PIECES.findall(text)})
         vocabulary = {word: i for i, word in enumerate(["[pad]", "[bos]", *words])}
-        inner = Tokenizer(models.WordLevel(vocabulary, unk_token="[pad]"))  # noqa: S106
+        inner = Tokenizer(models.WordLevel(vocabulary, unk_token="[pad]"))
         inner.pre_tokenizer = pre_tokenizers.Sequence(
             [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation()]
         )

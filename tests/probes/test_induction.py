@@ -40,7 +40,7 @@ def tokenizer():
     for mark in ".:,":
         text = text.replace(mark, f" {mark if mark != ',' else ''} ")
     vocabulary = {word: i for i, word in enumerate(sorted(set(text.split())))}
-    inner = Tokenizer(models.WordLevel(vocabulary, unk_token="."))  # noqa: S106
+    inner = Tokenizer(models.WordLevel(vocabulary, unk_token="."))
     inner.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(",", "removed"),

@@ -101,7 +101,7 @@ def save(path: Path, model: tf.PreTrainedModel, preprocessor: dict | None = None
 
 def save_tokenizer(path: Path) -> None:
     words = {"[UNK]": 0, "hello": 1, "world": 2}
-    backend = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))  # noqa: S106
+    backend = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
     backend.pre_tokenizer = pre_tokenizers.Whitespace()
     tf.PreTrainedTokenizerFast(tokenizer_object=backend).save_pretrained(path)
 

@@ -4,6 +4,7 @@ from tokenry.method.base import In, Keep, Method, Setting, alternatives, setting
 from tokenry.method.bytes import ByteReader
 from tokenry.method.drafter import Drafter, DraftView, TokenTree, Verified
 from tokenry.method.editor import CacheEditor, EditPlan
+from tokenry.method.judge import Figure, Findings, Judge, Usage
 from tokenry.method.marked import MarkedPolicy, MarkedView
 from tokenry.method.navigator import LIST, WAYS, Form, Navigator
 from tokenry.method.packing import PackedAttention
@@ -12,6 +13,16 @@ from tokenry.method.probe import Condition, Item, Measurement, Probe, Response, 
 from tokenry.method.reducer import Heads, LayerView, Schedule, TokenReducer
 from tokenry.method.ring import SequenceRing, Visit
 from tokenry.method.router import Call, Router
+from tokenry.method.trainer import TokenizerTrainer
+from tokenry.method.vocab import (
+    EmbeddingRows,
+    Embeddings,
+    Move,
+    Origin,
+    Scribe,
+    Vocab,
+    VocabMap,
+)
 
 __all__ = [
     "LIST",
@@ -24,10 +35,15 @@ __all__ = [
     "DraftView",
     "Drafter",
     "EditPlan",
+    "EmbeddingRows",
+    "Embeddings",
+    "Figure",
+    "Findings",
     "Form",
     "Heads",
     "In",
     "Item",
+    "Judge",
     "KVView",
     "Keep",
     "LayerView",
@@ -35,7 +51,9 @@ __all__ = [
     "MarkedView",
     "Measurement",
     "Method",
+    "Move",
     "Navigator",
+    "Origin",
     "PackedAttention",
     "Probe",
     "Read",
@@ -43,13 +61,18 @@ __all__ = [
     "Router",
     "Schedule",
     "Score",
+    "Scribe",
     "SequenceRing",
     "Setting",
     "Slots",
     "TokenReducer",
     "TokenTree",
+    "TokenizerTrainer",
+    "Usage",
     "Verified",
     "Visit",
+    "Vocab",
+    "VocabMap",
     "alternatives",
     "settings",
 ]

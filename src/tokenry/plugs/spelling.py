@@ -5,17 +5,17 @@ from __future__ import annotations
 import codecs
 import json
 from collections.abc import Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from itertools import accumulate, product
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int
 from tokenizers import Tokenizer
-from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from tokenry.errors import UsageError
 from tokenry.ops.byte_trie import ByteTrie
+from tokenry.plugs.vocabulary import speller
 
 # What may follow a text, one of each kind that splits words in the tokenizers in use: the tokens
 # of a text can depend on what comes next, as those of line ends on whether a word follows.
@@ -88,17 +88,12 @@ class Spelling:
         steps = {step["type"]: step for step in decoder.get("decoders", [decoder])}
         added = {one["id"]: one for one in settings["added_tokens"]}
         apart = apart | {token for token, one in added.items() if one["special"]}
-        if "ByteLevel" in steps:
-            letters = bytes_to_unicode().items()  # type: ignore[no-untyped-call]
-            table = {letter: byte for byte, letter in letters}
-            spell = partial(_letters, table=table)
-        elif "ByteFallback" in steps:
-            spell = partial(_piece, space=_space(steps))
-        else:
+        if not {"ByteLevel", "ByteFallback"} & steps.keys():
             raise UsageError(
                 f"ByteLM: the tokens of {self._name} (decoder: {', '.join(steps)}) do not spell "
                 "every byte; give a model with byte-level BPE or with pieces and byte fallback."
             )
+        spell = speller(settings)
         pieces = self._encoder.get_vocab(with_added_tokens=True)
         return {
             token: piece.encode() if token in added else spell(piece)
@@ -275,23 +270,6 @@ class Spelling:
             start -= 1
             left -= len(self._bytes.get(ids[start], b""))
         return left == 0 and tuple(ids[start : start + len(tail)]) == tail
-
-
-def _space(steps: dict[str, Any]) -> str:
-    """The letter that stands for a space in pieces."""
-    if "Metaspace" in steps:
-        return str(steps["Metaspace"]["replacement"])
-    return str(steps.get("Replace", {}).get("pattern", {}).get("String", "\u2581"))
-
-
-def _letters(piece: str, table: dict[str, int]) -> bytes:
-    return bytes(table[letter] for letter in piece)
-
-
-def _piece(piece: str, space: str) -> bytes:
-    if len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">"):
-        return bytes([int(piece[3:5], 16)])
-    return piece.replace(space, " ").encode()
 
 
 def unfinished(text: bytes) -> int | None:

@@ -1,0 +1,91 @@
+"""The contract of those that judge a vocabulary: what it holds, how text is written with it."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from tokenry.method.base import Method
+
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Int
+
+    from tokenry.method.vocab import Vocab
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, slots=True)
+class Usage:
+    """How the texts of one category, such as a language, are written with a vocabulary.
+
+    Attributes:
+        category: Its name.
+        counts: How often each token was written.
+        texts: How many texts there were.
+        characters: Their characters.
+        size: Their bytes in UTF-8.
+        words: The words that the tokenizer splits texts into, with how often each occurred.
+        sequences: The tokens of some of the texts, in order, for what counts cannot tell.
+    """
+
+    category: str
+    counts: Int[np.ndarray, " v"]
+    texts: int
+    characters: int
+    size: int
+    words: Mapping[bytes, int]
+    sequences: Sequence[Int[np.ndarray, " n"]] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Figure:
+    """One number about a vocabulary.
+
+    Attributes:
+        value: The number.
+        unit: What it counts, in words: "bytes per token", "% of produced tokens".
+        better: Which way is better; None where neither is.
+        low: Lower end of its interval; None where there is none.
+        high: Upper end of it.
+    """
+
+    value: float
+    unit: str
+    better: Literal["high", "low"] | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Findings:
+    """What a judge found.
+
+    Attributes:
+        figures: The numbers by name; of a category as `name/category`.
+        tables: Longer lists by name, each row a mapping from column to text or number.
+        notes: What a reader must know to understand them, such as what could not be told.
+    """
+
+    figures: Mapping[str, Figure]
+    tables: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judge(Method):
+    """Says what a vocabulary is like. It reads nothing but its arguments."""
+
+    @abstractmethod
+    def judge(self, vocab: Vocab, usage: Sequence[Usage] = ()) -> Findings:
+        """What the vocabulary is like.
+
+        Args:
+            vocab: The vocabulary.
+            usage: How text is written with it, a category each; judges of the vocabulary alone
+                take none.
+
+        Raises:
+            UsageError: If something is missing that this judge needs, such as text or merges.
+        """

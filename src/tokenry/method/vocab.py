@@ -1,0 +1,146 @@
+"""What a rule sees of a tokenizer, and the contract of those that move a model to another one."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, Protocol
+
+from tokenry.method.base import Method
+
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Float, Int
+    from torch import Tensor
+
+
+class Scribe(Protocol):
+    """Writes text with the tokens of a vocabulary."""
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """The tokens of each text, nothing put in front of it or behind it."""
+
+    def write(self, spelled: bytes) -> list[int]:
+        """How the model alone writes these bytes, as one word; empty if it cannot."""
+
+    def words(self, text: str) -> list[bytes]:
+        """The words that a text is split into before the model sees it."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, slots=True)
+class Vocab:
+    """A tokenizer as a rule sees it.
+
+    Attributes:
+        name: What a person calls it.
+        kind: The model of the `tokenizers` library: BPE, Unigram, WordPiece, WordLevel.
+        spelled: The bytes that each token stands for, by id: a space where a word begins, whatever
+            mark the tokenizer uses for it. None for tokens that stand for no text (special ones)
+            and for ids that nothing has.
+        pieces: The same tokens as the tokenizer itself writes them; empty where there is none.
+        added: Ids that the tokenizer's model did not make.
+        special: Ids of special tokens by role, such as `bos_token`; further ones by themselves.
+        merges: Left, right and made token of each merge, in order; no rows unless kind is BPE.
+        scores: Log-probability of each token; None unless kind is Unigram.
+        scribe: Writes text with them.
+    """
+
+    name: str
+    kind: str
+    spelled: tuple[bytes | None, ...]
+    pieces: tuple[str, ...]
+    added: frozenset[int]
+    special: Mapping[str, int]
+    merges: Int[np.ndarray, "t 3"]
+    scores: Float[np.ndarray, " v"] | None
+    scribe: Scribe
+
+    def __len__(self) -> int:
+        """One more than the largest id."""
+        return len(self.spelled)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, slots=True)
+class Embeddings:
+    """The rows of a model that belong to tokens.
+
+    Attributes:
+        input: What the model reads.
+        output: What scores are taken with; None when that is `input` itself (tied).
+        bias: Added to the scores; None when there is none.
+    """
+
+    input: Float[Tensor, "v d"]
+    output: Float[Tensor, "v d"] | None = None
+    bias: Float[Tensor, " v"] | None = None
+
+
+class Origin(IntEnum):
+    """Where the row of a token comes from."""
+
+    COPIED = 0
+    """It is the row of one source token."""
+    MIXED = 1
+    """It is made of rows of several source tokens."""
+    PREDICTED = 2
+    """A trained network made it."""
+    DRAWN = 3
+    """Nothing was known; it was drawn at random, or is the mean of all."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, slots=True)
+class EmbeddingRows:
+    """New rows for a new vocabulary, and where each comes from.
+
+    Attributes:
+        embeddings: One row per token of the target; `output` and `bias` where the source has them.
+        origin: An `Origin` per token.
+        parents: Source tokens that made each row, most important first; empty where none did.
+            Those of a copied row are one token.
+    """
+
+    embeddings: Embeddings
+    origin: Int[Tensor, " n"]
+    parents: Sequence[Sequence[int]]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, slots=True)
+class Move:
+    """A move from one vocabulary to another.
+
+    Attributes:
+        source: The vocabulary that the model has.
+        target: The one that it shall have.
+        embeddings: The model's rows for `source`.
+        source_texts: Text that the model knows how to read; empty when none was given.
+        target_texts: Text that it shall read; empty when none was given.
+        dictionary: Words of the source's language with their translations.
+        seed: Of all that is drawn.
+    """
+
+    source: Vocab
+    target: Vocab
+    embeddings: Embeddings
+    source_texts: Iterable[str] = ()
+    target_texts: Iterable[str] = ()
+    dictionary: Sequence[tuple[str, str]] = ()
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class VocabMap(Method):
+    """Gives the tokens of a new vocabulary rows in the embeddings of a model.
+
+    Tokens with a role (`Vocab.special`) are copied role by role by whoever calls; a method sees
+    them like all others and need not mind.
+    """
+
+    @abstractmethod
+    def rows(self, move: Move) -> EmbeddingRows:
+        """The rows of all tokens of the target.
+
+        Raises:
+            UsageError: If the move lacks what the method needs, such as a dictionary.
+        """

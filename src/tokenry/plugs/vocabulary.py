@@ -1,0 +1,225 @@
+"""A tokenizer of the `tokenizers` library as rules see it: `Vocab`."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+from tokenizers import Tokenizer
+
+from tokenry.errors import UsageError
+from tokenry.method import Vocab
+from tokenry.ops.alphabet import to_bytes, to_letters
+
+_BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+_SPACE = "\u2581"  # what sentencepiece writes for a space
+
+
+def vocabulary(tokenizer: Any, name: str | None = None) -> Vocab:
+    """A tokenizer as rules see it.
+
+    Args:
+        tokenizer: A fast tokenizer of transformers, or one of the `tokenizers` library.
+        name: What a person calls it; found out when not given.
+
+    Raises:
+        UsageError: If it is a slow tokenizer, which cannot be looked into.
+
+    >>> from tokenizers import Tokenizer, models
+    >>> vocabulary(Tokenizer(models.BPE({"a": 0, "b": 1, "ab": 2}, [("a", "b")]))).merges.tolist()
+    [[0, 1, 2]]
+    """
+    backend = engine(tokenizer)
+    settings = json.loads(backend.to_str())
+    ids = backend.get_vocab(with_added_tokens=True)
+    size = max(ids.values(), default=-1) + 1
+    pieces = [""] * size
+    for piece, token in ids.items():
+        pieces[token] = piece
+    added = {one["id"]: one for one in settings["added_tokens"]}
+    special = _special(tokenizer, added)
+    spell = speller(settings)
+    spelled: list[bytes | None] = [None] * size
+    for piece, token in ids.items():
+        if token not in special.values():
+            spelled[token] = piece.encode() if token in added else spell(piece)
+    return Vocab(
+        name=name or _name(tokenizer),
+        kind=settings["model"]["type"],
+        spelled=tuple(spelled),
+        pieces=tuple(pieces),
+        added=frozenset(added),
+        special=special,
+        merges=_merges(settings["model"], ids),
+        scores=_scores(settings["model"], size),
+        scribe=_Scribe(settings),
+    )
+
+
+def engine(tokenizer: Any) -> Tokenizer:
+    """The `tokenizers` object inside a tokenizer.
+
+    Raises:
+        UsageError: If there is none.
+    """
+    if isinstance(tokenizer, Tokenizer):
+        return tokenizer
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if not isinstance(backend, Tokenizer):
+        raise UsageError(
+            f"vocabulary: {type(tokenizer).__name__} is a slow tokenizer, which cannot say what "
+            "its tokens spell or how they were learned; load the fast one, as "
+            "AutoTokenizer.from_pretrained does, or a tokenizer.json."
+        )
+    return backend
+
+
+def speller(settings: Mapping[str, Any]) -> Any:
+    """What turns a token, as a tokenizer of these settings writes it, into the bytes it spells."""
+    model, decoder = settings["model"], settings["decoder"] or {"type": "none"}
+    kinds = {step["type"]: step for step in decoder.get("decoders", [decoder])}
+    splitter = settings["pre_tokenizer"] or {"type": "none"}
+    kinds |= {step["type"]: step for step in splitter.get("pretokenizers", [splitter])}
+    if "ByteLevel" in kinds:
+        return _letters
+    if model["type"] == "WordPiece":
+        return partial(_wordpiece, inner=model["continuing_subword_prefix"])
+    return partial(_piece, space=_space(kinds))
+
+
+def _space(kinds: Mapping[str, Any]) -> str:
+    """The letter that stands for a space in pieces."""
+    if "Metaspace" in kinds:
+        return str(kinds["Metaspace"]["replacement"])
+    return str(kinds.get("Replace", {}).get("pattern", {}).get("String", _SPACE))
+
+
+def _letters(piece: str) -> bytes:
+    try:
+        return to_bytes(piece)
+    except KeyError:  # a token that was put in by hand
+        return piece.encode()
+
+
+def _wordpiece(piece: str, inner: str) -> bytes:
+    inside = bool(inner) and piece.startswith(inner)
+    return piece[len(inner) :].encode() if inside else f" {piece}".encode()
+
+
+def _piece(piece: str, space: str) -> bytes:
+    byte = _BYTE.fullmatch(piece)
+    return bytes([int(byte[1], 16)]) if byte else piece.replace(space, " ").encode()
+
+
+def _special(tokenizer: Any, added: Mapping[int, Any]) -> dict[str, int]:
+    """Ids of special tokens: those with a role by role, the others by themselves."""
+    found = {one["content"]: token for token, one in added.items() if one["special"]}
+    roles = getattr(tokenizer, "special_tokens_map", {})
+    named = {
+        role: tokenizer.convert_tokens_to_ids(one)
+        for role, one in roles.items()
+        if isinstance(one, str)
+    }
+    rest = {one: token for one, token in found.items() if token not in named.values()}
+    return {role: token for role, token in named.items() if token is not None} | rest
+
+
+def _merges(model: Mapping[str, Any], ids: Mapping[str, int]) -> Int[np.ndarray, "t 3"]:
+    """Left, right and made token of each merge; older files write both parts in one string."""
+    rows = []
+    for merge in model.get("merges", ()):
+        left, right = merge.split(" ") if isinstance(merge, str) else merge
+        inner = model.get("continuing_subword_prefix") or ""
+        made = left + right.removeprefix(inner)
+        rows.append((ids[left], ids[right], ids[made]))
+    return np.array(rows, dtype=np.int64).reshape(-1, 3)
+
+
+def _scores(model: Mapping[str, Any], size: int) -> Float[np.ndarray, " v"] | None:
+    if model["type"] != "Unigram":
+        return None
+    scores = np.full(size, -np.inf)
+    scores[: len(model["vocab"])] = [score for _, score in model["vocab"]]
+    return scores
+
+
+def _name(tokenizer: Any) -> str:
+    return str(getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__)
+
+
+class _Scribe:
+    """Writes with a tokenizer of these settings; it can be pickled."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self._settings = settings
+
+    @cached_property
+    def _whole(self) -> Tokenizer:
+        whole = Tokenizer.from_str(json.dumps(self._settings))
+        whole.no_padding()
+        whole.no_truncation()
+        whole.encode_special_tokens = True  # in a text, <s> is three characters
+        return whole
+
+    @cached_property
+    def _alone(self) -> Tokenizer:
+        """The model without what prepares text for it."""
+        parts = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
+        settings = {**self._settings, **dict.fromkeys(parts), "added_tokens": []}
+        return Tokenizer.from_str(json.dumps(settings))
+
+    @cached_property
+    def _unknown(self) -> int | None:
+        """The token for what the model cannot write."""
+        model = self._settings["model"]
+        if model["type"] == "Unigram":
+            return None if model["byte_fallback"] else model["unk_id"]
+        unknown = model.get("unk_token")
+        return None if unknown is None else self._alone.token_to_id(unknown)
+
+    @cached_property
+    def _spell(self) -> Any:
+        return speller(self._settings)
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """The tokens of each text, nothing put in front of it or behind it."""
+        written = self._whole.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [one.ids for one in written]
+
+    def write(self, spelled: bytes) -> list[int]:
+        """How the model alone writes these bytes, as one word; empty if it cannot."""
+        if self._spell is _letters:
+            return self._known(to_letters(spelled))
+        try:
+            return self._known(self._as_piece(spelled.decode()))
+        except UnicodeDecodeError:
+            return self._bytes(spelled)
+
+    def _known(self, piece: str) -> list[int]:
+        ids: list[int] = self._alone.encode(piece).ids
+        return [] if self._unknown in ids else ids
+
+    def _bytes(self, spelled: bytes) -> list[int]:
+        """Bytes that are no text, one by one."""
+        found = (self._alone.token_to_id(f"<0x{byte:02X}>") for byte in spelled)
+        ids = [token for token in found if token is not None]
+        return ids if len(ids) == len(spelled) else []
+
+    def words(self, text: str) -> list[bytes]:
+        """The words that a text is split into before the model sees it."""
+        normal, split = self._whole.normalizer, self._whole.pre_tokenizer
+        text = text if normal is None else normal.normalize_str(text)
+        parts = [text] if split is None else [part for part, _ in split.pre_tokenize_str(text)]
+        return [self._spell(part) for part in parts]
+
+    def _as_piece(self, text: str) -> str:
+        """Text as the model writes it."""
+        model = self._settings["model"]
+        if model["type"] == "WordPiece":
+            return text[1:] if text[:1] == " " else model["continuing_subword_prefix"] + text
+        return text.replace(" ", self._spell.keywords["space"])
