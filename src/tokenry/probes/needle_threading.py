@@ -83,8 +83,8 @@ class NeedleThreading(Probe):
             Claim(
                 paper="Forward threads are easier than backward ones.",
                 effect="Forward threads of five steps are followed more often than backward ones.",
-                not_shown="The model of the claim before, trained on pairs in random order, follows "
-                "0.79 of the forward and 0.88 of the backward ones.",
+                not_shown="The model of the claim before, trained on pairs in random order, "
+                "follows 0.79 of the forward and 0.88 of the backward ones.",
             ),
             Claim(
                 paper="Tokenizers differ strongly in how many tokens they spend on UUIDs.",
