@@ -13,6 +13,7 @@ from tokenry.method.probe import Condition, Item, Measurement, Probe, Response, 
 from tokenry.method.reducer import Heads, LayerView, Schedule, TokenReducer
 from tokenry.method.ring import SequenceRing, Visit
 from tokenry.method.router import Call, Router
+from tokenry.method.rows import RowSampler
 from tokenry.method.trainer import TokenizerTrainer
 from tokenry.method.vocab import (
     EmbeddingRows,
@@ -59,6 +60,7 @@ __all__ = [
     "Read",
     "Response",
     "Router",
+    "RowSampler",
     "Schedule",
     "Score",
     "Scribe",
