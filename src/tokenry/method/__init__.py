@@ -13,7 +13,7 @@ from tokenry.method.probe import Condition, Item, Measurement, Probe, Response, 
 from tokenry.method.reducer import Heads, LayerView, Schedule, TokenReducer
 from tokenry.method.ring import SequenceRing, Visit
 from tokenry.method.router import Call, Router
-from tokenry.method.trainer import TokenizerTrainer
+from tokenry.method.trainer import END, TokenizerTrainer
 from tokenry.method.vocab import (
     EmbeddingRows,
     Embeddings,
@@ -25,6 +25,7 @@ from tokenry.method.vocab import (
 )
 
 __all__ = [
+    "END",
     "LIST",
     "WAYS",
     "ByteReader",
