@@ -2,6 +2,7 @@
 
 from tokenry.method.base import In, Keep, Method, Setting, alternatives, settings
 from tokenry.method.bytes import ByteReader
+from tokenry.method.coder import TextCoder
 from tokenry.method.drafter import Drafter, DraftView, TokenTree, Verified
 from tokenry.method.editor import CacheEditor, EditPlan
 from tokenry.method.judge import Figure, Findings, Judge, Usage
@@ -66,6 +67,7 @@ __all__ = [
     "SequenceRing",
     "Setting",
     "Slots",
+    "TextCoder",
     "TokenReducer",
     "TokenTree",
     "TokenizerTrainer",

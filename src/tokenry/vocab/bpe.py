@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, final
@@ -52,6 +53,7 @@ class Bpe(TokenizerTrainer):
             vocab_size=self.size,
             special_tokens=[END],
             initial_alphabet=list(LETTERS),
+            show_progress=sys.stderr.isatty(),
         )
         tokenizer.train_from_iterator(self.some(texts), trainer)
         return tokenizer
