@@ -47,7 +47,7 @@ def interval(predict, symbols, bits):
     low, width = Fraction(0), Fraction(1)
     for place, symbol in enumerate(symbols):
         at = bounds(predict(bytes(symbols[:place])), min(bits, 16))
-        shares = [Fraction(b - a, at[-1]) for a, b in zip(at, at[1:], strict=False)]
+        shares = [Fraction(b - a, at[-1]) for a, b in pairwise(at)]
         low += width * sum(shares[:symbol], Fraction(0))
         width *= shares[symbol]
     return low, low + width
@@ -157,7 +157,7 @@ def test_bounds_leave_a_share_for_each(shares, bits):
     found = bounds(np.array(shares) / sum(shares), bits)
     assert found[0] == 0
     assert found[-1] == 2**bits
-    assert all(a < b for a, b in zip(found, found[1:], strict=False))
+    assert all(a < b for a, b in pairwise(found))
 
 
 def test_cells_of_an_interval():

@@ -156,7 +156,7 @@ def test_a_real_model_predicts_and_every_window_is_read_by_another_copy(tmp_path
 
 
 def test_claim_the_overhead_shrinks_with_the_window(predict):
-    texts = blocks()[1::60]
+    texts = blocks()[1::120]
     size = sum(map(len, texts))
     plain = sum(16 * len(ArithmeticCodes().encode(predict, text)) for text in texts) / size
     equal = [

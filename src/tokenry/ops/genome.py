@@ -14,7 +14,7 @@ _FOREIGN = re.compile(rf"[^{BASES}{UNKNOWN}]")
 
 
 def bases(text: str, who: str) -> str:
-    """The bases of a text in capitals: soft-masked ones are small, and lines may be broken.
+    r"""The bases of a text in capitals: soft-masked ones are small, and lines may be broken.
 
     Args:
         text: Bases; spaces and line ends are left out.
@@ -23,7 +23,7 @@ def bases(text: str, who: str) -> str:
     Raises:
         UsageError: If another letter than A, C, G, T, N stands in it.
 
-    >>> bases("acgTN\\nGG", "example")
+    >>> bases("acgTN\nGG", "example")
     'ACGTNGG'
     """
     found = "".join(text.split()).upper()

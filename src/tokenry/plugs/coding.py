@@ -1,4 +1,4 @@
-"""A tokenizer whose tokens are codes: a predictor of bytes, a coder, and a folder for both's facts."""
+"""A tokenizer whose tokens are codes: a predictor of bytes, a coder, and a folder."""
 
 from __future__ import annotations
 
@@ -98,9 +98,9 @@ class CodedTokenizer:
         words = Tokenizer(models.WordLevel(ids, unk_token="<pad>"))  # noqa: S106 - a token
         words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
         words.decoder = decoders.WordPiece(prefix="")
-        PreTrainedTokenizerFast(
-            tokenizer_object=words, pad_token="<pad>", eos_token="</s>"
-        ).save_pretrained(folder)
+        roles = {"pad_token": "<pad>", "eos_token": "</s>"}
+        loads: Any = PreTrainedTokenizerFast
+        loads(tokenizer_object=words, **roles).save_pretrained(folder)
         facts = {"method": _written(self.method), "predictor": self.fingerprint()}
         (Path(folder) / _FACTS).write_text(json.dumps(facts, indent=1), encoding="utf-8")
 

@@ -147,10 +147,11 @@ def _cut(text: str) -> int:
     return text.rfind("\n", cut // 2, cut) + 1 or cut
 
 
-def _wrapped(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
+def _wrapped(tokenizer: Tokenizer) -> Any:
     known = tokenizer.get_vocab()
     roles = {role: token for token, role in _ROLES.items() if token in known}
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **roles)
+    loads: Any = PreTrainedTokenizerFast
+    return loads(tokenizer_object=tokenizer, **roles)
 
 
 def _bytes(texts: Sequence[str]) -> int:

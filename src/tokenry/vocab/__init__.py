@@ -10,9 +10,9 @@ from tokenry.vocab.unigram import Unigram
 from tokenry.vocab.wordpiece import WordPiece
 
 __all__ = [
+    "DNABERT2",
     "ArithmeticCodes",
     "Bpe",
-    "DNABERT2",
     "EqualInfo",
     "Kmer",
     "LessIsBetter",
