@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 from math import ceil
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 
+@runtime_checkable
 class Habits(Protocol):
     """How a lexicon reads; see `LessIsBetter`, which has them as settings."""
 
