@@ -2,6 +2,7 @@
 
 from tokenry.method.base import In, Keep, Method, Setting, alternatives, settings
 from tokenry.method.bytes import ByteReader
+from tokenry.method.coder import TextCoder
 from tokenry.method.drafter import Drafter, DraftView, TokenTree, Verified
 from tokenry.method.editor import CacheEditor, EditPlan
 from tokenry.method.judge import Figure, Findings, Judge, Usage
@@ -14,18 +15,11 @@ from tokenry.method.reducer import Heads, LayerView, Schedule, TokenReducer
 from tokenry.method.ring import SequenceRing, Visit
 from tokenry.method.router import Call, Router
 from tokenry.method.rows import RowSampler
-from tokenry.method.trainer import TokenizerTrainer
-from tokenry.method.vocab import (
-    EmbeddingRows,
-    Embeddings,
-    Move,
-    Origin,
-    Scribe,
-    Vocab,
-    VocabMap,
-)
+from tokenry.method.trainer import END, TokenizerTrainer
+from tokenry.method.vocab import EmbeddingRows, Embeddings, Move, Origin, Scribe, Vocab, VocabMap
 
 __all__ = [
+    "END",
     "LIST",
     "WAYS",
     "ByteReader",
@@ -67,6 +61,7 @@ __all__ = [
     "SequenceRing",
     "Setting",
     "Slots",
+    "TextCoder",
     "TokenReducer",
     "TokenTree",
     "TokenizerTrainer",
