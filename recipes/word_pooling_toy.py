@@ -30,7 +30,7 @@ import tokenry.data
 from tokenry.plugs.pooling import END, UNITS, PooledModel, WordCollator
 from tokenry.vocab import WordPooling
 
-METHOD = WordPooling()
+METHOD = WordPooling(prefix=2, longest=12)
 ROW, BATCH = 512, 4
 RARE = 3
 
@@ -173,7 +173,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--layers", type=int, default=4)
-    parser.add_argument("--width", type=int, default=96)
+    parser.add_argument("--width", type=int, default=64)
     args = parser.parse_args()
     say = sys.stdout.write
     data, held = rows()

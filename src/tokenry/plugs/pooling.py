@@ -22,7 +22,7 @@ from transformers import (
 from transformers.utils import ModelOutput
 
 from tokenry import catalog
-from tokenry.errors import UnsupportedModelError, UsageError
+from tokenry.errors import UsageError
 from tokenry.method import Pooling
 from tokenry.ops.alphabet import LETTERS
 from tokenry.plugs.byte_text import as_bytes
@@ -177,33 +177,42 @@ class PooledModel(PreTrainedModel):
         config: What it is made of.
 
     Raises:
-        UnsupportedModelError: If the main model cannot be given a mask for whole words.
+        UsageError: If the configuration names no main model.
+        UnsupportedModelError: If the main model has sliding windows, which a mask of words would
+            undo.
     """
 
     config_class = PooledConfig
     main_input_name = "input_ids"
     base_model_prefix = "pooled"
-    supports_gradient_checkpointing = True
     _supports_sdpa = True
 
     def __init__(self, config: PooledConfig) -> None:
         super().__init__(config)
         self.method = config.method
-        main = AutoConfig.for_model(**(config.main or {"model_type": "llama"}))
+        if config.main is None:
+            raise UsageError(
+                "PooledModel: the configuration names no main model; make a model with "
+                "PooledModel.over(decoder)."
+            )
+        main = AutoConfig.for_model(**config.main)
         d, n = main.hidden_size, self.method.prefix
         positions = n + self.method.longest
         self.slots = nn.Embedding(n, d)
         self.units = nn.Embedding(END, d)
-        self.encoder = AutoModel.from_config(_shallow(main, self.method.encoder_layers, positions))
-        self.main = AutoModel.from_config(main)
-        self.decoder = AutoModel.from_config(_shallow(main, self.method.decoder_layers, positions))
-        self.head = nn.Linear(d, UNITS, bias=False)
-        form = form_of(self.main, main.max_position_embeddings, "PooledModel")
-        if form not in ("sdpa", "eager"):
-            raise UnsupportedModelError(
-                f"PooledModel: {type(self.main).__name__} takes masks as {form!r}; load it with "
-                "attn_implementation='sdpa' or 'eager', which take one that is added to scores."
+        rule, attention = self.method, config._attn_implementation
+        self.encoder, self.main, self.decoder = (
+            AutoModel.from_config(one, attn_implementation=attention)
+            for one in (
+                _shallow(main, rule.encoder_layers, positions),
+                main,
+                _shallow(main, rule.decoder_layers, positions),
             )
+        )
+        self.head = nn.Linear(d, UNITS, bias=False)
+        for part in (self.encoder, self.main, self.decoder):
+            part.get_input_embeddings().requires_grad_(False)  # never read: they get vectors
+        form_of(self.main, main.max_position_embeddings, "PooledModel")
         self.post_init()
 
     @classmethod
@@ -216,18 +225,21 @@ class PooledModel(PreTrainedModel):
             method: "word-pooling", with settings in parentheses, or an instance.
 
         Raises:
-            UnsupportedModelError: If its attention cannot be given a mask for whole words.
+            UnsupportedModelError: If it has sliding windows, which a mask of words would undo.
         """
         inner: Any = cast(Any, decoder).base_model
         config, rule = copy.deepcopy(inner.config), _made(method)
         config.vocab_size, config.pad_token_id = 1, None
         config.bos_token_id = config.eos_token_id = None
-        settings = {"method": rule.card.slug, **asdict(rule)}
-        model = cls(PooledConfig(main=config.to_dict(), pooling=settings))
-        named = {id(p) for p in inner.get_input_embeddings().parameters()}
-        kept = {name: p for name, p in inner.named_parameters() if id(p) not in named}
-        model.main.load_state_dict(kept, strict=False)
-        return model.to(device=inner.device, dtype=inner.dtype)
+        main = {key: value for key, value in config.to_dict().items() if key != "dtype"}
+        made = PooledConfig(main=main, pooling={"method": rule.card.slug, **asdict(rule)})
+        # Not .to(dtype), which would round the frequencies of rotary positions too.
+        model: PooledModel = cls._from_config(made, dtype=inner.dtype)
+        table, kept = inner.get_input_embeddings().weight, inner.state_dict()
+        name = next(name for name, weight in inner.named_parameters() if weight is table)
+        kept[name] = model.main.get_input_embeddings().weight
+        model.main.load_state_dict(kept)
+        return model.to(inner.device)
 
     def forward(
         self,
