@@ -5,7 +5,7 @@ same rows of manual pages in the same order. The first pools the bytes of each w
 and spells the next one; the second reads and writes bytes. On pages that neither has seen, a word
 counts as foreseen if every byte of it is the first choice, and then its end.
 
-Run from the repository root (about eight minutes on one core):
+Run from the repository root (about three minutes on one core):
 
     python recipes/word_pooling_toy.py
 """

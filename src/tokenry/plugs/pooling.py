@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, cast
 
 import torch
@@ -19,7 +19,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
-from transformers.utils import ModelOutput
+from transformers.modeling_outputs import CausalLMOutput
 
 from tokenry import catalog
 from tokenry.errors import UsageError
@@ -45,15 +45,15 @@ def byte_tokenizer(method: str | Pooling = "word-pooling") -> PreTrainedTokenize
     """
     alphabet = {letter: byte for byte, letter in enumerate(LETTERS)}
     inner = Tokenizer(models.BPE(vocab={**alphabet, "<end>": END}, merges=[]))
-    inner.pre_tokenizer = pre_tokenizers.Sequence(  # type: ignore[assignment]
+    inner.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(_made(method).pattern), "isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
-    inner.decoder = decoders.ByteLevel()  # type: ignore[assignment]
+    inner.decoder = decoders.ByteLevel()
     end = "<end>"
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=inner, bos_token=end, eos_token=end, pad_token=end
     )
 
@@ -126,7 +126,7 @@ class WordCollator:
         return found
 
 
-class PooledConfig(PreTrainedConfig):
+class PooledConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     """What a `PooledModel` is made of.
 
     Args:
@@ -154,20 +154,7 @@ class PooledConfig(PreTrainedConfig):
         return _made(cast(Pooling, catalog.make(settings.pop("method"), **settings)))
 
 
-@dataclass
-class PooledOutput(ModelOutput):  # type: ignore[misc]
-    """What a pass answers.
-
-    Attributes:
-        loss: If there were labels.
-        logits: Of each word but the first: its bytes and its end, `(b, w - 1, c + 1, 257)`.
-    """
-
-    loss: Tensor | None = None
-    logits: Tensor | None = None
-
-
-class PooledModel(PreTrainedModel):
+class PooledModel(PreTrainedModel):  # type: ignore[no-untyped-call]
     """A language model over words: an encoder pools bytes, a main model reads words, one spells.
 
     Encoder and decoder have the main model's kind of layers, a few of them. `over` makes one of
@@ -202,7 +189,7 @@ class PooledModel(PreTrainedModel):
         self.units = nn.Embedding(END, d)
         rule, attention = self.method, config._attn_implementation
         self.encoder, self.main, self.decoder = (
-            AutoModel.from_config(one, attn_implementation=attention)
+            cast(Any, AutoModel).from_config(one, attn_implementation=attention)
             for one in (
                 _shallow(main, rule.encoder_layers, positions),
                 main,
@@ -213,7 +200,7 @@ class PooledModel(PreTrainedModel):
         for part in (self.encoder, self.main, self.decoder):
             part.get_input_embeddings().requires_grad_(False)  # never read: they get vectors
         form_of(self.main, main.max_position_embeddings, "PooledModel")
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
 
     @classmethod
     def over(cls, decoder: nn.Module, method: str | Pooling = "word-pooling") -> PooledModel:
@@ -234,19 +221,20 @@ class PooledModel(PreTrainedModel):
         main = {key: value for key, value in config.to_dict().items() if key != "dtype"}
         made = PooledConfig(main=main, pooling={"method": rule.card.slug, **asdict(rule)})
         # Not .to(dtype), which would round the frequencies of rotary positions too.
-        model: PooledModel = cls._from_config(made, dtype=inner.dtype)
+        model: PooledModel = cast(Any, cls)._from_config(made, dtype=inner.dtype)
         table, kept = inner.get_input_embeddings().weight, inner.state_dict()
         name = next(name for name, weight in inner.named_parameters() if weight is table)
         kept[name] = model.main.get_input_embeddings().weight
         model.main.load_state_dict(kept)
-        return model.to(inner.device)
+        model.to(inner.device)
+        return model
 
     def forward(
         self,
         input_ids: Int[Tensor, "b w c"],
         attention_mask: Tensor | None = None,
         labels: Int[Tensor, "b w c1"] | None = None,
-    ) -> PooledOutput:
+    ) -> CausalLMOutput:
         """One pass over whole texts, each word spelled from the words before it.
 
         Args:
@@ -254,6 +242,10 @@ class PooledModel(PreTrainedModel):
             attention_mask: 1 for words, 0 for padding, `(b, w)`; None for no padding.
             labels: Bytes and end of each word, -100 for what does not count; those of the first
                 word never do.
+
+        Returns:
+            The loss, if there were labels, and the logits of each word but the first: of its
+            bytes and its end, `(b, w - 1, c + 1, 257)`.
 
         Raises:
             UsageError: If words have more bytes than the method allows, or there is but one.
@@ -269,16 +261,17 @@ class PooledModel(PreTrainedModel):
         logits = self._spell(states.flatten(0, 1), input_ids[:, 1:].flatten(0, 1))
         logits = logits.view(b, w - 1, c + 1, UNITS)
         loss = None if labels is None else self.method.loss(logits, labels[:, 1:])
-        return PooledOutput(loss=loss, logits=logits)
+        return CausalLMOutput(loss=loss, logits=logits)
 
     def _pool(self, units: Int[Tensor, "b w c"]) -> Float[Tensor, "b w n d"]:
         """The slots of each word, as its bytes fill them; equal words are read once."""
-        words, where = units.flatten(0, 1).unique(dim=0, return_inverse=True)
-        slots = self.slots.weight.expand(len(words), -1, -1)
-        x = torch.cat([slots, self._embed(words)], 1)
+        words, where = torch.unique(units.flatten(0, 1), dim=0, return_inverse=True)
+        empty = self.slots.weight.expand(len(words), -1, -1)
+        x = torch.cat([empty, self._embed(words)], 1)
         seen = _additive(self.method.inside(words != END), x)
         out = self.encoder(inputs_embeds=x, attention_mask=seen, use_cache=False)
-        return out.last_hidden_state[where, : self.method.prefix].unflatten(0, units.shape[:2])
+        filled: Tensor = out.last_hidden_state[:, : self.method.prefix]
+        return filled[where].view(*units.shape[:2], *filled.shape[1:])
 
     def _read(
         self, words: Float[Tensor, "b w n d"], real: Bool[Tensor, "b w"]
@@ -291,7 +284,8 @@ class PooledModel(PreTrainedModel):
             position_ids=self.method.places(0, words.shape[1]).to(x.device).unsqueeze(0),
             use_cache=False,
         )
-        return out.last_hidden_state.view_as(words)
+        found: Tensor = out.last_hidden_state.view_as(words)
+        return found
 
     def _spell(
         self, states: Float[Tensor, "m n d"], units: Int[Tensor, "m c"]
@@ -299,11 +293,13 @@ class PooledModel(PreTrainedModel):
         """Logits of each byte of a word and of its end, given the bytes before."""
         x = torch.cat([states, self._embed(units)], 1)
         out = self.decoder(inputs_embeds=x, use_cache=False).last_hidden_state
-        return self.head(out[:, self.method.prefix - 1 :])
+        found: Tensor = self.head(out[:, self.method.prefix - 1 :])
+        return found
 
     def _embed(self, units: Int[Tensor, "m c"]) -> Float[Tensor, "m c d"]:
         """Embeddings of bytes; what stands behind them is seen by none."""
-        return self.units(units.clamp(max=END - 1))
+        found: Tensor = self.units(units.clamp(max=END - 1))
+        return found
 
     @torch.no_grad()
     def write(
@@ -362,7 +358,8 @@ class PooledModel(PreTrainedModel):
             past_key_values=cache,
             use_cache=True,
         )
-        return out.last_hidden_state[:, -n:]
+        last: Tensor = out.last_hidden_state[:, -n:]
+        return last
 
     def _one_word(
         self, x: Float[Tensor, "1 n d"], heat: float, generator: torch.Generator | None

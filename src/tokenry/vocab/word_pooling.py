@@ -73,7 +73,10 @@ class WordPooling(Pooling):
                 "many parameters, trained on the same bytes in as many steps.",
                 test="tests/vocab/test_word_pooling_claims.py::"
                 "test_claim_more_next_words_from_the_same_bytes",
-                measured="@@",
+                measured="Of 8,076 words of manual pages 401, 401 and 424 by words and 259, 112 "
+                "and 77 by bytes after 100 steps with three seeds, none of them rare. After 600 "
+                "steps 465 and 411, 13 % more, far from 300 %; bits per byte 2.85, ends of words "
+                "included, and 3.05. Llamas of 4 layers, 0.2 million parameters.",
             ),
             Claim(
                 paper="30 times better on rare words (abstract).",
