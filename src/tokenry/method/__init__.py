@@ -10,6 +10,7 @@ from tokenry.method.marked import MarkedPolicy, MarkedView
 from tokenry.method.navigator import LIST, WAYS, Form, Navigator
 from tokenry.method.packing import PackedAttention
 from tokenry.method.policy import CachePolicy, KVView, Read, Slots
+from tokenry.method.pooling import Pooling
 from tokenry.method.probe import Condition, Item, Measurement, Probe, Response, Score
 from tokenry.method.reducer import Heads, LayerView, Schedule, TokenReducer
 from tokenry.method.ring import SequenceRing, Visit
@@ -50,6 +51,7 @@ __all__ = [
     "Navigator",
     "Origin",
     "PackedAttention",
+    "Pooling",
     "Probe",
     "Read",
     "Response",

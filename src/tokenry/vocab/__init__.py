@@ -8,6 +8,7 @@ from tokenry.vocab.kmer import Kmer
 from tokenry.vocab.less_is_better import LessIsBetter
 from tokenry.vocab.lexinvariant import Lexinvariant
 from tokenry.vocab.unigram import Unigram
+from tokenry.vocab.word_pooling import WordPooling
 from tokenry.vocab.wordpiece import WordPiece
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "Lexinvariant",
     "Unigram",
     "WordPiece",
+    "WordPooling",
 ]
