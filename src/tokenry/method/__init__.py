@@ -1,6 +1,7 @@
 """The contracts: what a method is, and what each family's methods answer."""
 
 from tokenry.method.base import In, Keep, Method, Setting, alternatives, settings
+from tokenry.method.batching import BatchMerger, MergedBatch
 from tokenry.method.bytes import ByteReader
 from tokenry.method.drafter import Drafter, DraftView, TokenTree, Verified
 from tokenry.method.editor import CacheEditor, EditPlan
@@ -29,6 +30,7 @@ from tokenry.method.vocab import (
 __all__ = [
     "LIST",
     "WAYS",
+    "BatchMerger",
     "ByteReader",
     "CacheEditor",
     "CachePolicy",
@@ -53,6 +55,7 @@ __all__ = [
     "MarkedPolicy",
     "MarkedView",
     "Measurement",
+    "MergedBatch",
     "Method",
     "Move",
     "Navigator",

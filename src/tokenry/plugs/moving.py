@@ -148,7 +148,7 @@ def transplant(
     model, tokenizer = _found(model, tokenizer)
     made = copy.deepcopy(_loaded(new_tokenizer))
     source, target = vocabulary(tokenizer), vocabulary(made)
-    embeddings = _embeddings(model, source)
+    embeddings = embeddings_of(model, source)
     move = Move(
         source=source,
         target=target,
@@ -163,7 +163,7 @@ def transplant(
     )
     roles = _special(source, target, special or {})
     rows = _with_special(one.rows(move), embeddings, roles)
-    moved = _replaced(model, rows.embeddings)
+    moved = with_rows(model, rows.embeddings)
     _rename(moved, source, target, roles)
     made.model_max_length = tokenizer.model_max_length
     return Moved(
@@ -217,7 +217,7 @@ def _loaded(tokenizer: Any) -> Any:
         ) from error
 
 
-def _embeddings(model: Any, source: Vocab) -> Embeddings:
+def embeddings_of(model: Any, source: Vocab) -> Embeddings:
     """The rows of a model.
 
     Raises:
@@ -307,7 +307,7 @@ def _with_special(
 
 
 @torch.no_grad()
-def _replaced(model: Any, rows: Embeddings) -> Any:
+def with_rows(model: Any, rows: Embeddings) -> Any:
     """A copy of the model with these rows."""
     made = copy.deepcopy(model)
     made.resize_token_embeddings(len(rows.input), mean_resizing=False)
