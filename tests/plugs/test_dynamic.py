@@ -260,7 +260,10 @@ def test_all_neighbours_are_the_whole_head(tokenizer):
     model = llama()
     plain = tokenizer(TEXTS[0], return_tensors="pt")
     plain.pop("token_type_ids", None)
-    said, written = model(**plain).logits, model.generate(**plain, max_new_tokens=8, do_sample=False)
+    said, written = (
+        model(**plain).logits,
+        model.generate(**plain, max_new_tokens=8, do_sample=False),
+    )
     head = model.lm_head
     with neighbour_head(model, candidates=280):
         assert torch.equal(model(**plain).logits, said)
@@ -294,8 +297,7 @@ def test_neighbours_have_exact_scores(tokenizer):
 
 
 def test_heads_without_rows_and_wrong_numbers_are_refused(bert):
-    with pytest.raises(UnsupportedModelError, match="for a head"):
-        with neighbour_head(bert):
-            pass
+    with pytest.raises(UnsupportedModelError, match="for a head"), neighbour_head(bert):
+        pass
     with pytest.raises(UsageError, match=r"candidates in \[1, 8\]"):
         NeighbourHead(torch.nn.Linear(4, 8), candidates=9)

@@ -3,6 +3,7 @@
 import random
 import unicodedata
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -35,57 +36,51 @@ def tokenizer():
     return made
 
 
+def may(a, b, boundary, split):
+    """Whether two neighbours may be one token; special ones are text here, others bytes."""
+    if isinstance(a, str) or isinstance(b, str):
+        return False
+    both = a + b
+    inside = [c in b" \t\n" for c in both]
+    if any(inside[1:]) and (not all(inside) or both == b"\n\n"):
+        return False
+    try:
+        text = both.decode("utf-8")
+    except UnicodeDecodeError:
+        return True
+    if boundary in ("sentence", "pretokens"):
+        return boundary == "sentence" or len(split(text)) == 1
+    if text.isspace() or any(c.isspace() for c in text.strip()):
+        return False
+    marks = [
+        any(unicodedata.category(c)[0] in "PS" and ord(c) < 128 for c in t.decode("latin-1"))
+        and not any(c in "0123456789" for c in t.decode("latin-1"))
+        for t in (a, b)
+    ]
+    return boundary == "word" or marks[0] or not marks[1] or b == b"-"
+
+
+def joined(text, a, b):
+    new, i = [], 0
+    while i < len(text):
+        pair = text[i : i + 2] == [a, b]
+        new.append(a + b if pair else text[i])
+        i += 1 + pair
+    return new
+
+
 def brute(vocab, split, texts, boundary, merges):
-    """Tokens are bytes here, special ones are text; everything is counted anew each time."""
+    """Everything is counted anew before each merge."""
     special = set(vocab.special.values())
     batch = [[f"<{t}>" if t in special else vocab.spelled[t] for t in text] for text in texts]
-
-    def valid(a, b):
-        if isinstance(a, str) or isinstance(b, str):
-            return False
-        s = a + b
-        inside = [c in b" \t\n" for c in s]
-        if any(inside[1:]) and (not all(inside) or s == b"\n\n"):
-            return False
-        try:
-            text = s.decode("utf-8")
-        except UnicodeDecodeError:
-            return True
-        if boundary == "sentence":
-            return True
-        if boundary == "pretokens":
-            return len(split(text)) == 1
-        if text.isspace() or any(c.isspace() for c in text.strip()):
-            return False
-        if boundary == "word":
-            return True
-        marks = [
-            any(unicodedata.category(c)[0] in "PS" and ord(c) < 128 for c in t.decode("latin-1"))
-            and not any(c in "0123456789" for c in t.decode("latin-1"))
-            for t in (a, b)
-        ]
-        return marks[0] or not marks[1] or b == b"-"
-
     lengths = [sum(map(len, batch))]
     for _ in range(merges):
-        counts = Counter()
-        for text in batch:
-            for pair in zip(text, text[1:], strict=False):
-                if valid(*pair):
-                    counts[pair] += 1
+        pairs = [pair for text in batch for pair in pairwise(text)]
+        counts = Counter(pair for pair in pairs if may(*pair, boundary, split))
         if not counts:
             break
         a, b = max(counts, key=counts.get)  # of equals the one met first
-        for n, text in enumerate(batch):
-            new, i = [], 0
-            while i < len(text):
-                if text[i : i + 2] == [a, b]:
-                    new.append(a + b)
-                    i += 2
-                else:
-                    new.append(text[i])
-                    i += 1
-            batch[n] = new
+        batch = [joined(text, a, b) for text in batch]
         lengths.append(sum(map(len, batch)))
     return batch, lengths
 

@@ -244,7 +244,9 @@ class Hypernetwork(nn.Module):
     def load_published(self, state: Mapping[str, Tensor]) -> None:
         """Take the weights of a checkpoint that has RoBERTa's word table and longer positions."""
         table, prefix = "model.embeddings.position_embeddings.weight", "model.embeddings.word_"
-        ours = {k: v for k, v in state.items() if not k.startswith((prefix, "model.embeddings.pos"))}
+        ours = {
+            k: v for k, v in state.items() if not k.startswith((prefix, "model.embeddings.pos"))
+        }
         self.load_state_dict({**ours, table: state[table][: self.shape.pieces]})
 
 

@@ -146,7 +146,7 @@ class DynamicCollator:
         self.cache = RowCache(maker, self.vocab, self.old, capacity)
         self._embedding = model.get_input_embeddings()
         self._generates = bool(model.can_generate())
-        self._merges, self._draw = merges, random.Random(seed)
+        self._merges, self._draw = merges, random.Random(seed)  # noqa: S311 - no secret
 
     def __call__(self, features: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         """A batch for the model."""
@@ -156,7 +156,9 @@ class DynamicCollator:
     def merge(self, features: Sequence[Mapping[str, Any]]) -> MergedBatch:
         """The tokens of a batch; padding is left out."""
         texts = [_real(one, one["input_ids"]) for one in features]
-        most = self._draw.randint(*self._merges) if isinstance(self._merges, tuple) else self._merges
+        most = (
+            self._draw.randint(*self._merges) if isinstance(self._merges, tuple) else self._merges
+        )
         return self.method.merge(texts, self.vocab, most)  # type: ignore[no-any-return]
 
     @torch.no_grad()

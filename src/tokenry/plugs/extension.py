@@ -18,9 +18,7 @@ from tokenry.plugs.moving import Moved, embeddings_of, with_rows
 from tokenry.plugs.vocabulary import engine, vocabulary
 
 
-def freeze(
-    model: Any, tokenizer: Any, merged: MergedBatch, rows: str | VocabMap = "fvt"
-) -> Moved:
+def freeze(model: Any, tokenizer: Any, merged: MergedBatch, rows: str | VocabMap = "fvt") -> Moved:
     """Keep the tokens of a batch: a model and an ordinary BPE tokenizer that have them for good.
 
     The merges are put behind those of the tokenizer, so that it writes the batch as it was merged.

@@ -27,8 +27,8 @@ from tokenry.errors import UsageError
 from tokenry.method import Embeddings, Vocab
 from tokenry.ops.alphabet import to_bytes, to_letters
 from tokenry.ops.hypernet import (
-    Hypernetwork,
     HypernetShape,
+    Hypernetwork,
     Rows,
     identity_loss,
     lexical_loss,
@@ -184,7 +184,9 @@ def _phase(
 ) -> None:
     """Identity steps (0), which only warm up, or reading steps (1), whose rate falls to nothing."""
     name, steps = ("identity", "reading")[phase], (how.identity_steps, how.steps)[phase]
-    optimizer = torch.optim.AdamW(net.parameters(), how.rates[phase], (0.9, 0.95), weight_decay=0.01)
+    optimizer = torch.optim.AdamW(
+        net.parameters(), how.rates[phase], (0.9, 0.95), weight_decay=0.01
+    )
     start, hidden = time.monotonic(), None if progress is None else not progress
     for step in tqdm(range(steps), desc=name, leave=False, delay=2, disable=hidden):
         done = max(step / max(1, steps), (time.monotonic() - start) / how.seconds[phase])
@@ -215,7 +217,7 @@ class _Lessons:
     ) -> None:
         self._net, self._source, self._vocab, self._how = net, source, vocab, how
         self._texts = [text for text in texts if text]
-        self._draw, self._choose = np.random.default_rng(how.seed), random.Random(how.seed)
+        self._draw, self._choose = np.random.default_rng(how.seed), random.Random(how.seed)  # noqa: S311 - no secret
         self._forms = forms
         self._special = sorted(set(vocab.special.values()))
         self._bos = vocab.special.get("bos_token")
@@ -351,5 +353,7 @@ def save_hypernetwork(net: Hypernetwork, folder: str | Path) -> Path:
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-    save_file({k: v.contiguous() for k, v in net.state_dict().items()}, folder / "model.safetensors")
+    save_file(
+        {k: v.contiguous() for k, v in net.state_dict().items()}, folder / "model.safetensors"
+    )
     return folder

@@ -15,10 +15,10 @@ from tokenry.errors import MissingExtraError, UnsupportedModelError, UsageError
 
 
 class NeighbourHead(nn.Module):
-    """Scores of the tokens whose output rows are nearest to what the model is about to say.
+    r"""Scores of the tokens whose output rows are nearest to what the model is about to say.
 
     Neighbours are found by angle, in an index over rows of length one; their scores are then the
-    exact ones, $w_i \\cdot h + b_i$. All others are minus infinity.
+    exact ones, $w_i \cdot h + b_i$. All others are minus infinity.
 
     Args:
         head: The model's own.
@@ -81,7 +81,9 @@ def _index(weight: Tensor, width: int, searched: int) -> Any:
 
 
 @contextmanager
-def neighbour_head(model: Any, candidates: int = 20, searched: int = 200) -> Iterator[NeighbourHead]:
+def neighbour_head(
+    model: Any, candidates: int = 20, searched: int = 200
+) -> Iterator[NeighbourHead]:
     """Let a model score only the nearest tokens; afterwards it has its own head again.
 
     `generate` then takes what it takes always: `do_sample=True, top_k=10, min_p=0.1,
