@@ -100,50 +100,51 @@ def published(folder, separate, bias, languages):
     return roberta, state
 
 
+def block(state, name, z):
+    first, second = (
+        lambda x, part=part: state[f"{name}.{part}.weight"] @ x + state[f"{name}.{part}.bias"]
+        for part in ("dense1", "dense2")
+    )
+    inside = functional.gelu(first(z), approximate="tanh")
+    x = functional.gelu(second(inside), approximate="tanh") + z
+    x = (x - x.mean()) / (x.var(unbiased=False) + 1e-6).sqrt()
+    return x * state[f"{name}.ln.weight"] + state[f"{name}.ln.bias"]
+
+
+def linear(state, name, z):
+    return state[f"{name}.weight"] @ z + state[f"{name}.bias"]
+
+
+def headed(state, name, scaler, hidden):
+    rows = linear(state, f"{name}.1", block(state, f"{name}.0", hidden))
+    return state[f"{scaler}.w"][0] * rows + state[f"{scaler}.b"][0]
+
+
 def said(roberta, state, form, source, language):
     """The equations of the paper, for one token."""
-
-    def block(name, z):
-        inside = functional.gelu(
-            state[f"{name}.dense1.weight"] @ z + state[f"{name}.dense1.bias"], approximate="tanh"
-        )
-        out = functional.gelu(
-            state[f"{name}.dense2.weight"] @ inside + state[f"{name}.dense2.bias"],
-            approximate="tanh",
-        )
-        x = out + z
-        x = (x - x.mean()) / (x.var(unbiased=False) + 1e-6).sqrt()
-        return x * state[f"{name}.ln.weight"] + state[f"{name}.ln.bias"]
-
-    def linear(name, z):
-        return state[f"{name}.weight"] @ z + state[f"{name}.bias"]
-
     read = []
     for token in form:
         if token >= OLD:
             x = state["fallback_embeddings.weight"][token - OLD]
         else:
             x = state["in_scaler.w"][0] * source[token] + state["in_scaler.b"][0]
-        read.append(block("input_projection.1", linear("input_projection.0", x)))
+        x = linear(state, "input_projection.0", x)
+        read.append(block(state, "input_projection.1", x))
     positions = list(range(len(form)))
     if language is not None:  # what RoBERTa adds is taken off before
-        parts = roberta.embeddings
-        at = 4
+        parts, at = roberta.embeddings, 4
         positions.append(at)
         told = state["lang_embeddings.weight"][language]
-        read.append(
-            told - parts.token_type_embeddings.weight[0] - parts.position_embeddings.weight[at]
-        )
+        added = parts.token_type_embeddings.weight[0] + parts.position_embeddings.weight[at]
+        read.append(told - added)
     hidden = roberta(
         inputs_embeds=torch.stack(read)[None], position_ids=torch.tensor([positions])
     ).last_hidden_state[0, 0]
-    rows = linear("output_projection.1", block("output_projection.0", hidden))
-    made = [state["scaler.w"][0] * rows + state["scaler.b"][0]]
+    made = [headed(state, "output_projection", "scaler", hidden)]
     if "out_scaler.w" in state:
-        rows = linear("output_projection_out.1", block("output_projection_out.0", hidden))
-        made.append(state["out_scaler.w"][0] * rows + state["out_scaler.b"][0])
-    bias = linear("bias_projection", hidden) if "bias_projection.weight" in state else None
-    return made, bias
+        made.append(headed(state, "output_projection_out", "out_scaler", hidden))
+    with_bias = "bias_projection.weight" in state
+    return made, linear(state, "bias_projection", hidden) if with_bias else None
 
 
 @torch.no_grad()

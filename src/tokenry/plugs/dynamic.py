@@ -189,7 +189,7 @@ class DynamicCollator:
             if name in ("input_ids", "attention_mask"):
                 continue
             values = [one[name] for one in features]
-            if isinstance(values[0], Sequence) or getattr(values[0], "ndim", 0):
+            if isinstance(values[0], Sequence) or bool(getattr(values[0], "ndim", False)):
                 parts = [_real(one, value) for one, value in zip(features, values, strict=True)]
                 follow = [
                     [part[start] for start in starts]

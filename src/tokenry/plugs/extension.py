@@ -83,7 +83,7 @@ def extended(tokenizer: Any, vocab: Vocab, merged: MergedBatch) -> PreTrainedTok
     model["vocab"] = {piece: token for token, piece in enumerate(pieces) if piece}
     model["merges"] = old + [pair for pair in pairs if tuple(pair) not in known]
     roles = getattr(tokenizer, "special_tokens_map", {})
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=Tokenizer.from_str(json.dumps(settings)),
         padding_side=getattr(tokenizer, "padding_side", "right"),
         **roles,
@@ -151,4 +151,6 @@ def longest_prefix(tokenizer: Any) -> PreTrainedTokenizerFast:
     )
     made.decoder = decoders.ByteLevel()
     roles = getattr(tokenizer, "special_tokens_map", {})
-    return PreTrainedTokenizerFast(tokenizer_object=made, **roles)
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=made, **roles
+    )

@@ -196,7 +196,7 @@ def _phase(
         optimizer.param_groups[0]["lr"] = how.rates[phase] * min(1, (step + 1) / how.warmup) * fall
         loss = loss_of()
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(net.parameters(), how.clip)
         optimizer.step()
         if watch is not None:
@@ -217,7 +217,8 @@ class _Lessons:
     ) -> None:
         self._net, self._source, self._vocab, self._how = net, source, vocab, how
         self._texts = [text for text in texts if text]
-        self._draw, self._choose = np.random.default_rng(how.seed), random.Random(how.seed)  # noqa: S311 - no secret
+        self._draw = np.random.default_rng(how.seed)
+        self._choose = random.Random(how.seed)  # noqa: S311 - no secret
         self._forms = forms
         self._special = sorted(set(vocab.special.values()))
         self._bos = vocab.special.get("bos_token")

@@ -77,7 +77,8 @@ class DynamicTokenization(BatchMerger):
             Claim(
                 paper="A vocabulary of a million tokens is written with through an index.",
                 effect="The best of 7,023 tokens is among the 20 that the index finds.",
-                test="tests/vocab/test_dynamic_claims.py::test_claim_neighbours_hold_the_best_token",
+                test="tests/vocab/test_dynamic_claims.py::"
+                "test_claim_neighbours_hold_the_best_token",
                 measured="At 1,531 of 1,600 places (96%) with rows of a hypernetwork; with FVT's "
                 "rows 55%, since means are shorter than what they are made of and the index goes "
                 "by angle. Model of 0.4M parameters; with all tokens as candidates the output is "
@@ -225,10 +226,13 @@ class _Growth:
         if {left, right} & self.vocab.added:
             return False
         first, second = self.spelled(left), self.spelled(right)
-        return bool(first and second) and self.method.joins(first, second, self.vocab)
+        if not first or not second:
+            return False
+        return self.method.joins(first, second, self.vocab)
 
     def starts(self, merged: Sequence[int], text: Sequence[int]) -> list[int]:
         """The place in a text where each of its merged tokens begins."""
         begins = np.cumsum([0, *(len(self.spelled(token) or b"_") for token in text)])
         places = np.cumsum([0, *(len(self.spelled(token) or b"_") for token in merged[:-1])])
-        return np.searchsorted(begins, places[: len(merged)]).tolist()
+        found: list[int] = np.searchsorted(begins, places[: len(merged)]).tolist()
+        return found

@@ -67,10 +67,10 @@ class Zett(VocabMap):
                 effect="Fewer bits per byte than means of the old pieces, copies, and random rows.",
                 test="tests/vocab/test_zett_claims.py::test_claim_order_before_any_training",
                 measured="BPE of 2,048 tokens: 2.91 bits per byte; FVT 3.08, lexical copy 3.07, "
-                "mean 3.69, random 4.15. Unigram of 1,500: 2.99, 3.35, 3.26, 4.09, 4.62. With its own 1,024 tokens the "
-                "model has 2.62 on these pages and some code. Llama of 0.4M parameters, hypernetwork of two "
-                "layers trained for 110 steps of 16 texts, held-out manual pages. FVT and lexical "
-                "copy trade places between tokenizers.",
+                "mean 3.69, random 4.15. Unigram of 1,500: 2.99, 3.35, 3.26, 4.09, 4.62. With its "
+                "own 1,024 tokens the model has 2.62 on these pages and some code. Llama of 0.4M "
+                "parameters, hypernetwork of two layers trained for 110 steps of 16 texts, "
+                "held-out manual pages. FVT and lexical copy trade places between tokenizers.",
             ),
             Claim(
                 paper="Trained to be the identity first, it starts from rows that work.",
