@@ -189,10 +189,11 @@ class Hypernetwork(nn.Module):
         forms = forms[:, : max(1, int(seen.sum(1).max()))]  # the rest is padding everywhere
         seen = seen[:, : forms.shape[1]].clone()
         seen[:, 0] = True
-        x = self.model["embeddings"]["LayerNorm"](self._read(forms, source, seen, language))
+        roberta: Any = self.model
+        x = roberta["embeddings"]["LayerNorm"](self._read(forms, source, seen, language))
         if x.shape[1] > forms.shape[1]:
             seen = torch.cat([seen, seen[:, :1]], 1)
-        for layer in self.model["encoder"]["layer"]:
+        for layer in roberta["encoder"]["layer"]:
             x = layer(x, seen)
         return self._predict(x[:, 0])
 

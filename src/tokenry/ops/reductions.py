@@ -20,8 +20,8 @@ def mean_lengths(batches: Sequence[Sequence[int]]) -> Float[np.ndarray, " m"]:
     array([8. , 7. , 6.5])
     """
     longest = max(map(len, batches), default=0)
-    rows = [[*lengths, *lengths[-1:] * (longest - len(lengths))] for lengths in batches]
-    return np.mean(rows, axis=0)
+    rows = [[*lengths, *[lengths[-1]] * (longest - len(lengths))] for lengths in batches]
+    return np.asarray(rows, dtype=float).mean(0)
 
 
 def merges_for(lengths: Float[np.ndarray, " m"], share: float) -> int:

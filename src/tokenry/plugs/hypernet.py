@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from huggingface_hub import snapshot_download
 from jaxtyping import Float, Int
 from safetensors.torch import save_file
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
@@ -358,3 +359,22 @@ def save_hypernetwork(net: Hypernetwork, folder: str | Path) -> Path:
         {k: v.contiguous() for k, v in net.state_dict().items()}, folder / "model.safetensors"
     )
     return folder
+
+
+def fetch_hypernetwork(name: str) -> Path:
+    """The folder of a hypernetwork from the Hub, downloaded if it is not there yet.
+
+    Args:
+        name: Such as `benjamin/zett-hypernetwork-Mistral-7B-v0.1`, for the model in its name.
+
+    Raises:
+        UsageError: If there is none of this name, or no network.
+    """
+    files = ["config.json", "model.safetensors"]
+    try:
+        return Path(snapshot_download(name, allow_patterns=files))
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"fetch_hypernetwork: {name!r} cannot be had from the Hub: {error}; give the name of "
+            "a repository, or download its config.json and model.safetensors into a folder."
+        ) from error

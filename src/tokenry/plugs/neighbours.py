@@ -59,7 +59,7 @@ class NeighbourHead(nn.Module):
         if self.head.bias is not None:
             exact = exact + self.head.bias[found]
         lowest = flat.new_full((len(flat), len(self.weight)), -torch.inf)
-        return lowest.scatter(1, found, exact).unflatten(0, hidden.shape[:-1])
+        return lowest.scatter(1, found, exact).view(*hidden.shape[:-1], -1)
 
     def nearest(self, hidden: Float[Tensor, "n d"]) -> Int[Tensor, "n k"]:
         """The tokens that are scored, nearest first."""

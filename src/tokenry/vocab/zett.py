@@ -175,8 +175,12 @@ class Zett(VocabMap):
 def _predicted(net: Hypernetwork, forms: Tensor, source: Tensor, language: int | None) -> Rows:
     """Rows of many tokens, some at a time."""
     net = net.to(source.device)
-    parts = [net(some.to(source.device), source, language) for some in forms.split(_BATCH)]
-    return Rows(*(None if one[0] is None else torch.cat(one) for one in zip(*parts, strict=True)))
+    starts = range(0, max(1, len(forms)), _BATCH)
+    parts = [
+        net(forms[start : start + _BATCH].to(source.device), source, language) for start in starts
+    ]
+    made: Any = (None if one[0] is None else torch.cat(one) for one in zip(*parts, strict=True))
+    return Rows(*made)
 
 
 def _spread(made: Tensor | None, written: Tensor, old: Tensor) -> Tensor:
