@@ -1,6 +1,7 @@
 """The contracts: what a method is, and what each family's methods answer."""
 
 from tokenry.method.base import In, Keep, Method, Setting, alternatives, settings
+from tokenry.method.batching import BatchMerger, MergedBatch
 from tokenry.method.bytes import ByteReader
 from tokenry.method.coder import TextCoder
 from tokenry.method.drafter import Drafter, DraftView, TokenTree, Verified
@@ -17,12 +18,23 @@ from tokenry.method.ring import SequenceRing, Visit
 from tokenry.method.router import Call, Router
 from tokenry.method.rows import RowSampler
 from tokenry.method.trainer import END, TokenizerTrainer
-from tokenry.method.vocab import EmbeddingRows, Embeddings, Move, Origin, Scribe, Vocab, VocabMap
+from tokenry.method.vocab import (
+    EmbeddingRows,
+    Embeddings,
+    Learner,
+    Move,
+    Origin,
+    Scribe,
+    Vocab,
+    VocabMap,
+    WordVectors,
+)
 
 __all__ = [
     "END",
     "LIST",
     "WAYS",
+    "BatchMerger",
     "ByteReader",
     "CacheEditor",
     "CachePolicy",
@@ -43,9 +55,11 @@ __all__ = [
     "KVView",
     "Keep",
     "LayerView",
+    "Learner",
     "MarkedPolicy",
     "MarkedView",
     "Measurement",
+    "MergedBatch",
     "Method",
     "Move",
     "Navigator",
@@ -72,6 +86,7 @@ __all__ = [
     "Visit",
     "Vocab",
     "VocabMap",
+    "WordVectors",
     "alternatives",
     "settings",
 ]

@@ -3,23 +3,39 @@
 from tokenry.vocab.arithmetic_codes import ArithmeticCodes
 from tokenry.vocab.bpe import Bpe
 from tokenry.vocab.dnabert2 import DNABERT2
+from tokenry.vocab.dynamic_tokenization import DynamicTokenization
 from tokenry.vocab.equal_info import EqualInfo
+from tokenry.vocab.focus import Focus
+from tokenry.vocab.fvt import FVT
 from tokenry.vocab.kmer import Kmer
 from tokenry.vocab.less_is_better import LessIsBetter
+from tokenry.vocab.lexical_copy import LexicalCopy
 from tokenry.vocab.lexinvariant import Lexinvariant
+from tokenry.vocab.mean_rows import MeanRows
+from tokenry.vocab.random_rows import RandomRows
 from tokenry.vocab.unigram import Unigram
+from tokenry.vocab.wechsel import Wechsel
 from tokenry.vocab.word_pooling import WordPooling
 from tokenry.vocab.wordpiece import WordPiece
+from tokenry.vocab.zett import Zett
 
 __all__ = [
     "DNABERT2",
+    "FVT",
     "ArithmeticCodes",
     "Bpe",
+    "DynamicTokenization",
     "EqualInfo",
+    "Focus",
     "Kmer",
     "LessIsBetter",
+    "LexicalCopy",
     "Lexinvariant",
+    "MeanRows",
+    "RandomRows",
     "Unigram",
+    "Wechsel",
     "WordPiece",
     "WordPooling",
+    "Zett",
 ]
