@@ -17,11 +17,13 @@ from tokenry.method.trainer import TokenizerTrainer
 from tokenry.method.vocab import (
     EmbeddingRows,
     Embeddings,
+    Learner,
     Move,
     Origin,
     Scribe,
     Vocab,
     VocabMap,
+    WordVectors,
 )
 
 __all__ = [
@@ -47,6 +49,7 @@ __all__ = [
     "KVView",
     "Keep",
     "LayerView",
+    "Learner",
     "MarkedPolicy",
     "MarkedView",
     "Measurement",
@@ -73,6 +76,7 @@ __all__ = [
     "Visit",
     "Vocab",
     "VocabMap",
+    "WordVectors",
     "alternatives",
     "settings",
 ]
