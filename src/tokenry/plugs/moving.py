@@ -71,7 +71,7 @@ class Moved:
             ),
         }
 
-    def save(self, folder: str | Path) -> Path:
+    def save(self, folder: str | Path, **more: Any) -> Path:
         """Write a folder that `AutoTokenizer` and `AutoModelForCausalLM` load.
 
         Beside model and tokenizer it holds `transplant.json`, the summary, and
@@ -79,11 +79,14 @@ class Moved:
 
         Args:
             folder: Made when it is not there.
+            **more: Further lines of the summary, as plain data.
         """
         folder = Path(folder)
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
-        (folder / SUMMARY).write_text(_json(self.summary(), indent=1) + "\n", encoding="utf-8")
+        (folder / SUMMARY).write_text(
+            _json({**self.summary(), **more}, indent=1) + "\n", encoding="utf-8"
+        )
         with (folder / ROWS).open("w", encoding="utf-8") as file:
             for token, (origin, parents) in enumerate(
                 zip(self.rows.origin.tolist(), self.rows.parents, strict=True)
