@@ -93,7 +93,8 @@ class _Vectors:
     @cached_property
     def counts(self) -> Mapping[str, int]:
         """The words that were learned, with how often each was seen."""
-        return {word: self._held.get_vecattr(word, "count") for word in self._held.index_to_key}
+        held = self._held
+        return {word: int(held.get_vecattr(word, "count")) for word in held.index_to_key}
 
     def vectors(self, words: Sequence[str]) -> Float[np.ndarray, "n e"]:
         """A row per word; of zeros where nothing is known about it."""
