@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 import tokenry
-from tokenry import catalog, console
+from tokenry import catalog, cli_vocab, console
 from tokenry.card import Family
 from tokenry.errors import TokenryError, UsageError
 
@@ -31,6 +31,7 @@ app = App(
     version=lambda: tokenry.__version__,
     help_format="markdown",
 )
+app.update(cli_vocab.app)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
