@@ -73,9 +73,7 @@ def test_it_counts_what_a_loop_counts(vocab):
 
 
 def test_words_of_tokens_that_hold_several_and_texts_that_touch():
-    made = vocabulary(
-        Tokenizer(models.WordLevel({"ab": 0, " c d": 1, "e f": 2, "g ": 3, "h": 4}))
-    )
+    made = vocabulary(Tokenizer(models.WordLevel({"ab": 0, " c d": 1, "e f": 2, "g ": 3, "h": 4})))
     shape = _Shape(made)
     shape.runs[:] = [1, 2, 2, 1, 1]
     ids = np.array([0, 4, 1, 2, 3, 4, 4])  # abh| c d·e f·g |h | h

@@ -1,3 +1,5 @@
-"""Vocabularies: judge one, learn a better one, move a model to another."""
+"""Vocabularies: judging them, learning them, moving a model to another one."""
 
-__all__: list[str] = []
+from tokenry.vocab.qtok import Qtok
+
+__all__ = ["Qtok"]
