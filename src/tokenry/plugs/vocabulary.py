@@ -189,8 +189,17 @@ class _Scribe:
         return speller(self._settings)
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """The tokens of each text, nothing put in front of it or behind it."""
-        written = self._whole.encode_batch_fast(list(texts), add_special_tokens=False)
+        """The tokens of each text, nothing put in front of it or behind it.
+
+        Raises:
+            UsageError: If it cannot write a text, as without a token for what it does not know.
+        """
+        try:
+            written = self._whole.encode_batch_fast(list(texts), add_special_tokens=False)
+        except Exception as error:  # all that the library raises
+            raise UsageError(
+                f"vocabulary: this tokenizer cannot write the text: {error}."
+            ) from error
         return [one.ids for one in written]
 
     def write(self, spelled: bytes) -> list[int]:

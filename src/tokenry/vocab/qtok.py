@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Annotated, Any, ClassVar, final
 
 from tokenry.card import Card, Claim
 from tokenry.errors import UsageError
 from tokenry.method import Figure, Findings, In, Judge, Usage, Vocab
 from tokenry.ops.alphabet import LETTERS
+from tokenry.ops.scripts import script_of
 
 CLASSES = [
     "control_tokens",
@@ -303,16 +302,6 @@ class Qtok(Judge):
         if small:
             large.append(other | {"tokens": sum(small), "%": 100 * sum(small) / total})
         return large
-
-
-@cache
-def script_of(character: str) -> str | None:
-    """The first word of a character's Unicode name; None where it has no name.
-
-    >>> script_of("ж")
-    'CYRILLIC'
-    """
-    return unicodedata.name(character, "").partition(" ")[0] or None
 
 
 def _there(vocab: Vocab, token: int) -> bool:
