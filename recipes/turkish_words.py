@@ -22,7 +22,7 @@ ENDINGS = (
     "sInIz (y)Iz (y)Im sIn lA lAn lAş (y)lA (n)CA IncI mI mAdAn (y)IncA (y)AlI DIkçA sAl CIK CAğIz"
 )
 """Endings of Turkish grammars: A is a or e, I one of four, D d or t, C c or ç, K k or ğ."""
-CHOICES = {"A": "ae", "I": "ıiuü", "D": "dt", "C": "cç", "K": "kğ"}
+CHOICES = {"A": "ae", "I": "ıiuü", "D": "dt", "C": "cç", "K": "kğ"}  # noqa: RUF001
 
 
 def morphemes(pattern: str) -> set[str]:
@@ -55,6 +55,7 @@ def dictionary(folder: Path) -> tuple[set[str], set[str]]:
 
 
 def main() -> None:
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("dictionary", type=Path, help="folder of tr_TR.dic and tr_TR.aff")
     parser.add_argument("out", type=Path, help="folder to write to")

@@ -60,7 +60,9 @@ def test_it_counts_what_a_loop_counts(vocab):
     texts = {"x": [text for text in TEXTS if text]}
     (found,) = usage([vocab], texts, words=True)[0]
     written = vocab.scribe.encode(texts["x"])
-    assert found.counts.tolist() == np.bincount(sum(written, []), minlength=len(vocab)).tolist()
+    assert (
+        found.counts.tolist() == np.bincount(np.concatenate(written), minlength=len(vocab)).tolist()
+    )
     assert (found.texts, found.size) == (3, sum(len(t.encode()) for t in TEXTS))
     assert found.characters == sum(map(len, TEXTS))
     assert found.blank_words == sum(len(t.split()) for t in TEXTS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,7 @@ def test_each_class_by_example(kind):
 
 
 def test_classes_add_up_and_shares_are_percentages():
-    found = Qtok().judge(vocab_of(sum(EXAMPLES.values(), [])))
+    found = Qtok().judge(vocab_of(list(chain.from_iterable(EXAMPLES.values()))))
     counts = table(found, "classes", "class")
     assert counts == {kind: len(tokens) for kind, tokens in EXAMPLES.items()}
     assert sum(row["%"] for row in found.tables["classes"]) == pytest.approx(100)

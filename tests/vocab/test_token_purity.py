@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from itertools import chain
 
 import pytest
@@ -13,105 +14,21 @@ from tokenry.plugs.usage import usage
 from tokenry.plugs.vocabulary import vocabulary
 from tokenry.vocab import TokenPurity
 
-ROOTS = [
-    "ev",
-    "kitap",
-    "göz",
-    "yol",
-    "deniz",
-    "kapı",
-    "araba",
-    "çiçek",
-    "okul",
-    "şehir",
-    "kalem",
-    "defter",
-    "ağaç",
-    "bulut",
-    "ışık",
-]
-AFFIXES = [
-    "ler",
-    "lar",
-    "de",
-    "da",
-    "den",
-    "dan",
-    "im",
-    "ım",
-    "iniz",
-    "ınız",
-    "siz",
-    "sız",
-    "lik",
-    "lık",
-    "ci",
-    "cı",
-]
-ENGLISH = [
-    "the",
-    "of",
-    "and",
-    "to",
-    "in",
-    "is",
-    "that",
-    "it",
-    "was",
-    "for",
-    "on",
-    "are",
-    "with",
-    "they",
-    "be",
-    "at",
-    "one",
-    "have",
-    "this",
-    "from",
-    "by",
-    "hot",
-    "word",
-    "but",
-    "what",
-    "some",
-    "we",
-    "can",
-    "out",
-    "other",
-    "were",
-    "all",
-    "there",
-    "when",
-    "up",
-    "use",
-    "your",
-    "how",
-    "said",
-    "an",
-    "each",
-    "she",
-    "which",
-    "do",
-    "their",
-    "time",
-    "if",
-    "will",
-    "way",
-    "about",
-    "many",
-    "then",
-    "them",
-    "would",
-    "write",
-    "like",
-    "so",
-    "these",
-    "her",
-    "long",
-    "make",
-    "thing",
-]
+ROOTS = re.findall(
+    r"\w+",
+    "ev kitap göz yol deniz kapı araba çiçek okul şehir kalem defter ağaç bulut ışık ",
+)
+AFFIXES = re.findall(
+    r"\w+",
+    "ler lar de da den dan im ım iniz ınız siz sız lik lık ci cı ",
+)
+ENGLISH = re.findall(
+    r"\w+",
+    "the of and to in is that it was for on are with they be at one have this from by hot "
+    "word but what some we can out other were all there when up use your how said an each "
+    "she which do their time if will way about many then them would write like so these "
+    "her long make thing ",
+)
 
 
 def turkish(seed: int, n: int = 1500) -> tuple[list[str], set[str]]:

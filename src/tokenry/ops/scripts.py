@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import cache
 
-_DOTLESS = str.maketrans({"I": "ı", "İ": "i"})
+_DOTLESS = str.maketrans({"I": "ı", "İ": "i"})  # noqa: RUF001
 _TURKIC = ("tr", "az")
 
 

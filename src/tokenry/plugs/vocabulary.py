@@ -197,9 +197,7 @@ class _Scribe:
         try:
             written = self._whole.encode_batch_fast(list(texts), add_special_tokens=False)
         except Exception as error:  # all that the library raises
-            raise UsageError(
-                f"vocabulary: this tokenizer cannot write the text: {error}."
-            ) from error
+            raise UsageError(f"vocabulary: the tokenizer cannot write this: {error}.") from error
         return [one.ids for one in written]
 
     def write(self, spelled: bytes) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,133 +14,33 @@ from tokenry.method import Figure, Findings, In, Judge, Usage, Vocab
 from tokenry.ops.alphabet import LETTERS
 from tokenry.ops.scripts import script_of
 
-CLASSES = [
-    "control_tokens",
-    "pure_unicode",
-    "char_alpha",
-    "spaced_alpha",
-    "inner_alpha",
-    "char_other",
-    "spaced_other",
-    "inner_other",
-    "unicode_flanks",
-    "char_errors",
-    "spaced_errors",
-    "inner_errors",
-]
+CLASSES = tuple(
+    re.findall(
+        r"[\w-]+",
+        "control_tokens pure_unicode char_alpha spaced_alpha inner_alpha char_other spaced_other "
+        "inner_other unicode_flanks char_errors spaced_errors inner_errors",
+    )
+)
 """What a token can be, as the paper names it."""
 
 _SCRIPTS = frozenset(
-    [
-        "ADLAM",
-        "ARABIC",
-        "ARMENIAN",
-        "BALINESE",
-        "BAMUM",
-        "BATAK",
-        "BENGALI",
-        "BOPOMOFO",
-        "BUGINESE",
-        "CANADIAN",
-        "CHAM",
-        "CHEROKEE",
-        "CJK",
-        "COPTIC",
-        "CYRILLIC",
-        "DEVANAGARI",
-        "EGYPTIAN",
-        "ETHIOPIC",
-        "GEORGIAN",
-        "GLAGOLITIC",
-        "GOTHIC",
-        "GREEK",
-        "GUJARATI",
-        "GURMUKHI",
-        "HALFWIDTH",
-        "HANGUL",
-        "HEBREW",
-        "HIRAGANA",
-        "JAVANESE",
-        "KANNADA",
-        "KATAKANA",
-        "KHMER",
-        "LAO",
-        "LATIN",
-        "LEPCHA",
-        "LIMBU",
-        "LISU",
-        "MALAYALAM",
-        "MANDAIC",
-        "MEETEI",
-        "MONGOLIAN",
-        "MYANMAR",
-        "NKO",
-        "OGHAM",
-        "OL",
-        "ORIYA",
-        "RUNIC",
-        "SAMARITAN",
-        "SINHALA",
-        "SUNDANESE",
-        "SYRIAC",
-        "TAGALOG",
-        "TAI",
-        "TAMIL",
-        "TELUGU",
-        "THAANA",
-        "THAI",
-        "TIBETAN",
-        "TIFINAGH",
-        "VAI",
-        "YI",
-    ]
+    re.findall(
+        r"[\w-]+",
+        "ADLAM ARABIC ARMENIAN BALINESE BAMUM BATAK BENGALI BOPOMOFO BUGINESE CANADIAN CHAM "
+        "CHEROKEE CJK COPTIC CYRILLIC DEVANAGARI EGYPTIAN ETHIOPIC GEORGIAN GLAGOLITIC GOTHIC GREEK "
+        "GUJARATI GURMUKHI HALFWIDTH HANGUL HEBREW HIRAGANA JAVANESE KANNADA KATAKANA KHMER LAO "
+        "LATIN LEPCHA LIMBU LISU MALAYALAM MANDAIC MEETEI MONGOLIAN MYANMAR NKO OGHAM OL ORIYA "
+        "RUNIC SAMARITAN SINHALA SUNDANESE SYRIAC TAGALOG TAI TAMIL TELUGU THAANA THAI TIBETAN "
+        "TIFINAGH VAI YI",
+    )
 )
 _TAGS = frozenset(
-    [
-        "a",
-        "b",
-        "body",
-        "br",
-        "button",
-        "code",
-        "div",
-        "em",
-        "form",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "h5",
-        "h6",
-        "head",
-        "html",
-        "i",
-        "img",
-        "input",
-        "label",
-        "li",
-        "link",
-        "meta",
-        "ol",
-        "option",
-        "p",
-        "pre",
-        "script",
-        "section",
-        "select",
-        "span",
-        "strong",
-        "style",
-        "table",
-        "tbody",
-        "td",
-        "th",
-        "thead",
-        "title",
-        "tr",
-        "u",
-        "ul",
-    ]
+    re.findall(
+        r"[\w-]+",
+        "a b body br button code div em form h1 h2 h3 h4 h5 h6 head html i img input label li link "
+        "meta ol option p pre script section select span strong style table tbody td th thead title "
+        "tr u ul",
+    )
 )
 
 

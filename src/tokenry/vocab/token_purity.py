@@ -62,8 +62,8 @@ class TokenPurity(Judge):
                 "larger the vocabulary learned from Turkish.",
                 test="tests/vocab/test_token_purity.py::"
                 "test_claim_more_words_with_a_larger_vocabulary",
-                measured="48.5, 53.6 and 58.7 % with 1,000, 4,000 and 16,000 tokens, on manual pages "
-                "in Turkish that they were not learned from (words of hunspell-tr).",
+                measured="48.5, 53.6 and 58.7 % with 1,000, 4,000 and 16,000 tokens, on manual "
+                "pages in Turkish that they were not learned from (words of hunspell-tr).",
             ),
             Claim(
                 paper="Language-specific token percentages follow what a tokenizer was made for.",
@@ -71,8 +71,8 @@ class TokenPurity(Judge):
                 "same size learned from English.",
                 test="tests/vocab/test_token_purity.py::"
                 "test_claim_a_turkish_tokenizer_has_more_turkish_words",
-                measured="53.6 % against 13.2 % with 4,000 tokens each, learned from Turkish and from "
-                "English manual pages; 15.6 % of DeepSeek's 129,280.",
+                measured="53.6 % against 13.2 % with 4,000 tokens each, learned from Turkish and "
+                "from English manual pages; 15.6 % of DeepSeek's 129,280.",
             ),
             Claim(
                 paper="The percentage of words correlates with the score on Turkish questions "
@@ -168,8 +168,8 @@ def _shares(name: str, produced: Mapping[str, int], known: Collection[str]) -> d
 def _neither(produced: Counter[str], known: Collection[str]) -> list[dict[str, Any]]:
     """The most frequent tokens with letters that are in no list."""
     rest = Counter({text: n for text, n in produced.items() if text not in known})
-    lettered = ((text, n) for text, n in rest.most_common() if any(map(str.isalpha, text)))
-    return [{"token": text, "written": n} for (text, n), _ in zip(lettered, range(_SHOWN))]
+    lettered = [(text, n) for text, n in rest.most_common() if any(map(str.isalpha, text))]
+    return [{"token": text, "written": n} for text, n in lettered[:_SHOWN]]
 
 
 def _names(scripts: Counter[str]) -> str:
