@@ -60,7 +60,7 @@ def usage(vocabs: Sequence[Vocab], texts: Any, *, words: bool = False) -> list[l
     ]
 
 
-def usage_of_ids(sequences: Iterable[Sequence[int]], size: int, category: str = "ids") -> Usage:
+def usage_of_ids(sequences: Iterable[Any], size: int, category: str = "ids") -> Usage:
     """Usage of any stream of tokens, such as the codes of images; of texts nothing is known.
 
     Args:

@@ -27,19 +27,19 @@ _SCRIPTS = frozenset(
     re.findall(
         r"[\w-]+",
         "ADLAM ARABIC ARMENIAN BALINESE BAMUM BATAK BENGALI BOPOMOFO BUGINESE CANADIAN CHAM "
-        "CHEROKEE CJK COPTIC CYRILLIC DEVANAGARI EGYPTIAN ETHIOPIC GEORGIAN GLAGOLITIC GOTHIC GREEK "
-        "GUJARATI GURMUKHI HALFWIDTH HANGUL HEBREW HIRAGANA JAVANESE KANNADA KATAKANA KHMER LAO "
+        "CHEROKEE CJK COPTIC CYRILLIC DEVANAGARI EGYPTIAN ETHIOPIC GEORGIAN GLAGOLITIC GOTHIC "
+        "GREEK GURMUKHI HALFWIDTH HANGUL HEBREW HIRAGANA JAVANESE KANNADA KATAKANA KHMER LAO "
         "LATIN LEPCHA LIMBU LISU MALAYALAM MANDAIC MEETEI MONGOLIAN MYANMAR NKO OGHAM OL ORIYA "
         "RUNIC SAMARITAN SINHALA SUNDANESE SYRIAC TAGALOG TAI TAMIL TELUGU THAANA THAI TIBETAN "
-        "TIFINAGH VAI YI",
+        "TIFINAGH VAI YI GUJARATI",
     )
 )
 _TAGS = frozenset(
     re.findall(
         r"[\w-]+",
         "a b body br button code div em form h1 h2 h3 h4 h5 h6 head html i img input label li link "
-        "meta ol option p pre script section select span strong style table tbody td th thead title "
-        "tr u ul",
+        "meta ol option p pre script section select span strong style table tbody td th thead "
+        "title tr u ul",
     )
 )
 
