@@ -39,11 +39,13 @@ def letters_by_script(texts: Mapping[str, int] | Iterable[str]) -> Counter[str]:
     >>> letters_by_script({"да": 2, "no!": 1})
     Counter({'CYRILLIC': 4, 'LATIN': 2})
     """
-    weights = texts if isinstance(texts, Mapping) else dict.fromkeys(texts, 1)
     letters: Counter[str] = Counter()
-    for text, weight in weights.items():
-        for character in text:
-            letters[character] += weight
+    if isinstance(texts, Mapping):
+        for text, weight in texts.items():
+            for character in text:
+                letters[character] += weight
+    else:
+        letters.update("".join(texts))
     found: Counter[str] = Counter()
     for character, weight in letters.items():
         if character.isalpha():
