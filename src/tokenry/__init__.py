@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tokenry.catalog import names as methods
     from tokenry.checks import check
+    from tokenry.compare.auditing import audit
     from tokenry.compare.probing import probe
     from tokenry.compare.results import Results
     from tokenry.compare.run import compare
@@ -20,6 +21,7 @@ __all__ = [
     "Results",
     "TokenryError",
     "attach",
+    "audit",
     "check",
     "compare",
     "methods",
@@ -32,6 +34,7 @@ _HOME = {
     "Results": "tokenry.compare.results:Results",
     "TokenryError": "tokenry.errors:TokenryError",
     "attach": "tokenry.plugs.attach:attach",
+    "audit": "tokenry.compare.auditing:audit",
     "check": "tokenry.checks:check",
     "compare": "tokenry.compare.run:compare",
     "methods": "tokenry.catalog:names",

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from tokenry import console
+import tokenry
+from tokenry import catalog, console
 from tokenry.errors import UsageError
 
 Json = Annotated[bool, Parameter(negative="", show_default=False)]
@@ -62,9 +63,9 @@ def audit(
     lexicon: Path | None = None,
     morphemes: Path | None = None,
     language: str = "tr",
-    parallel: Flag = False,
+    parallel: Json = False,
     seed: int = 0,
-    json: Flag = False,
+    json: Json = False,
 ) -> None:
     r"""Say what tokenizers are like, side by side, on your texts, and write a report.
 

@@ -23,11 +23,18 @@ class Usage:
     Attributes:
         category: Its name.
         counts: How often each token was written.
-        texts: How many texts there were.
+        texts: How many texts there were; a long one may count as several.
         characters: Their characters.
         size: Their bytes in UTF-8.
-        words: The words that the tokenizer splits texts into, with how often each occurred.
+        words: The words that the tokenizer splits texts into, with how often each occurred;
+            of the first texts if there were many, or empty.
         sequences: The tokens of some of the texts, in order, for what counts cannot tell.
+        blank_words: Their words between blanks.
+        whole_words: Words between blanks of what the tokens spell that are one token each.
+        split_words: Those that take several tokens.
+        lengths: Bytes and tokens of each text.
+        names: The document of each text.
+        broken: Bytes that were not UTF-8.
     """
 
     category: str
@@ -37,6 +44,12 @@ class Usage:
     size: int
     words: Mapping[bytes, int]
     sequences: Sequence[Int[np.ndarray, " n"]] = ()
+    blank_words: int = 0
+    whole_words: int = 0
+    split_words: int = 0
+    lengths: Int[np.ndarray, "texts 2"] | None = None
+    names: Sequence[str] = ()
+    broken: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

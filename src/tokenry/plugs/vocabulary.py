@@ -43,10 +43,11 @@ def vocabulary(tokenizer: Any, name: str | None = None) -> Vocab:
         pieces[token] = piece
     added = {one["id"]: one for one in settings["added_tokens"]}
     special = _special(tokenizer, added)
+    silent = set(special.values())
     spell = speller(settings)
     spelled: list[bytes | None] = [None] * size
     for piece, token in ids.items():
-        if token not in special.values():
+        if token not in silent:
             spelled[token] = piece.encode() if token in added else spell(piece)
     return Vocab(
         name=name or _name(tokenizer),
@@ -125,7 +126,8 @@ def _special(tokenizer: Any, added: Mapping[int, Any]) -> dict[str, int]:
         for role, one in roles.items()
         if isinstance(one, str)
     }
-    rest = {one: token for one, token in found.items() if token not in named.values()}
+    taken = set(named.values())
+    rest = {one: token for one, token in found.items() if token not in taken}
     return {role: token for role, token in named.items() if token is not None} | rest
 
 
@@ -187,8 +189,15 @@ class _Scribe:
         return speller(self._settings)
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """The tokens of each text, nothing put in front of it or behind it."""
-        written = self._whole.encode_batch_fast(list(texts), add_special_tokens=False)
+        """The tokens of each text, nothing put in front of it or behind it.
+
+        Raises:
+            UsageError: If it cannot write a text, as without a token for what it does not know.
+        """
+        try:
+            written = self._whole.encode_batch_fast(list(texts), add_special_tokens=False)
+        except Exception as error:  # all that the library raises
+            raise UsageError(f"vocabulary: the tokenizer cannot write this: {error}.") from error
         return [one.ids for one in written]
 
     def write(self, spelled: bytes) -> list[int]:

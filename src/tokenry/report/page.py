@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
+from tokenry.compare.audits import Audit
 from tokenry.errors import StoreError
-from tokenry.report import slots, tokens, words
+from tokenry.report import audited, slots, tokens, words
 from tokenry.report.answer import MAX_LOSS, answer, chosen_of, headline
 from tokenry.report.entries import Entry, display_name, entries
 from tokenry.report.examples import images, texts
@@ -53,14 +54,14 @@ _QUALITY_AND_TIME = 8
 """Columns before a task's further figures."""
 
 
-def report(results: Results, path: str | Path) -> Path:
-    """Write the report of a comparison.
+def report(results: Results | Audit, path: str | Path) -> Path:
+    """Write the report of a comparison, or of an audit of tokenizers.
 
     The file refers to nothing outside itself; its content security policy allows no network. Every
     name that comes from a model, a data set or a file is cleaned, shortened and escaped.
 
     Args:
-        results: What `tokenry.compare` returned, or `Results.open(folder)`.
+        results: What `tokenry.compare` or `tokenry.audit` returned, or `Results.open(folder)`.
         path: The HTML file to write; its folder must exist.
 
     Returns:
@@ -81,12 +82,18 @@ def report(results: Results, path: str | Path) -> Path:
     return target
 
 
-def html(results: Results) -> str:
+def html(results: Results | Audit) -> str:
     """The report as a string.
 
     Args:
-        results: The comparison.
+        results: The comparison, or the audit.
     """
+    if isinstance(results, Audit):
+        return _rendered("audit.html", audited.content(results))
+    return _rendered("template.html", content(results))
+
+
+def _rendered(template: str, page: dict[str, Any]) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE),
         autoescape=True,
@@ -95,8 +102,8 @@ def html(results: Results) -> str:
     )
     script = (HERE / "script.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
-    return environment.get_template("template.html").render(
-        page=content(results),
+    return environment.get_template(template).render(
+        page=page,
         palette=PALETTE,
         hatch=tokens.HATCH,
         style=(HERE / "style.css").read_text(encoding="utf-8"),

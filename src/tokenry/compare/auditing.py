@@ -1,0 +1,244 @@
+"""`tokenry.audit`: what tokenizers are like, several side by side, on the same texts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from tokenry import catalog
+from tokenry.compare.audits import Audit, Audited, Category, Found, Pair
+from tokenry.compare.records import Interval
+from tokenry.compare.splits import EXAMPLE, pieces_of, worst
+from tokenry.compare.stats import bounds, resampled_means, verdict
+from tokenry.errors import DataError, UsageError
+from tokenry.method import Judge, Usage, Vocab
+from tokenry.plugs.usage import usage
+from tokenry.plugs.vocabulary import vocabulary
+from tokenry.zoo.cache import folder
+from tokenry.zoo.registry import PREFIX
+
+MIXTURE = "data-mixture"
+BLOCKS = 400
+"""Neighbouring texts are resampled together where there are more."""
+
+Array = NDArray[np.float64]
+
+
+def audit(
+    tokenizers: Any,
+    texts: Any,
+    judges: Sequence[str | Judge] | None = None,
+    *,
+    lexicon: str | PathLike[str] | Sequence[str] = (),
+    morphemes: str | PathLike[str] | Sequence[str] = (),
+    language: str = "tr",
+    parallel: bool = False,
+    seed: int = 0,
+) -> Audit:
+    """Say what tokenizers are like, side by side, on the same texts.
+
+    Args:
+        tokenizers: One or several: `zoo:NAME`, a folder, a tokenizer.json, or tokenizers of
+            transformers or of the `tokenizers` library.
+        texts: A folder whose sub-folders are categories such as languages, a file, a table, a list,
+            or a mapping from category to one of these.
+        judges: Names, with settings as in "qtok(other=2)", or instances. When not given, parity,
+            qtok and glitch; token-purity where there is a lexicon or morphemes; data-mixture where
+            there are two categories.
+        lexicon: Valid words of a language, or a file with one on each line.
+        morphemes: Its roots and affixes, or a file with one on each line.
+        language: Its code, and the name of its category.
+        parallel: Whether documents of the same name say the same in each category.
+        seed: Of the resampling.
+
+    Returns:
+        What was found. A judge that cannot judge a tokenizer says why.
+
+    Raises:
+        UsageError: If an argument is not one of those above.
+        UnknownNameError: If there is no such judge or zoo model.
+        DataError: If texts or a list cannot be read, or a category is empty.
+    """
+    several = isinstance(tokenizers, list | tuple)
+    vocabs = _vocabs(tokenizers if several else [tokenizers])
+    words = {
+        "lexicon": _lines(lexicon),
+        "morphemes": _lines(morphemes),
+    }
+    chosen = None if judges is None else _judges(judges)
+    needs_words = MIXTURE in (chosen or catalog.names("vocab"))
+    used = usage(vocabs, texts, words=needs_words)
+    if chosen is None:
+        chosen = _usual(len(used[0]), parallel, seed, language, words)
+    tokens = [set(filter(None, vocab.spelled)) for vocab in vocabs]
+    owners = Counter(token for one in tokens for token in one)
+    found = tuple(
+        Audited(
+            name=vocab.name,
+            kind=vocab.kind,
+            size=len(vocab),
+            found={slug: _judged(judge, vocab, own) for slug, judge in chosen.items()},
+            bytes_per_token=_intervals(own, seed),
+            examples={one.category: _example(vocab, one) for one in own},
+            splits={one.category: worst(vocab, one) for one in own},
+            shared={
+                other.name: len(mine & theirs) / max(1, len(mine))
+                for other, theirs in zip(vocabs, tokens, strict=True)
+                if other is not vocab
+            },
+            only=sum(owners[token] == 1 for token in mine),
+        )
+        for vocab, own, mine in zip(vocabs, used, tokens, strict=True)
+    )
+    return Audit(
+        texts=str(texts) if isinstance(texts, str | PathLike) else "texts",
+        tokenizers=found,
+        categories=tuple(
+            Category(one.category, one.texts, one.size, one.characters, one.broken)
+            for one in used[0]
+        ),
+        pairs=_pairs(vocabs, used, seed),
+        core=sum(count == len(vocabs) for count in owners.values()),
+        cards={slug: catalog.card(slug) for slug in chosen},
+        notes=_notes(used[0]),
+    )
+
+
+def _vocabs(sources: Sequence[Any]) -> list[Vocab]:
+    """The vocabularies, by names that differ."""
+    if not sources:
+        raise UsageError("audit: there are no tokenizers; give at least one.")
+    found: list[Vocab] = []
+    for source in sources:
+        given = isinstance(source, str | PathLike)
+        vocab = vocabulary(*_open(str(source))) if given else vocabulary(source)
+        taken = {one.name for one in found}
+        name = vocab.name if vocab.name not in taken else f"{vocab.name} ({len(found) + 1})"
+        found.append(vocab if name == vocab.name else vocabulary(source, name))
+    return found
+
+
+def _open(source: str) -> tuple[Any, str]:
+    """A tokenizer and its name, from the zoo, a folder or a file."""
+    from transformers import AutoTokenizer
+
+    if source.startswith(PREFIX):
+        return AutoTokenizer.from_pretrained(folder(source)), source
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return AutoTokenizer.from_pretrained(path), path.resolve().name
+    if not path.is_file():
+        raise UsageError(
+            f"audit: tokenizer {source!r} is neither a folder nor a file; give zoo:NAME, a folder "
+            "or a tokenizer.json."
+        )
+    try:
+        made = Tokenizer.from_file(str(path))
+    except Exception as error:  # all that the library raises
+        raise DataError(f"{path}: is no tokenizer.json ({error}).") from error
+    plain = path.stem == "tokenizer"
+    return made, path.resolve().parent.name if plain else path.stem
+
+
+def _lines(source: str | PathLike[str] | Sequence[str]) -> tuple[str, ...]:
+    if not isinstance(source, str | PathLike):
+        return tuple(source)
+    try:
+        return tuple(Path(source).read_text(encoding="utf-8-sig").split("\n"))
+    except (OSError, UnicodeError) as error:
+        raise DataError(f"{source}: cannot be read as a list of words ({error}).") from error
+
+
+def _judges(given: Sequence[str | Judge]) -> dict[str, Judge]:
+    made = [catalog.make(one) if isinstance(one, str) else one for one in given]
+    for one in made:
+        if not isinstance(one, Judge):
+            raise UsageError(
+                f"audit: {one.card.slug} is no judge; `tokenry list --family vocab` shows all."
+            )
+    return {one.card.slug: one for one in made if isinstance(one, Judge)}
+
+
+def _usual(
+    categories: int, parallel: bool, seed: int, language: str, words: Mapping[str, tuple[str, ...]]
+) -> dict[str, Judge]:
+    found = {"parity": catalog.make("parity", parallel=parallel, seed=seed)}
+    found |= {name: catalog.make(name) for name in ("qtok", "glitch")}
+    if any(words.values()):
+        found["token-purity"] = catalog.make("token-purity", language=language, **words)
+    if categories > 1 and MIXTURE in catalog.names("vocab"):
+        found[MIXTURE] = catalog.make(MIXTURE)
+    return {slug: judge for slug, judge in found.items() if isinstance(judge, Judge)}
+
+
+def _judged(judge: Judge, vocab: Vocab, used: Sequence[Usage]) -> Found:
+    try:
+        findings = judge.judge(vocab, used)
+    except UsageError as error:
+        return Found(refused=str(error))
+    figures = {name: asdict(figure) for name, figure in findings.figures.items()}
+    return Found(figures, findings.tables, findings.notes)
+
+
+def _example(vocab: Vocab, used: Usage) -> tuple[str, ...]:
+    rows = [row for row in used.sequences if len(row)]
+    return pieces_of(vocab, rows[0][:EXAMPLE].tolist()) if rows else ()
+
+
+def _blocks(used: Sequence[Usage]) -> Array:
+    """Bytes and tokens of blocks of texts, `(2, n)`."""
+    rows = np.concatenate([one.lengths for one in used if one.lengths is not None])
+    edges = np.linspace(0, len(rows), min(len(rows), BLOCKS) + 1).astype(int)[:-1]
+    return np.add.reduceat(rows, edges, axis=0).T.astype(np.float64)
+
+
+def _intervals(used: Sequence[Usage], seed: int) -> dict[str, Interval]:
+    """Bytes per token of all texts, by the name "", and of each category."""
+    found = {}
+    for name, part in _parts(used):
+        blocks = _blocks(part)
+        size, tokens = resampled_means(blocks, seed)
+        sums = blocks.sum(1)
+        value = float(sums[0] / max(sums[1], 1))
+        found[name] = _around(value, size / np.maximum(tokens, 1e-9), blocks.shape[1])
+    return found
+
+
+def _parts(used: Sequence[Usage]) -> list[tuple[str, Sequence[Usage]]]:
+    return [("", used), *((one.category, [one]) for one in used)]
+
+
+def _around(value: float, draws: Array, n: int) -> Interval:
+    low, high = bounds(draws, n)
+    return Interval(value, min(float(low), value), max(float(high), value))
+
+
+def _pairs(vocabs: Sequence[Vocab], used: Sequence[Sequence[Usage]], seed: int) -> tuple[Pair, ...]:
+    """Each vocabulary after the first against the first: the same texts, resampled together."""
+    found = []
+    for index, (name, first) in enumerate(_parts(used[0])):
+        for vocab, own in zip(vocabs[1:], used[1:], strict=True):
+            both = np.stack([_blocks(first)[1], _blocks(_parts(own)[index][1])[1]])
+            draws = resampled_means(both, seed)
+            value = float(both[0].sum() / max(both[1].sum(), 1))
+            ratio = _around(value, draws[0] / np.maximum(draws[1], 1e-9), both.shape[1])
+            span = Interval(ratio.value - 1, ratio.low - 1, ratio.high - 1)
+            what = verdict(both[0] - both[1], span, None, higher_is_better=True)
+            found.append(Pair(vocab.name, vocabs[0].name, name, ratio, what))
+    return tuple(found)
+
+
+def _notes(used: Sequence[Usage]) -> tuple[str, ...]:
+    return tuple(
+        f"{one.category}: {one.broken} bytes are not UTF-8 and were read as replacement characters."
+        for one in used
+        if one.broken
+    )

@@ -1,0 +1,147 @@
+"""What an audit of tokenizers finds, as plain data: nothing here needs torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from tokenry.compare.records import Interval, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one judge found of one tokenizer.
+
+    Attributes:
+        figures: By name, `name/category` of a category: value, unit, better, low, high.
+        tables: Longer lists by name.
+        notes: What a reader must know.
+        refused: Why there is nothing; empty when there is.
+    """
+
+    figures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    tables: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    refused: str = ""
+
+    def value(self, name: str) -> float | None:
+        """The number of that name, if there is one."""
+        figure = self.figures.get(name)
+        return None if figure is None else float(figure["value"])
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A word that a tokenizer cuts, with its pieces."""
+
+    pieces: tuple[str, ...]
+    times: int
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """One tokenizer.
+
+    Attributes:
+        name: What a person calls it.
+        kind: Its model: BPE, Unigram, WordPiece, WordLevel.
+        size: Its tokens.
+        found: What each judge found, by the judge's name.
+        bytes_per_token: Of each category, with an interval over its texts.
+        examples: The tokens of the first text of each category.
+        splits: The words of each category that cost the most tokens.
+        shared: With each other tokenizer by name, the share of this one's tokens that it has.
+        only: Tokens that no other tokenizer of the audit has.
+    """
+
+    name: str
+    kind: str
+    size: int
+    found: Mapping[str, Found]
+    bytes_per_token: Mapping[str, Interval]
+    examples: Mapping[str, tuple[str, ...]]
+    splits: Mapping[str, tuple[Split, ...]]
+    shared: Mapping[str, float]
+    only: int
+
+
+@dataclass(frozen=True, slots=True)
+class Category:
+    """Texts of one kind, such as a language."""
+
+    name: str
+    texts: int
+    size: int
+    characters: int
+    broken: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two tokenizers on the same texts.
+
+    Attributes:
+        name: The one.
+        other: The one that it is compared with.
+        category: Of which texts; empty for all.
+        ratio: Bytes per token of the one over those of the other, with its interval.
+        verdict: What it comes to.
+    """
+
+    name: str
+    other: str
+    category: str
+    ratio: Interval
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What tokenizers are like, side by side.
+
+    Attributes:
+        texts: What the texts are called.
+        tokenizers: Each with what was found.
+        categories: The texts.
+        pairs: Each tokenizer after the first against the first, on the same texts.
+        core: Tokens that all tokenizers have.
+        cards: Of the judges, by name.
+        notes: What a reader must know.
+    """
+
+    texts: str
+    tokenizers: tuple[Audited, ...]
+    categories: tuple[Category, ...]
+    pairs: tuple[Pair, ...]
+    core: int
+    cards: Mapping[str, Mapping[str, Any]]
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain data, the cards left out."""
+        found = asdict(self)
+        del found["cards"]
+        return found
+
+    def __str__(self) -> str:
+        lines = []
+        for one in self.tokenizers:
+            whole = one.bytes_per_token[""]
+            lines.append(
+                f"{one.name}: {whole.value:.3f} bytes per token "
+                f"({whole.low:.3f} to {whole.high:.3f}), {one.size} tokens, {one.kind}"
+            )
+        lines += [
+            f"{pair.name} has {100 * (pair.ratio.value - 1):+.1f} % bytes per token against "
+            f"{pair.other}: {pair.verdict}"
+            for pair in self.pairs
+            if not pair.category
+        ]
+        lines += [
+            f"{one.name}: {judge} was left out: {found.refused}"
+            for one in self.tokenizers
+            for judge, found in one.found.items()
+            if found.refused
+        ]
+        return "\n".join([*lines, *self.notes])
