@@ -54,9 +54,9 @@ class EqualInfo(TextCoder):
                 "stream, within 5 % of it.",
                 test="tests/vocab/test_equal_info.py::"
                 "test_claim_codes_of_equal_information_can_be_learned",
-                measured="6.21 bits for a token of 8 against 8.01 in a stream, as counts of up to four "
-                "codes have it; codes by counts of up to 3 bytes, 160,000 bytes of manual pages to "
-                "learn from.",
+                measured="6.21 bits for a token of 8, and 8.01 in a stream, as counts of up to four "
+                "codes have it; codes by counts of up to 3 bytes, 160,000 bytes of manual pages "
+                "to learn from.",
             ),
             Claim(
                 paper="A second model reaches fewer bits per byte on Equal-Info codes.",
@@ -77,8 +77,8 @@ class EqualInfo(TextCoder):
                 paper="A model over codes beats one over bytes at equal inference cost, and the "
                 "gap to subwords closes with scale.",
                 effect="Fewer bits per byte than a model over bytes of equal cost.",
-                not_shown="At our scale bytes are ahead: counts of up to 5 bytes need 2.09 bits a byte "
-                "on manual pages, counts of codes 2.50.",
+                not_shown="At our scale bytes are ahead: counts of up to 5 bytes need 2.09 bits a "
+                "byte on manual pages, counts of codes 2.50.",
             ),
         ),
         differs=(
