@@ -9,13 +9,13 @@ def test_texts_become_a_folder_that_loads(tokenry, tmp_path):
     (tmp_path / "a.txt").write_text("the cat sat on the mat\n" * 50)
     (tmp_path / "b.txt").write_text("the rat ate the hat\n" * 50)
     done = tokenry(
-        "tokenizer", "train", "a.txt", "b.txt", "--size", "280", "--out", "out", "--json"
+        "tokenizer", "train", "a.txt", "b.txt", "--size", "265", "--out", "out", "--json"
     )
     assert done.code == 0, done.err
     found = json.loads(done.out)
-    assert found["size"] == 280
+    assert found["size"] == 265
     assert found["held_out"] + found["learned_from"] == 50 * 43
-    assert found["bytes_per_token"] == found["bpe_bytes_per_token"] > 2
+    assert found["bytes_per_token"] == found["bpe_bytes_per_token"] > 1
     assert AutoTokenizer.from_pretrained(tmp_path / "out")("the cat")["input_ids"]
 
 

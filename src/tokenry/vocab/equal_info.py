@@ -54,7 +54,7 @@ class EqualInfo(TextCoder):
                 "stream, within 5 % of it.",
                 test="tests/vocab/test_equal_info.py::"
                 "test_claim_codes_of_equal_information_can_be_learned",
-                measured="6.21 bits for a token of 8, and 8.01 in a stream, as counts of up to four "
+                measured="6.21 bits for a token of 8, and 8.01 in a stream, as counts of up to 4 "
                 "codes have it; codes by counts of up to 3 bytes, 160,000 bytes of manual pages "
                 "to learn from.",
             ),
