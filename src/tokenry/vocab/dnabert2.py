@@ -82,10 +82,10 @@ class DNABERT2(TokenizerTrainer):
                 effect="Species are told apart no worse than with 6-mers at equal compute.",
                 test="tests/vocab/test_dnabert2.py::"
                 "test_claim_species_are_told_apart_no_worse_than_by_kmers",
-                measured="0.75, 0.78 and 0.84 right of four bacteria against 0.66, 0.71 and 0.68 with "
-                "6-mers, three seeds, 600,000 tokens of training each, 1,024 tokens; with 4,096 "
-                "tokens 0.70, 0.75 and 0.75. 1,000 windows of 500 bases of other parts of the "
-                "genomes; encoder of width 32 from scratch. The test trains half as long.",
+                measured="0.75, 0.78 and 0.84 right of four bacteria against 0.66, 0.71 and 0.68 "
+                "with 6-mers, three seeds, 600,000 tokens of training each, 1,024 tokens; with "
+                "4,096 tokens 0.70, 0.75 and 0.75. 1,000 windows of 500 bases of other parts of "
+                "the genomes; encoder of width 32 from scratch. The test trains half as long.",
             ),
             Claim(
                 paper="As good as Nucleotide Transformer 2.5B with 21 times fewer parameters.",

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from tokenizers import Tokenizer, models, trainers
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from tokenry.card import Card
 from tokenry.method import END, TokenizerTrainer
 from tokenry.ops.alphabet import LETTERS
-from tokenry.ops.byte_level import by_words
+from tokenry.ops.byte_level import LINE, by_words
 
 
 @final
@@ -21,7 +21,8 @@ class WordPiece(TokenizerTrainer):
     """Learns tokens as BPE does, and writes a word with the longest token that begins it.
 
     The letters are bytes and none is marked as inside a word, so that every text can be written
-    and comes back as it was; BERT's has unknown words instead.
+    and comes back as it was; BERT's has unknown words instead. Words of more than 512 letters are
+    cut.
 
     Args:
         size: Most tokens, special ones included; 257 hold the bytes and the end of a text.
@@ -48,7 +49,9 @@ class WordPiece(TokenizerTrainer):
             UsageError: If `size` is below 257, or the texts hold nothing to learn from.
         """
         self.room(1 + len(LETTERS))
-        tokenizer = by_words(models.WordPiece(max_input_chars_per_word=10**9))
+        tokenizer = by_words(models.WordPiece(max_input_chars_per_word=LINE))
+        cut = [tokenizer.pre_tokenizer, pre_tokenizers.FixedLength(LINE)]
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence(cut)
         trainer = trainers.WordPieceTrainer(
             vocab_size=self.size,
             special_tokens=[END],
