@@ -43,6 +43,13 @@ def new_rows(
         old: Its rows.
         tokens: The bytes that the new tokens stand for.
     """
+    if not tokens:
+        empty = Embeddings(
+            input=old.input[:0],
+            output=None if old.output is None else old.output[:0],
+            bias=None if old.bias is None else old.bias[:0],
+        )
+        return EmbeddingRows(embeddings=empty, origin=torch.zeros(0, dtype=torch.long), parents=())
     target = Vocab(
         name="new tokens",
         kind=vocab.kind,
