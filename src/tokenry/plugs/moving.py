@@ -257,11 +257,11 @@ def _special(source: Vocab, target: Vocab, given: Mapping[str, str]) -> dict[int
         UsageError: If two roles of one token ask for different rows, or a given name is unknown.
     """
     found: dict[int, int] = {}
-    for token, parent in given.items():
-        for name, vocab in ((token, target), (parent, source)):
-            if name not in vocab.pieces:
-                raise UsageError(f"transplant: special: {vocab.name} has no token {name!r}.")
-        found[target.pieces.index(token)] = source.pieces.index(parent)
+    for name, other in given.items():
+        for one, vocab in ((name, target), (other, source)):
+            if one not in vocab.pieces:
+                raise UsageError(f"transplant: special: {vocab.name} has no token {one!r}.")
+        found[target.pieces.index(name)] = source.pieces.index(other)
     named = {source.pieces[token]: token for token in source.special.values()}
     chosen = frozenset(found)
     # What fills up is never read: another role of the same token goes first.
@@ -326,7 +326,7 @@ def _replaced(model: Any, rows: Embeddings) -> Any:
 
 def _rename(model: Any, source: Vocab, target: Vocab, special: Mapping[int, int]) -> None:
     """The ids of special tokens in the configurations, as the new vocabulary has them."""
-    new = {parent: token for token, parent in reversed(special.items())}
+    new = {parent: token for token, parent in reversed(list(special.items()))}
     configs = (model.config, model.config.get_text_config(), model.generation_config)
     for config in filter(None, configs):
         for name, old in list(vars(config).items()):
@@ -334,8 +334,9 @@ def _rename(model: Any, source: Vocab, target: Vocab, special: Mapping[int, int]
                 role = name.removesuffix("_id")
                 own = [target.special[role]] if role in target.special else []
                 given = [new[one] for one in old if one in new] if isinstance(old, list) else []
-                ids = list(dict.fromkeys([*own, *given])) or [new.get(old)]
-                setattr(config, name, ids if given else ids[0])
+                ids = list(dict.fromkeys([*own, *given]))
+                alone = ids[0] if ids else new.get(old)
+                setattr(config, name, ids if given else alone)
 
 
 def _json(content: Any, **more: Any) -> str:

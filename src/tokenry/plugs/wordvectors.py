@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -68,7 +69,7 @@ def read_words(path: str | Path, limit: int | None = None) -> WordVectors:
         if path.suffix == ".bin":
             return _Vectors(models.fasttext.load_facebook_vectors(str(path)))
         return _Vectors(models.KeyedVectors.load_word2vec_format(str(path), limit=limit))
-    except (OSError, ValueError, NotImplementedError, EOFError) as error:
+    except (OSError, ValueError, NotImplementedError, EOFError, struct.error) as error:
         raise DataError(
             f"{path}: cannot be read as word vectors ({error}); give a .bin or .vec file of "
             "fastText."
