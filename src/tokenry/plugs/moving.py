@@ -148,9 +148,10 @@ def transplant(
         UnsupportedModelError: If the model has no embedding of the usual kind.
     """
     one = _configured(method, settings)
+    source_name, target_name = _named(model) or _named(tokenizer), _named(new_tokenizer)
     model, tokenizer = _found(model, tokenizer)
     made = copy.deepcopy(_loaded(new_tokenizer))
-    source, target = vocabulary(tokenizer), vocabulary(made)
+    source, target = vocabulary(tokenizer, source_name), vocabulary(made, target_name)
     embeddings = _embeddings(model, source)
     move = Move(
         source=source,
@@ -205,6 +206,12 @@ def _found(model: Any, tokenizer: Any) -> tuple[Any, Any]:
             f"got {type(model).__name__} and {type(tokenizer).__name__}."
         )
     return model, _loaded(tokenizer)
+
+
+def _named(given: Any) -> str | None:
+    """What a person calls it; of a folder the last part."""
+    name = str(given if isinstance(given, str | Path) else getattr(given, "name_or_path", ""))
+    return Path(name).name if name and Path(name).is_dir() else name or None
 
 
 def _loaded(tokenizer: Any) -> Any:
