@@ -96,7 +96,7 @@ class NeedleThreading(Probe):
             "digits=... makes short keys, which small models can copy.",
         ),
     )
-    asks: ClassVar[Literal["answer", "surprisals"]] = "answer"
+    asks: ClassVar[Literal["answer", "surprisals", "state"]] = "answer"
 
     task: Annotated[
         Literal["single", "multiple", "conditional", "thread", "multi-thread"], "what is asked"
