@@ -218,6 +218,15 @@ def test_frozen_tokens_are_those_of_the_batch(tokenizer, tmp_path, tied):
     assert again.decode(again(TEXTS[2], add_special_tokens=False)["input_ids"]) == TEXTS[2]
 
 
+def test_nothing_new_is_frozen_as_it_is(tokenizer):
+    model, ids = llama(), [tokenizer(text)["input_ids"] for text in TEXTS]
+    frozen = freeze(
+        model, tokenizer, DynamicTokenization(merges=0).merge(ids, vocabulary(tokenizer))
+    )
+    assert frozen.tokenizer(list(TEXTS))["input_ids"] == ids
+    assert torch.equal(frozen.model.lm_head.weight, model.lm_head.weight)
+
+
 def test_what_no_bpe_can_do_is_not_frozen(tokenizer):
     model = llama()
     ids = [tokenizer("a-b a-b a-b")["input_ids"]]

@@ -137,6 +137,8 @@ def test_models_are_loaded_by_name(old, new, tmp_path):
     old.save_pretrained(tmp_path / "model")
     new.save_pretrained(tmp_path / "new")
     moved = transplant(str(tmp_path / "model"), None, tmp_path / "new", "lexical-copy")
+    assert moved.summary()["source"] == {"tokenizer": "model", "tokens": len(old)}
+    assert moved.summary()["target"] == {"tokenizer": "new", "tokens": len(new)}
     assert len(moved.model.get_input_embeddings().weight) == len(new)
 
 

@@ -108,12 +108,14 @@ def test_the_reader_gives_the_mean_state_of_a_text(language, bos):
 
 @pytest.mark.slow
 def test_claim_related_languages_align():
-    probe = MultilingualLM(languages=("de", "fr", "zh_CN"), count=60, depth=0.5)
-    found = tokenry.probe("zoo:smollm2-135m", probe, bos=True, batch_size=16)
+    probe = MultilingualLM(languages=("de", "fr", "ru", "zh_CN"), count=60, depth=1.0)
+    found = tokenry.probe("zoo:smollm2-135m", probe, bos=True, batch_size=16).measurement
     margins = {}
-    for score in found.measurement.scores:
+    for score in found.scores:
         if score.conditions["language"] == "en":
             margins.setdefault(score.conditions["other"], []).append(score.value)
-    german, french, chinese = (np.mean(margins[one]) for one in ("de", "fr", "zh_CN"))
-    assert min(german, french) > chinese + 0.03
-    assert chinese > found.measurement.findings["margin of shuffled translations"] + 0.03
+    german, french, russian, chinese = (np.mean(margins[one]) for one in probe.languages)
+    assert min(german, french) > russian + 0.1
+    assert min(german, french) > chinese + 0.1
+    assert min(russian, chinese) > found.findings["margin of shuffled translations"] + 0.02
+    assert found.findings["rank correlation of tokens and margin"] < 0

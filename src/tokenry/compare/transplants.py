@@ -133,7 +133,7 @@ def transplant_on(
             "least 0, bytes at least 1, and training needs a folder."
         )
     held, texts = _split(_texts(text), held_out, seed)
-    given = {
+    given: Any = {
         "source_texts": () if source_text is None else _texts(source_text),
         "dictionary": () if dictionary is None else load_dictionary(dictionary),
         "source_words": None if source_words is None else read_words(source_words),

@@ -186,7 +186,7 @@ class Hypernetwork(nn.Module):
             language: Of the new tokens, for a hypernetwork that can be told.
         """
         seen = forms != self.shape.padding
-        forms = forms[:, : max(1, int(seen.sum(1).max()))]  # the rest is padding everywhere
+        forms = forms[:, : max(1, int(seen.sum(1).amax()) if len(seen) else 0)]
         seen = seen[:, : forms.shape[1]].clone()
         seen[:, 0] = True
         roberta: Any = self.model

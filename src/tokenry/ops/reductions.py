@@ -21,7 +21,8 @@ def mean_lengths(batches: Sequence[Sequence[int]]) -> Float[np.ndarray, " m"]:
     """
     longest = max(map(len, batches), default=0)
     rows = [[*lengths, *[lengths[-1]] * (longest - len(lengths))] for lengths in batches]
-    return np.asarray(rows, dtype=float).mean(0)
+    means: Float[np.ndarray, " m"] = np.asarray(rows, dtype=float).mean(0)
+    return means
 
 
 def merges_for(lengths: Float[np.ndarray, " m"], share: float) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,13 @@ def new_rows(
         old: Its rows.
         tokens: The bytes that the new tokens stand for.
     """
+    if not tokens:
+        empty = Embeddings(
+            input=old.input[:0],
+            output=None if old.output is None else old.output[:0],
+            bias=None if old.bias is None else old.bias[:0],
+        )
+        return EmbeddingRows(embeddings=empty, origin=torch.zeros(0, dtype=torch.long), parents=())
     target = Vocab(
         name="new tokens",
         kind=vocab.kind,
@@ -97,8 +105,8 @@ class DynamicCollator:
     """Makes batches of embeddings, with the tokens that are frequent in each merged.
 
     Called with a list of features, as tokenizers of transformers make them one by one, it returns
-    what a model is called with: `inputs_embeds`, `attention_mask` and, for models that generate,
-    `position_ids`. Texts are padded on the right, for models that generate on the left. Old tokens
+    what a model is called with: `inputs_embeds`, `attention_mask` and, for decoders that take them,
+    `position_ids`. Texts are padded on the right, for decoders on the left. Old tokens
     keep the model's rows, new ones get rows by `rows`. What a feature has for each of its tokens
     (`labels`, `token_type_ids`) follows the first part of a merged token; what it has once stays.
 
@@ -145,7 +153,8 @@ class DynamicCollator:
         self.old = embeddings_of(model, self.vocab)
         self.cache = RowCache(maker, self.vocab, self.old, capacity)
         self._embedding = model.get_input_embeddings()
-        self._generates = bool(model.can_generate())
+        self._generates = bool(model.can_generate()) and not model.config.is_encoder_decoder
+        self._placed = self._generates and "position_ids" in signature(model.forward).parameters
         self._merges, self._draw = merges, random.Random(seed)  # noqa: S311 - no secret
 
     def __call__(self, features: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
@@ -176,7 +185,7 @@ class DynamicCollator:
             self._embedding, {"weight": table}, (self._padded(ids, 0).to(weight.device),)
         )
         made = {"inputs_embeds": found, "attention_mask": mask}
-        if self._generates:
+        if self._placed:
             made["position_ids"] = (mask.cumsum(1) - 1).clamp(min=0)
         return made
 

@@ -148,9 +148,10 @@ def transplant(
         UnsupportedModelError: If the model has no embedding of the usual kind.
     """
     one = _configured(method, settings)
+    source_name, target_name = _named(model) or _named(tokenizer), _named(new_tokenizer)
     model, tokenizer = _found(model, tokenizer)
     made = copy.deepcopy(_loaded(new_tokenizer))
-    source, target = vocabulary(tokenizer), vocabulary(made)
+    source, target = vocabulary(tokenizer, source_name), vocabulary(made, target_name)
     embeddings = embeddings_of(model, source)
     move = Move(
         source=source,
@@ -207,6 +208,12 @@ def _found(model: Any, tokenizer: Any) -> tuple[Any, Any]:
     return model, _loaded(tokenizer)
 
 
+def _named(given: Any) -> str | None:
+    """What a person calls it; of a folder the last part."""
+    name = str(given if isinstance(given, str | Path) else getattr(given, "name_or_path", ""))
+    return Path(name).name if name and Path(name).is_dir() else name or None
+
+
 def _loaded(tokenizer: Any) -> Any:
     if not isinstance(tokenizer, str | Path):
         return tokenizer
@@ -257,11 +264,11 @@ def _special(source: Vocab, target: Vocab, given: Mapping[str, str]) -> dict[int
         UsageError: If two roles of one token ask for different rows, or a given name is unknown.
     """
     found: dict[int, int] = {}
-    for token, parent in given.items():
-        for name, vocab in ((token, target), (parent, source)):
-            if name not in vocab.pieces:
-                raise UsageError(f"transplant: special: {vocab.name} has no token {name!r}.")
-        found[target.pieces.index(token)] = source.pieces.index(parent)
+    for name, other in given.items():
+        for one, vocab in ((name, target), (other, source)):
+            if one not in vocab.pieces:
+                raise UsageError(f"transplant: special: {vocab.name} has no token {one!r}.")
+        found[target.pieces.index(name)] = source.pieces.index(other)
     named = {source.pieces[token]: token for token in source.special.values()}
     chosen = frozenset(found)
     # What fills up is never read: another role of the same token goes first.
@@ -326,7 +333,7 @@ def with_rows(model: Any, rows: Embeddings) -> Any:
 
 def _rename(model: Any, source: Vocab, target: Vocab, special: Mapping[int, int]) -> None:
     """The ids of special tokens in the configurations, as the new vocabulary has them."""
-    new = {parent: token for token, parent in reversed(special.items())}
+    new = {parent: token for token, parent in reversed(list(special.items()))}
     configs = (model.config, model.config.get_text_config(), model.generation_config)
     for config in filter(None, configs):
         for name, old in list(vars(config).items()):
@@ -334,8 +341,9 @@ def _rename(model: Any, source: Vocab, target: Vocab, special: Mapping[int, int]
                 role = name.removesuffix("_id")
                 own = [target.special[role]] if role in target.special else []
                 given = [new[one] for one in old if one in new] if isinstance(old, list) else []
-                ids = list(dict.fromkeys([*own, *given])) or [new.get(old)]
-                setattr(config, name, ids if given else ids[0])
+                ids = list(dict.fromkeys([*own, *given]))
+                alone = ids[0] if ids else new.get(old)
+                setattr(config, name, ids if given else alone)
 
 
 def _json(content: Any, **more: Any) -> str:

@@ -149,7 +149,8 @@ class Reader:
         self._refuse_long(max(len(text.ids) for text in texts))
         ids, mask = self._pad([text.ids for text in texts], left=False)
         output = self.model(input_ids=ids, attention_mask=mask, output_hidden_states=True)
-        states = output.hidden_states[round(depth * (len(output.hidden_states) - 1))].float()
+        place = round(depth * (len(output.hidden_states) - 1))
+        states: Tensor = output.hidden_states[place].float()
         own = mask.clone()
         own[:, : int(self.bos)] = 0
         return ((states * own[..., None]).sum(1) / own.sum(1, keepdim=True)).cpu()

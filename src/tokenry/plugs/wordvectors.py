@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import struct
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -37,15 +40,16 @@ def learn_words(
         UsageError: If no word occurs often enough.
         MissingExtraError: If gensim is not installed.
     """
-    model = _models().FastText(
-        vector_size=width, min_count=least, negative=10, sg=0, workers=1, seed=seed
-    )
-    model.build_vocab(sentences)
-    if not len(model.wv):
+    models = _models()
+    if max(Counter(chain.from_iterable(sentences)).values(), default=0) < least:
         raise UsageError(
             f"learn_words: no word occurs {least} times in {len(sentences)} sentences; give more "
             "text, or a smaller least."
         )
+    model = models.FastText(
+        vector_size=width, min_count=least, negative=10, sg=0, workers=1, seed=seed
+    )
+    model.build_vocab(sentences)
     model.train(sentences, total_examples=len(sentences), epochs=epochs)
     return _Vectors(model.wv)
 
@@ -68,7 +72,7 @@ def read_words(path: str | Path, limit: int | None = None) -> WordVectors:
         if path.suffix == ".bin":
             return _Vectors(models.fasttext.load_facebook_vectors(str(path)))
         return _Vectors(models.KeyedVectors.load_word2vec_format(str(path), limit=limit))
-    except (OSError, ValueError, NotImplementedError, EOFError) as error:
+    except (OSError, ValueError, NotImplementedError, EOFError, struct.error) as error:
         raise DataError(
             f"{path}: cannot be read as word vectors ({error}); give a .bin or .vec file of "
             "fastText."

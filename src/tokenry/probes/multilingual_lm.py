@@ -61,10 +61,19 @@ class MultilingualLM(Probe):
             Claim(
                 paper="Related languages align; Chinese and Swahili diverge.",
                 effect="The margin between English and German or French is larger than that "
-                "between English and Chinese, and any is larger than that of shuffled "
-                "translations.",
+                "between English and Russian or Chinese, and any is larger than that of shuffled "
+                "translations; it falls with the tokens that a name takes.",
                 test="tests/probes/test_multilingual_lm.py::test_claim_related_languages_align",
-                measured="TODO",
+                measured="0.41 and 0.39 against 0.12 and 0.06, shuffled -0.005; rank correlation "
+                "-0.8 over the four languages. Last layer of zoo:smollm2-135m, a model of English, "
+                "60 names.",
+            ),
+            Claim(
+                paper="Deep layers specialise.",
+                effect="Smaller margins in the deepest layers.",
+                not_shown="Margins with German are 0.38 before the first layer, 0.25 in the "
+                "middle and 0.41 after the last (zoo:smollm2-135m, 60 names): they fall and "
+                "rise again.",
             ),
         ),
         differs=(

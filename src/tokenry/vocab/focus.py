@@ -59,7 +59,7 @@ class Focus(VocabMap):
                 "lower loss than WECHSEL and random rows, before and during further training.",
                 effect="Fewer bits per byte before any training than WECHSEL by words, the mean, "
                 "and random rows.",
-                test="tests/vocab/test_move_claims.py::test_order_before_any_training",
+                test="tests/vocab/test_move_claims.py::test_focus_is_ahead_before_any_training",
                 measured="TODO",
             ),
         ),

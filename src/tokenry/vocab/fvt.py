@@ -43,7 +43,8 @@ class FVT(VocabMap):
                 paper="Smaller vocabularies of a domain's own keep most of the accuracy, and more "
                 "of it than when only shared tokens are copied.",
                 effect="Fewer bits per byte before any training than copies of shared tokens.",
-                test="tests/vocab/test_move_claims.py::test_order_before_any_training",
+                test="tests/vocab/test_move_claims.py::"
+                "test_fvt_keeps_more_than_copies_of_shared_tokens",
                 measured="TODO",
             ),
         ),

@@ -119,8 +119,8 @@ class Wechsel(VocabMap):
     def _nearest(
         self, ours: Float[Tensor, "m e"], theirs: Float[Tensor, "n e"], places: Tensor
     ) -> list[Blend]:
-        k, blends = min(self.k, len(ours)), []
-        for some in normalize(theirs, dim=-1).split(_AT_ONCE):
+        k, blends = min(self.k, len(ours)), list[Blend]()
+        for some in torch.split(normalize(theirs, dim=-1), _AT_ONCE):
             near, order = (some @ ours.T).topk(k)
             weights = (near / self.temperature).softmax(-1)
             for vector, tokens, row in zip(some, places[order], weights, strict=True):

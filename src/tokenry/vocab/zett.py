@@ -69,8 +69,9 @@ class Zett(VocabMap):
                 measured="BPE of 2,048 tokens: 2.91 bits per byte; FVT 3.08, lexical copy 3.07, "
                 "mean 3.69, random 4.15. Unigram of 1,500: 2.99, 3.35, 3.26, 4.09, 4.62. With its "
                 "own 1,024 tokens the model has 2.62 on these pages and some code. Llama of 0.4M "
-                "parameters, hypernetwork of two layers trained for little over 100 steps of 16 texts, "
-                "held-out manual pages. FVT and lexical copy trade places between tokenizers.",
+                "parameters, hypernetwork of two layers trained for little over 100 steps of 16 "
+                "texts, held-out manual pages. FVT and lexical copy trade places between "
+                "tokenizers.",
             ),
             Claim(
                 paper="Trained to be the identity first, it starts from rows that work.",
@@ -85,10 +86,10 @@ class Zett(VocabMap):
                 paper="It works on models of billions of parameters, after 200,000 steps.",
                 effect="Fewer bits per byte than FVT on a real model.",
                 not_shown="after eleven minutes on a busy core, little over 80 steps of the first "
-                "phase and 20 of 4 texts of the second, zoo:smollm2-135m on 4,096 new tokens has 3.31 "
-                "bits per byte: mean of old pieces (FVT) 1.52, lexical copy 1.84, with its own "
-                "tokens 0.99 (recipes/zett_smollm2.py). Such a model needs a training of days; "
-                "FVT is the better choice without one.",
+                "phase and 20 of 4 texts of the second, zoo:smollm2-135m on 4,096 new tokens has "
+                "3.31 bits per byte: mean of old pieces (FVT) 1.52, lexical copy 1.84, with its "
+                "own tokens 0.99 (recipes/zett_smollm2.py). Such a model needs a training of "
+                "days; FVT is the better choice without one.",
             ),
             Claim(
                 paper="Accuracy on XNLI and on zero-shot tasks within 1 to 3 points.",
