@@ -28,6 +28,8 @@ class Usage:
         size: Their bytes in UTF-8.
         words: The words that the tokenizer splits texts into, with how often each occurred.
         sequences: The tokens of some of the texts, in order, for what counts cannot tell.
+        parts: The words of each of some equal parts of the texts, which `words` sums; what is
+            resampled to say how sure a finding is.
     """
 
     category: str
@@ -37,6 +39,7 @@ class Usage:
     size: int
     words: Mapping[bytes, int]
     sequences: Sequence[Int[np.ndarray, " n"]] = ()
+    parts: Sequence[Mapping[bytes, int]] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
