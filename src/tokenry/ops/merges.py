@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import groupby, pairwise
 
 import numpy as np
@@ -211,6 +211,7 @@ def trained(merges: Sequence[tuple[int, int, int]], most: int | None = None) -> 
     [0, 1, 3]
     """
     kept: list[int] = []
+    later = {made for *_, made in merges}
     made_of: dict[int, tuple[int, int]] = {}
     makes: dict[tuple[int, int], tuple[int, int]] = {}
     for made, group in groupby(range(len(merges)), key=lambda place: merges[place][2]):
@@ -218,9 +219,10 @@ def trained(merges: Sequence[tuple[int, int, int]], most: int | None = None) -> 
             break
         places = {(merges[place][0], merges[place][1]): place for place in group}
         if len(places) > 1:
-            left, right = next(iter(places))
-            written = _write(_spread(left, made_of) + _spread(right, made_of), makes)
-            places = {pair: place for pair, place in places.items() if [*pair] == written}
+            there = [pair for pair in places if not {*pair} & later]
+            written = _write([part for one in there[:1] for part in _spread(made_of, *one)], makes)
+            places = {pair: places[pair] for pair in there if [*pair] == written}
+        later.discard(made)
         for (left, right), place in places.items():
             kept.append(place)
             made_of.setdefault(made, (left, right))
@@ -228,12 +230,13 @@ def trained(merges: Sequence[tuple[int, int, int]], most: int | None = None) -> 
     return kept
 
 
-def _spread(symbol: int, made_of: dict[int, tuple[int, int]]) -> list[int]:
-    """The base symbols of a symbol."""
-    if symbol not in made_of:
-        return [symbol]
-    left, right = made_of[symbol]
-    return _spread(left, made_of) + _spread(right, made_of)
+def _spread(made_of: dict[int, tuple[int, int]], *symbols: int) -> list[int]:
+    """The base symbols of some symbols."""
+    return [
+        base
+        for symbol in symbols
+        for base in (_spread(made_of, *made_of[symbol]) if symbol in made_of else [symbol])
+    ]
 
 
 def _write(word: list[int], makes: dict[tuple[int, int], tuple[int, int]]) -> list[int]:
@@ -245,3 +248,49 @@ def _write(word: list[int], makes: dict[tuple[int, int], tuple[int, int]]) -> li
             return word
         _, at = min(fits)
         word = [*word[:at], makes[word[at], word[at + 1]][1], *word[at + 2 :]]
+
+
+def base(
+    merges: Sequence[tuple[int, int, int]],
+    spelled: Sequence[bytes | None],
+    added: Collection[int] = (),
+) -> dict[bytes, int]:
+    """The symbols that merges begin with, by what they spell: all bytes, or all characters.
+
+    Args:
+        merges: Left, right and made symbol of each.
+        spelled: What each symbol spells.
+        added: Symbols that are none of the merges' own.
+
+    >>> base([(0, 1, 2)], [b"a", b"b", b"ab", b"c"])
+    {b'c': 3, b'b': 1, b'a': 0}
+    """
+    made = {one for *_, one in merges}
+    used = [one for one in dict.fromkeys(one for pair in merges for one in pair) if one not in made]
+    away = made | {*added}
+    symbols = [*used, *(one for one in range(len(spelled)) if one not in away)]
+    known = [(spelled[symbol] or b"", symbol) for symbol in symbols]
+    size = _characters if any(len(letter) > 1 for letter, _ in known[: len(used)]) else len
+    return dict(reversed([(letter, symbol) for letter, symbol in known if size(letter) == 1]))
+
+
+def spell(word: bytes, letters: Mapping[bytes, int]) -> list[list[int]]:
+    """A word in base symbols; what is none, such as a rare character, breaks it in two.
+
+    >>> spell(b"ab?a", {b"a": 0, b"b": 1})
+    [[0, 1], [0]]
+    """
+    if max(map(len, letters)) > 1:
+        cut = [letter.encode() for letter in word.decode(errors="ignore")]
+    else:
+        cut = [bytes([byte]) for byte in word]
+    runs = groupby((letters.get(letter, -1) for letter in cut), lambda symbol: symbol >= 0)
+    return [list(run) for known, run in runs if known]
+
+
+def _characters(spelled: bytes) -> int:
+    """How many characters bytes spell; 0 if they are no text."""
+    try:
+        return len(spelled.decode())
+    except UnicodeDecodeError:
+        return 0

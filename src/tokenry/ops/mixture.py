@@ -143,20 +143,25 @@ class MixtureProgram:
             rows=tuple(self._rows),
         )
 
-    def ends(self) -> Float[np.ndarray, "n 2"]:
-        """The least and the largest weight that each kind has among all optimal solutions."""
+    def optimal(self, rounds: int | None = None) -> Float[np.ndarray, "m n"]:
+        """Optimal weights in which each kind has its least, and in which it has its largest one.
+
+        Args:
+            rounds: How often rows are added for each at most; what is then left out makes the
+                range larger, never smaller.
+        """
         solver, least = self._solver, self._settle()[self._total]
         solver.changeColBounds(self._total, 0.0, least * (1 + _CLOSE) + _CLOSE)
         solver.changeColCost(self._total, 0.0)
-        ends = np.empty((self._kinds, 2))
+        weights = []
         for kind in range(self._kinds):
-            for end, cost in enumerate((1.0, -1.0)):
+            for cost in (1.0, -1.0):
                 solver.changeColCost(kind, cost)
-                ends[kind, end] = self._settle()[kind]
+                weights.append(self._settle(rounds)[: self._kinds])
             solver.changeColCost(kind, 0.0)
         solver.changeColBounds(self._total, 0.0, solver.inf)
         solver.changeColCost(self._total, 1.0)
-        return ends
+        return np.array(weights)
 
     def _settle(self, rounds: int | None = None) -> Float[np.ndarray, " c"]:
         """Solve until no row is broken; the values of all columns."""

@@ -1,3 +1,5 @@
 """Vocabularies: judge one, learn a better one, move a model to another."""
 
-__all__: list[str] = []
+from tokenry.vocab.data_mixture import DataMixture
+
+__all__ = ["DataMixture"]
