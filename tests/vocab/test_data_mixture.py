@@ -30,7 +30,9 @@ NAMES = ("prose", "python", "headers")
 
 def usage_of(vocab, texts, category, parts=1):
     """As `Usage` stands for texts."""
-    held = [Counter(chain.from_iterable(map(vocab.scribe.words, texts[k::parts]))) for k in range(parts)]
+    held = [
+        Counter(chain.from_iterable(map(vocab.scribe.words, texts[k::parts]))) for k in range(parts)
+    ]
     words = sum(held, Counter())
     return Usage(
         category=category,
@@ -74,7 +76,9 @@ def kinds():
 @pytest.fixture(scope="module")
 def made(kinds):
     """A vocabulary of a known mixture, its training texts by kind, and other texts of each."""
-    training = [cut(own, int(300_000 * share)) for share, (own, _) in zip(SHARES, kinds, strict=True)]
+    training = [
+        cut(own, int(300_000 * share)) for share, (own, _) in zip(SHARES, kinds, strict=True)
+    ]
     vocab = learned(chain.from_iterable(training), 456)
     return vocab, training, [other for _, other in kinds]
 
@@ -192,8 +196,10 @@ def test_order_and_copies_of_categories_change_nothing(made):
 
 def test_merges_that_occur_nowhere_are_listed(made):
     vocab, training, others = made
-    usage = [usage_of(vocab, [text.replace("th", "") for text in texts], name)
-             for texts, name in zip(others, NAMES, strict=True)]
+    usage = [
+        usage_of(vocab, [text.replace("th", "") for text in texts], name)
+        for texts, name in zip(others, NAMES, strict=True)
+    ]
     missing = DataMixture(merges=100, resamples=0).judge(vocab, usage).tables["missing merges"]
     assert {"left": "t", "right": "h", "makes": "th"} in missing
 
@@ -202,18 +208,28 @@ def test_merges_put_in_by_hand_are_dropped(made):
     vocab, _, others = made
     usage = [usage_of(vocab, texts, name) for texts, name in zip(others, NAMES, strict=True)]
     token = int(vocab.merges[5, 2])
-    findings = DataMixture(merges=50, resamples=0).judge(replace(vocab, added=frozenset({token})), usage)
+    findings = DataMixture(merges=50, resamples=0).judge(
+        replace(vocab, added=frozenset({token})), usage
+    )
     assert findings.tables["put in by hand"] == [{"token": vocab.pieces[token]}]
 
 
-@pytest.mark.parametrize("change, message", [
-    (lambda v, u: (replace(v, merges=v.merges[:0]), u), "has no merges"),
-    (lambda v, u: (v, u[:1]), "give texts of two or more"),
-    (lambda v, u: (v, [u[0], u[0]]), "each once"),
-    (lambda v, u: (v, [u[0], replace(u[1], words={})]), "'python'.*give it text, or leave it out"),
-    (lambda v, u: (v, [replace(u[0], words={b"q@": 1}), replace(u[1], words={b"~@": 1})]),
-     "none of the .* merges"),
-])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda v, u: (replace(v, merges=v.merges[:0]), u), "has no merges"),
+        (lambda v, u: (v, u[:1]), "give texts of two or more"),
+        (lambda v, u: (v, [u[0], u[0]]), "each once"),
+        (
+            lambda v, u: (v, [u[0], replace(u[1], words={})]),
+            "'python'.*give it text, or leave it out",
+        ),
+        (
+            lambda v, u: (v, [replace(u[0], words={b"q@": 1}), replace(u[1], words={b"~@": 1})]),
+            "none of the .* merges",
+        ),
+    ],
+)
 def test_what_cannot_be_judged_is_refused(made, change, message):
     vocab, _, others = made
     usage = [usage_of(vocab, texts[:3], name) for texts, name in zip(others, NAMES, strict=True)]

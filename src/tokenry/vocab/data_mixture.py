@@ -66,11 +66,29 @@ class DataMixture(Judge):
         code="https://github.com/alisawuffles/tokenizer-attack",
         claims=(
             Claim(
-                paper="Mean squared errors of 10^-7.3 to 10^-7.7 over 5 to 112 languages with up "
-                "to 30,000 merges and 1 GB a category (ours is a guess from the paper's figures).",
-                effect="x",
+                paper="The order of merges determines the mixture when the samples are like the "
+                "training text.",
+                effect="With counts of the training text itself no merge contradicts it.",
+                test="tests/vocab/test_data_mixture.py::"
+                "test_mixture_of_its_own_text_is_found_exactly",
+                measured="Slack 0, mean squared error 5e-5 at 30 merges, 8e-8 at 100 and below "
+                "1e-30 from 300 on (manual pages in German, French, Polish, Russian and Turkish "
+                "and Python sources, mixed to 1.2 MB).",
+            ),
+            Claim(
+                paper="Errors orders of magnitude below those of guesses.",
+                effect="With other texts of the same kinds, far better than a uniform guess.",
                 test="tests/vocab/test_data_mixture.py::test_mixture_of_other_texts_is_found",
-                measured="x",
+                measured="Mean squared error 1.0e-4 at 100 merges, 1.7e-4 at 1,000 and 1.6e-4 at "
+                "3,000, uniform 1.3e-2 (the same kinds; 1.3 to 4 MB of other pages of each).",
+            ),
+            Claim(
+                paper="Mean squared errors around 10^-7 over natural languages, with samples of "
+                "up to 1 GB each and up to 30,000 merges.",
+                effect="The same precision.",
+                not_shown="1.6e-4 at 3,000 merges: manual pages differ too much from each other "
+                "for samples of 1.3 to 4 MB. That the samples are the reason shows the training "
+                "text itself, with which the error vanishes.",
             ),
         ),
         differs=(
@@ -202,7 +220,7 @@ def _figures(
 ) -> dict[str, Figure]:
     """Shares of pairs and of bytes; the first of the optimal mixtures is the finding."""
     figures = {}
-    sizes = np.array([one.size for one in usage]) / totals
+    sizes = np.array([sum(len(w) * n for w, n in one.words.items()) for one in usage]) / totals
     for what, size in (("pairs", np.ones(len(usage))), ("bytes", sizes)):
         shares, others = _normal(optimal * size), _normal(drawn * size)
         low, high = shares.min(0), shares.max(0)

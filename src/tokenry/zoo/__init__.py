@@ -10,7 +10,6 @@ from tokenry.zoo.registry import ZooModel, find, models
 if TYPE_CHECKING:
     from tokenry.zoo.cache import folder
     from tokenry.zoo.loading import Loaded, load, load_saliency_decoder
-    from tokenry.zoo.tokenizer import tokenizer
     from tokenry.zoo.tokenizer_list import tokenizers
     from tokenry.zoo.weights import weights_hash
 
@@ -22,7 +21,6 @@ __all__ = [
     "load",
     "load_saliency_decoder",
     "models",
-    "tokenizer",
     "tokenizers",
     "weights_hash",
 ]
@@ -32,7 +30,6 @@ _LAZY = {
     "folder": "cache",
     "load": "loading",
     "load_saliency_decoder": "loading",
-    "tokenizer": "tokenizer",
     "tokenizers": "tokenizer_list",
     "weights_hash": "weights",
 }
