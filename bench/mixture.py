@@ -94,7 +94,6 @@ def made(folder: Path, merges: int) -> list[dict[str, Any]]:
     held = [cut(texts, 4_000_000) for texts in other]
     few = [cut(texts, 300_000) for texts in held]
     draw = np.random.default_rng(0)
-    alone = rates(learned(cut(own[0], MIXED), merges), few[:1])
     alone = np.array(
         [rates(learned(cut(one, MIXED // 2), merges), [few[k]])[0] for k, one in enumerate(own)]
     )
@@ -127,12 +126,13 @@ def made(folder: Path, merges: int) -> list[dict[str, Any]]:
     def error(one: np.ndarray) -> str:
         return f"{((one / one.sum() - true) ** 2).mean():.1e}"
 
+    ends = [figures[f"bytes/{name}"] for name in names]
     rows = [
         {
             "category": name,
             "true": round(float(true[k]), 4),
             "found": round(float(found[k]), 4),
-            "interval": f"{figures[f'bytes/{name}'].low:.3f} to {figures[f'bytes/{name}'].high:.3f}",
+            "interval": f"{ends[k].low:.3f} to {ends[k].high:.3f}",
             "by_compression": round(float((guess / guess.sum())[k]), 4),
         }
         for k, name in enumerate(names)

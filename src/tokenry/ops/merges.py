@@ -180,7 +180,7 @@ class Replay:
 
 
 def apply(
-    words: Sequence[Sequence[int]], merges: Iterable[tuple[int, int, int]]
+    words: Sequence[Sequence[int]], merges: Iterable[Sequence[int]]
 ) -> list[list[int]]:
     """The words after an ordered list of merges, each a left, a right and the made symbol.
 
@@ -193,7 +193,7 @@ def apply(
     return replay.symbols()
 
 
-def trained(merges: Sequence[tuple[int, int, int]], most: int | None = None) -> list[int]:
+def trained(merges: Sequence[Sequence[int]], most: int | None = None) -> list[int]:
     """Which merges of a list a trainer can have made.
 
     A conversion from sentencepiece or tiktoken, which store no merges, lists every pair that
@@ -251,7 +251,7 @@ def _write(word: list[int], makes: dict[tuple[int, int], tuple[int, int]]) -> li
 
 
 def base(
-    merges: Sequence[tuple[int, int, int]],
+    merges: Sequence[Sequence[int]],
     spelled: Sequence[bytes | None],
     added: Collection[int] = (),
 ) -> dict[bytes, int]:

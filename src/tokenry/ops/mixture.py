@@ -47,7 +47,7 @@ class History:
         return replace(self, counts=self.counts @ weights)
 
 
-def history(replay: Replay, merges: Iterable[tuple[int, int, int]]) -> History:
+def history(replay: Replay, merges: Iterable[Sequence[int]]) -> History:
     """The history of words under a list of merges, which are applied to them."""
     taken: list[int] = []
     missing: list[int] = []
