@@ -92,12 +92,9 @@ class DataMixture(Judge):
             ),
         ),
         differs=(
-            "Solved with HiGHS; rows are added by the worst span of each pair, and those that do "
-            "not bind are taken away again. The optimum is the same.",
-            "A merge whose pair has the number 0 counts like all others; the official code takes "
-            "it for missing.",
-            "An interval stands beside each share: all optimal mixtures, and those of texts "
-            "whose parts are drawn anew.",
+            "Rows are added by the worst span of each pair; the optimum is the same.",
+            "A merge whose pair has the number 0 counts; the official code takes it for missing.",
+            "Each share has an interval: all optimal mixtures, and those of texts drawn anew.",
         ),
     )
 
@@ -143,12 +140,15 @@ class DataMixture(Judge):
         program = MixtureProgram(seen.weighed(fold))
         found = program.solve()
         optimal = np.vstack([found.weights, program.optimal(_ROUNDS)])
-        drawn = np.array([*self._resampled(seen, sums, of, found)])
+        drawn = np.array([*self._resampled(seen, sums, of, found)]).reshape(-1, len(usage))
         missing = [merges[self.skip + at] for at in seen.missing]
         return Findings(
             figures=_figures(usage, totals, optimal, drawn, found.slack),
             tables={
-                "missing merges": [_row(vocab, *merge) for merge in missing],
+                "missing merges": [
+                    {"left": vocab.pieces[left], "right": vocab.pieces[right]}
+                    for left, right, _ in missing
+                ],
                 "put in by hand": [{"token": vocab.pieces[token]} for token in by_hand],
             },
             notes=_notes(len(missing), len(merges) - self.skip, len(drawn)),
@@ -222,7 +222,7 @@ def _figures(
     figures = {}
     sizes = np.array([sum(len(w) * n for w, n in one.words.items()) for one in usage]) / totals
     for what, size in (("pairs", np.ones(len(usage))), ("bytes", sizes)):
-        shares, others = _normal(optimal * size), _normal(drawn * size)
+        shares, others = (rows * size / (rows @ size)[:, None] for rows in (optimal, drawn))
         low, high = shares.min(0), shares.max(0)
         if len(others):
             below, above = np.quantile(others, (0.025, 0.975), axis=0)
@@ -236,16 +236,6 @@ def _figures(
             )
     unit = "shares of pairs that contradict the mixture, summed over merges and pairs"
     return figures | {"slack": Figure(value=slack, unit=unit, better="low")}
-
-
-def _normal(rows: Float[np.ndarray, "m n"]) -> Float[np.ndarray, "m n"]:
-    shares: Float[np.ndarray, "m n"] = rows / rows.sum(1, keepdims=True)
-    return shares
-
-
-def _row(vocab: Vocab, left: int, right: int, made: int) -> dict[str, str]:
-    pieces = vocab.pieces
-    return {"left": pieces[left], "right": pieces[right], "makes": pieces[made]}
 
 
 def _notes(missing: int, judged: int, drawn: int) -> tuple[str, ...]:
