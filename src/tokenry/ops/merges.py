@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import groupby, pairwise
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -71,8 +72,12 @@ class Replay:
 
     def count(self, left: int, right: int) -> Float[np.ndarray, " k"]:
         """How often one pair occurs now."""
-        row = self._rows.get(_key(left, right))
+        row = self.row(left, right)
         return np.zeros(self._counts.shape[1]) if row is None else self._counts[row]
+
+    def row(self, left: int, right: int) -> int | None:
+        """The row of a pair; None if it was never met."""
+        return self._rows.get((left << 32) | right)
 
     def places(self, row: int) -> Int[np.ndarray, " c"]:
         """Where a pair stands now: places of its left symbols, as if words were one after another.
@@ -91,7 +96,7 @@ class Replay:
         Returns:
             Rows of the pairs whose counts changed; none if the pair does not occur.
         """
-        row = self._rows.get(_key(left, right))
+        row = self.row(left, right)
         at = self.places(row) if row is not None else np.empty(0, np.int64)
         if not at.size:
             return at
@@ -145,12 +150,12 @@ class Replay:
         change = np.stack(
             [np.bincount(where, signs * kind[words], len(keys)) for kind in self._weights], 1
         )
-        rows = np.array([self._row(key) for key in keys.tolist()], np.int64)
+        rows = np.array([self._entered(key) for key in keys.tolist()], np.int64)
         self._counts[rows] += change
         self._enter(rows, where[len(old) :], after)
         return rows[change.any(1)]
 
-    def _row(self, key: int) -> int:
+    def _entered(self, key: int) -> int:
         """The row of a pair, a new one if it was never met."""
         row = self._rows.setdefault(key, len(self.pairs))
         if row == len(self.pairs):
@@ -174,9 +179,7 @@ class Replay:
             self._places[row].append(part)
 
 
-def apply(
-    words: Sequence[Sequence[int]], merges: Iterable[tuple[int, int, int]]
-) -> list[list[int]]:
+def apply(words: Sequence[Sequence[int]], merges: Iterable[Sequence[int]]) -> list[list[int]]:
     """The words after an ordered list of merges, each a left, a right and the made symbol.
 
     >>> apply([[0, 1, 0, 1, 1]], [(0, 1, 2), (2, 1, 3)])
@@ -188,6 +191,104 @@ def apply(
     return replay.symbols()
 
 
-def _key(left: int, right: int) -> int:
-    """A pair as one number."""
-    return (left << 32) | right
+def trained(merges: Sequence[Sequence[int]], most: int | None = None) -> list[int]:
+    """Which merges of a list a trainer can have made.
+
+    A conversion from sentencepiece or tiktoken, which store no merges, lists every pair that
+    makes a token, one after the other. The trainer used the pair that is left when the token is
+    written with those before it. A token that is not written as two of these was put in by hand.
+
+    Args:
+        merges: Left, right and made symbol of each.
+        most: How many are wanted; all when None.
+
+    Returns:
+        Places in the list, in order.
+
+    >>> trained([(0, 1, 3), (1, 2, 4), (0, 4, 5), (3, 2, 5)])
+    [0, 1, 3]
+    """
+    kept: list[int] = []
+    later = {made for *_, made in merges}
+    made_of: dict[int, tuple[int, int]] = {}
+    makes: dict[tuple[int, int], tuple[int, int]] = {}
+    for made, group in groupby(range(len(merges)), key=lambda place: merges[place][2]):
+        if most is not None and len(kept) >= most:
+            break
+        places = {(merges[place][0], merges[place][1]): place for place in group}
+        if len(places) > 1:
+            there = [pair for pair in places if not {*pair} & later]
+            written = _write([part for one in there[:1] for part in _spread(made_of, *one)], makes)
+            places = {pair: places[pair] for pair in there if [*pair] == written}
+        later.discard(made)
+        for (left, right), place in places.items():
+            kept.append(place)
+            made_of.setdefault(made, (left, right))
+            makes.setdefault((left, right), (place, made))
+    return kept
+
+
+def _spread(made_of: dict[int, tuple[int, int]], *symbols: int) -> list[int]:
+    """The base symbols of some symbols."""
+    return [
+        base
+        for symbol in symbols
+        for base in (_spread(made_of, *made_of[symbol]) if symbol in made_of else [symbol])
+    ]
+
+
+def _write(word: list[int], makes: dict[tuple[int, int], tuple[int, int]]) -> list[int]:
+    """A word after the earliest merge that fits, again and again."""
+    while True:
+        pairs = enumerate(pairwise(word))
+        fits = [(makes[pair][0], at) for at, pair in pairs if pair in makes]
+        if not fits:
+            return word
+        _, at = min(fits)
+        word = [*word[:at], makes[word[at], word[at + 1]][1], *word[at + 2 :]]
+
+
+def base(
+    merges: Sequence[Sequence[int]],
+    spelled: Sequence[bytes | None],
+    added: Collection[int] = (),
+) -> dict[bytes, int]:
+    """The symbols that merges begin with, by what they spell: all bytes, or all characters.
+
+    Args:
+        merges: Left, right and made symbol of each.
+        spelled: What each symbol spells.
+        added: Symbols that are none of the merges' own.
+
+    >>> base([(0, 1, 2)], [b"a", b"b", b"ab", b"c"])
+    {b'c': 3, b'b': 1, b'a': 0}
+    """
+    made = {one for *_, one in merges}
+    used = [one for one in dict.fromkeys(one for pair in merges for one in pair) if one not in made]
+    away = made | {*added}
+    symbols = [*used, *(one for one in range(len(spelled)) if one not in away)]
+    known = [(spelled[symbol] or b"", symbol) for symbol in symbols]
+    size = _characters if any(len(letter) > 1 for letter, _ in known[: len(used)]) else len
+    return dict(reversed([(letter, symbol) for letter, symbol in known if size(letter) == 1]))
+
+
+def spell(word: bytes, letters: Mapping[bytes, int]) -> list[list[int]]:
+    """A word in base symbols; what is none, such as a rare character, breaks it in two.
+
+    >>> spell(b"ab?a", {b"a": 0, b"b": 1})
+    [[0, 1], [0]]
+    """
+    if max(map(len, letters)) > 1:
+        cut = [letter.encode() for letter in word.decode(errors="ignore")]
+    else:
+        cut = [bytes([byte]) for byte in word]
+    runs = groupby((letters.get(letter, -1) for letter in cut), lambda symbol: symbol >= 0)
+    return [list(run) for known, run in runs if known]
+
+
+def _characters(spelled: bytes) -> int:
+    """How many characters bytes spell; 0 if they are no text."""
+    try:
+        return len(spelled.decode())
+    except UnicodeDecodeError:
+        return 0

@@ -17,6 +17,7 @@ from tokenry.method import Vocab
 from tokenry.ops.alphabet import to_bytes, to_letters
 
 _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+_WORD = re.compile(rb" *[^ ]+| +")
 _SPACE = "\u2581"  # what sentencepiece writes for a space
 
 
@@ -220,11 +221,17 @@ class _Scribe:
         return ids if len(ids) == len(spelled) else []
 
     def words(self, text: str) -> list[bytes]:
-        """The words that a text is split into before the model sees it."""
+        """The words that a text is split into before the model sees it.
+
+        Conversions from sentencepiece do not split, but a space begins a word when it learns.
+        """
         normal, split = self._whole.normalizer, self._whole.pre_tokenizer
         text = text if normal is None else normal.normalize_str(text)
         parts = [text] if split is None else [part for part, _ in split.pre_tokenize_str(text)]
-        return [self._spell(part) for part in parts]
+        words = [self._spell(part) for part in parts]
+        if self._spell is _letters or self._settings["model"]["type"] == "WordPiece":
+            return words
+        return [part for word in words for part in _WORD.findall(word)]
 
     def _as_piece(self, text: str) -> str:
         """Text as the model writes it."""

@@ -3,6 +3,7 @@
 from tokenry.vocab.arithmetic_codes import ArithmeticCodes
 from tokenry.vocab.biomedical_morphemes import BiomedicalMorphemes
 from tokenry.vocab.bpe import Bpe
+from tokenry.vocab.data_mixture import DataMixture
 from tokenry.vocab.dnabert2 import DNABERT2
 from tokenry.vocab.dynamic_tokenization import DynamicTokenization
 from tokenry.vocab.equal_info import EqualInfo
@@ -31,6 +32,7 @@ __all__ = [
     "ArithmeticCodes",
     "BiomedicalMorphemes",
     "Bpe",
+    "DataMixture",
     "DynamicTokenization",
     "EqualInfo",
     "Focus",

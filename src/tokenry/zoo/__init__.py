@@ -10,6 +10,7 @@ from tokenry.zoo.registry import ZooModel, find, models
 if TYPE_CHECKING:
     from tokenry.zoo.cache import folder
     from tokenry.zoo.loading import Loaded, load, load_saliency_decoder
+    from tokenry.zoo.tokenizer_list import tokenizers
     from tokenry.zoo.weights import weights_hash
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "load",
     "load_saliency_decoder",
     "models",
+    "tokenizers",
     "weights_hash",
 ]
 
@@ -28,6 +30,7 @@ _LAZY = {
     "folder": "cache",
     "load": "loading",
     "load_saliency_decoder": "loading",
+    "tokenizers": "tokenizer_list",
     "weights_hash": "weights",
 }
 

@@ -49,9 +49,13 @@ def folder(name: str) -> Path:
         DataError: the package's file is not the known one.
         StoreError: the cache folder cannot be read or written.
     """
+    return prepared(find(name))
+
+
+def prepared(entry: ZooModel) -> Path:
+    """The folder of a model or tokenizer of the zoo, as `folder` hands it out."""
     from safetensors import SafetensorError
 
-    entry = find(name)
     target = root() / "zoo" / f"{entry.name}-{entry.sha256[:12]}-{_LAYOUT}"
     try:
         if not _intact(target):

@@ -75,7 +75,7 @@ def load(
 
     hub = {key: kwargs[key] for key in _HUB_SETTINGS if key in kwargs}
     hub["trust_remote_code"] = trust_remote_code
-    with _explained(name):
+    with explained(name):
         config = transformers.AutoConfig.from_pretrained(source, **hub)
         kind = kind or _detect(config)
         model, info = _model_class(config, kind).from_pretrained(
@@ -186,7 +186,8 @@ def _refuse_nan_weights(name: str, model: PreTrainedModel) -> None:
 
 
 @contextmanager
-def _explained(name: str) -> Iterator[None]:
+def explained(name: str) -> Iterator[None]:
+    """Errors of transformers in words, for what is loaded by that name."""
     from safetensors import SafetensorError
 
     try:
