@@ -80,7 +80,7 @@ class Wechsel(VocabMap):
             ),
             Claim(
                 paper="Better from the start than simpler ways.",
-                effect="Fewer bits per byte than the mean row before any training, on a real model.",
+                effect="Fewer bits per byte than the mean row before training, in a real model.",
                 not_shown="zoo:smollm2-135m moved to German manual pages has 4.04 bits per byte, "
                 "with mean rows 3.18, random ones 6.61: vectors learned from 8 MB of text each "
                 "are no fastText of whole crawls.",
