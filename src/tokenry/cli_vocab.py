@@ -171,21 +171,18 @@ def transplant(
     from tokenry.compare.transplants import transplant_on
 
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # standard error is for the bar
-    files: Any = {"source_words": source_words, "target_words": target_words}
+    learned: Any = {"source_text": source_text, "dictionary": dictionary}
+    learned |= {"source_words": source_words, "target_words": target_words}
+    measured: Any = {"held_out": held_out, "train_steps": train_steps, "rate": rate, "seed": seed}
     found = transplant_on(
         model,
         new_tokenizer,
         method,
         text=text,
-        source_text=source_text,
-        dictionary=dictionary,
         special=None if special is None else _pairs(special),
-        held_out=held_out,
-        train_steps=train_steps,
-        rate=rate,
         out=out,
-        seed=seed,
-        **files,
+        **learned,
+        **measured,
     )
     if json:
         console.write_json({**found.to_dict(), "out": str(out)})

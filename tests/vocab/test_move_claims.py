@@ -103,7 +103,7 @@ def vectors():
     """Word vectors of both languages."""
     settings = {"width": 50, "epochs": 20}
     return [
-        learn_words([line.split() for line in lines(texts)], **settings)
+        learn_words([re.findall(r"\w+|[^\w\s]", line) for line in lines(texts)], **settings)
         for texts in (english()[0], other()[0])
     ]
 

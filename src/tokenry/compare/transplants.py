@@ -133,25 +133,12 @@ def transplant_on(
             "least 0, bytes at least 1, and training needs a folder."
         )
     held, texts = _split(_texts(text), held_out, seed)
-    given: Any = {
-        "source_texts": () if source_text is None else _texts(source_text),
-        "dictionary": () if dictionary is None else load_dictionary(dictionary),
-        "source_words": None if source_words is None else read_words(source_words),
-        "target_words": None if target_words is None else read_words(target_words),
-    }
+    given = _given(source_text, dictionary, source_words, target_words)
     loaded = zoo.load(model, kind="causal-lm")
     before = bits_per_byte(loaded.model, loaded.processor, held, chunk=_PART, progress=progress)
     start = time.perf_counter()
-    moved = transplant(
-        loaded.model,
-        loaded.processor,
-        new_tokenizer,
-        method,
-        texts=texts,
-        special=special,
-        seed=seed,
-        **given,
-    )
+    given |= {"texts": texts, "special": special, "seed": seed}
+    moved = transplant(loaded.model, loaded.processor, new_tokenizer, method, **given)
     seconds = {"move": time.perf_counter() - start}
     after = bits_per_byte(moved.model, moved.tokenizer, held, chunk=_PART, progress=progress)
     found = Transplanted(moved=moved, before=before, after=after, trained=None, seconds=seconds)
@@ -162,6 +149,16 @@ def transplant_on(
         moved.save(out, **found.figures())
         shutil.rmtree(Path(out) / "training", ignore_errors=True)
     return found
+
+
+def _given(text: Any, dictionary: Any, source_words: Any, target_words: Any) -> dict[str, Any]:
+    """What the move learns from beside the new texts, read."""
+    return {
+        "source_texts": () if text is None else _texts(text),
+        "dictionary": () if dictionary is None else load_dictionary(dictionary),
+        "source_words": None if source_words is None else read_words(source_words),
+        "target_words": None if target_words is None else read_words(target_words),
+    }
 
 
 def _trained(

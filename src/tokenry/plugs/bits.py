@@ -75,13 +75,7 @@ def bits_per_byte(
         UsageError: If there is nothing to write, an argument is out of range, or the tokenizer is
             not fast.
     """
-    if chunk < 4 or batch_size < 1:
-        raise UsageError(
-            f"bits_per_byte: chunk={chunk} and batch_size={batch_size}; a part holds at least 4 "
-            "bytes, a pass at least 1 part."
-        )
-    if not any(texts):
-        raise UsageError("bits_per_byte: the texts are empty; give at least one byte.")
+    _check(texts, chunk, batch_size)
     reader = Reader(
         model=model,
         tokenizer=tokenizer,
@@ -130,6 +124,16 @@ def parts(text: str, most: int) -> Iterator[str]:
                 end -= 1
         yield data[:end].decode()
         data = data[end:]
+
+
+def _check(texts: Sequence[str], chunk: int, batch_size: int) -> None:
+    if chunk < 4 or batch_size < 1:
+        raise UsageError(
+            f"bits_per_byte: chunk={chunk} and batch_size={batch_size}; a part holds at least 4 "
+            "bytes, a pass at least 1 part."
+        )
+    if not any(texts):
+        raise UsageError("bits_per_byte: the texts are empty; give at least one byte.")
 
 
 def _bits(nats: torch.Tensor, begun: bool, size: int) -> float:

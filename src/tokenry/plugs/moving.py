@@ -152,11 +152,10 @@ def transplant(
     model, tokenizer = _found(model, tokenizer)
     made = copy.deepcopy(_loaded(new_tokenizer))
     source, target = vocabulary(tokenizer, source_name), vocabulary(made, target_name)
-    embeddings = embeddings_of(model, source)
     move = Move(
         source=source,
         target=target,
-        embeddings=embeddings,
+        embeddings=embeddings_of(model, source),
         source_texts=source_texts,
         target_texts=texts,
         dictionary=dictionary,
@@ -166,19 +165,12 @@ def transplant(
         seed=seed,
     )
     roles = _special(source, target, special or {})
-    rows = _with_special(one.rows(move), embeddings, roles)
+    rows = _with_special(one.rows(move), move.embeddings, roles)
     moved = with_rows(model, rows.embeddings)
     _rename(moved, source, target, roles)
     made.model_max_length = tokenizer.model_max_length
-    return Moved(
-        model=moved,
-        tokenizer=made,
-        method=one,
-        source=source,
-        target=target,
-        rows=rows,
-        special=roles,
-    )
+    parts: Any = {"method": one, "source": source, "target": target, "rows": rows}
+    return Moved(model=moved, tokenizer=made, special=roles, **parts)
 
 
 def _configured(method: str | VocabMap, settings: Mapping[str, Any]) -> VocabMap:

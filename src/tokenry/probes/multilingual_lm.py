@@ -57,6 +57,7 @@ class MultilingualLM(Probe):
         dial="keep does not apply: a probe measures a model",
         year=2025,
         arxiv="2502.04269",
+        venue="arXiv 2025",
         claims=(
             Claim(
                 paper="Related languages align; Chinese and Swahili diverge.",

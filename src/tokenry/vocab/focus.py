@@ -60,7 +60,9 @@ class Focus(VocabMap):
                 effect="Fewer bits per byte before any training than WECHSEL by words, the mean, "
                 "and random rows.",
                 test="tests/vocab/test_move_claims.py::test_focus_is_ahead_before_any_training",
-                measured="TODO",
+                measured="3.03, against 3.22, 3.53 and 3.58 in a two-layer model of English manual "
+                "pages, moved to the same language in other letters; 3.01 against 5.69, 3.18 and "
+                "6.61 in zoo:smollm2-135m, moved to German manual pages (FVT: 2.43).",
             ),
         ),
         differs=(

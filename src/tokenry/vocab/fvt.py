@@ -45,7 +45,8 @@ class FVT(VocabMap):
                 effect="Fewer bits per byte before any training than copies of shared tokens.",
                 test="tests/vocab/test_move_claims.py::"
                 "test_fvt_keeps_more_than_copies_of_shared_tokens",
-                measured="TODO",
+                measured="2.43 against 4.55 with zoo:smollm2-135m moved to 16,384 tokens of German "
+                "manual pages; the test moves it to 6,000 of English ones and asks for 0.3.",
             ),
         ),
         differs=(

@@ -73,7 +73,17 @@ class Wechsel(VocabMap):
                 effect="Lower loss than random rows at every checkpoint of further training; a "
                 "shuffled dictionary takes the lead away.",
                 test="tests/vocab/test_move_claims.py::test_wechsel_leads_and_needs_its_dictionary",
-                measured="TODO",
+                measured="6.39, 6.00, 5.83, 5.76 nats a token over the first four times 20 steps "
+                "against 7.10, 6.55, 6.36, 6.30; before any 3.20 bits per byte, 3.57 with a "
+                "shuffled dictionary, 3.58 random. Two-layer model of English manual pages, moved "
+                "to the same language in other letters.",
+            ),
+            Claim(
+                paper="Better from the start than simpler ways.",
+                effect="Fewer bits per byte than the mean row before training, in a real model.",
+                not_shown="zoo:smollm2-135m moved to German manual pages has 4.04 bits per byte, "
+                "with mean rows 3.18, random ones 6.61: vectors learned from 8 MB of text each "
+                "are no fastText of whole crawls.",
             ),
         ),
         differs=(
