@@ -50,7 +50,7 @@ def content(audit: Audit) -> dict[str, Any]:
         "size": _size(audit),
         "headline": _headline(audit),
         "lead": _lead(audit),
-        "figures": [_figure(one) for one in audit.tokenizers],
+        "figures": [_figure(one) for one in _ranked(audit)],
         "names": [words.clean(one.name, 40) for one in audit.tokenizers],
         "rows": list(_rows(audit)),
         "pairs": [_pair(pair) for pair in audit.pairs],
@@ -95,8 +95,7 @@ def _headline(audit: Audit) -> str:
     first, *rest = audit.tokenizers
     if not rest:
         return f"{words.clean(first.name, 40)}: {first.bytes_per_token[''].value:.2f} bytes a token"
-    ranked = sorted(audit.tokenizers, key=lambda one: -one.bytes_per_token[""].value)
-    best, second = ranked[:2]
+    best, second = _ranked(audit)[:2]
     less = 100 * (1 - second.bytes_per_token[""].value / best.bytes_per_token[""].value)
     if less < 0.05:
         return (
@@ -106,6 +105,11 @@ def _headline(audit: Audit) -> str:
         f"{words.clean(best.name, 40)} needs {less:.1f}\u202f% fewer tokens for these texts than "
         f"{words.clean(second.name, 40)}"
     )
+
+
+def _ranked(audit: Audit) -> list[Audited]:
+    """The tokenizers, that with the most bytes in a token first."""
+    return sorted(audit.tokenizers, key=lambda one: -one.bytes_per_token[""].value)
 
 
 def _lead(audit: Audit) -> str:
@@ -154,7 +158,8 @@ def _of(one: Audited, judge: str) -> Found:
 def _number(value: float | None) -> str:
     if value is None:
         return NONE
-    return f"{value:,.0f}" if value == int(value) and value >= 100 else words.digits(value)
+    whole = value == int(value) and (value >= 100 or value == 0)
+    return f"{value:,.0f}" if whole else words.digits(value)
 
 
 def _pair(pair: Pair) -> dict[str, str]:
