@@ -223,10 +223,13 @@ def quality(
     ]
     for keep in keeps:
         for method in policies(keep):
-            for item in items:
-                found = answer(loaded.model, item, method, tokens)
-                rows.append({"by": "tokenry", "method": method.card.slug, "keep": keep, **found})
-            print(f"answers {method.describe()}", flush=True)
+            key = {"by": "tokenry", "method": method.card.slug, "keep": keep}
+            try:
+                rows += [{**key, **answer(loaded.model, one, method, tokens)} for one in items]
+            except UsageError as error:
+                print(f"refused: {error}", flush=True)
+            else:
+                print(f"answers {method.describe()}", flush=True)
     if peer:
         rows += [{"by": "kvpress", **row} for row in peer_rows(peer, items, keeps, tokens)]
     return [summary(key, group, items, loaded.processor) for key, group in grouped(rows).items()]

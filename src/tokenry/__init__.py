@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tokenry.compare.run import compare
     from tokenry.errors import TokenryError
     from tokenry.plugs.attach import attach
+    from tokenry.plugs.moving import transplant
     from tokenry.report.page import report
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "methods",
     "probe",
     "report",
+    "transplant",
 ]
 
 _HOME = {
@@ -38,6 +40,7 @@ _HOME = {
     "methods": "tokenry.catalog:names",
     "probe": "tokenry.compare.probing:probe",
     "report": "tokenry.report.page:report",
+    "transplant": "tokenry.plugs.moving:transplant",
 }
 
 # Two verbs are called like the folder they live in. A folder sets its name on this module once,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
@@ -12,9 +12,44 @@ import tokenry
 from tokenry import catalog, console
 from tokenry.errors import UsageError
 
-app = App(name="tokenry", help_flags=(), version_flags=(), help_format="markdown")
+Json = Annotated[bool, Parameter(negative="", show_default=False)]
 
-Flag = Annotated[bool, Parameter(negative="", show_default=False)]
+app = App(name="tokenry", help_flags=(), version_flags=(), help_format="markdown")
+tokenizer = App(name="tokenizer", help="Learn a tokenizer from texts.", help_format="markdown")
+app.command(tokenizer)
+
+
+@tokenizer.command
+def train(
+    texts: list[str],
+    /,
+    *,
+    out: Path,
+    method: str = "bpe",
+    size: int | None = None,
+    json: Json = False,
+) -> None:
+    """Learn a tokenizer from texts, into a folder that AutoTokenizer loads.
+
+    Prints how many bytes a token stands for on text that was held out, beside BPE with as many
+    tokens.
+
+    Example: `tokenry tokenizer train manpages --method less-is-better --size 4000 --out tokens`
+
+    Args:
+        texts: Folders, files or tables of texts, or built-in ones such as `manpages`.
+        out: The folder to write; new, or empty.
+        method: The trainer, with settings as in "less-is-better(documents=400)".
+        size: Most tokens, special ones included.
+        json: Print the findings for machines instead.
+    """
+    from tokenry.plugs.learning import train_tokenizer
+
+    found = train_tokenizer(texts, method, out=out, size=size)
+    if json:
+        console.write_json(found.to_dict())
+    else:
+        console.write(str(found))
 
 
 @app.command
@@ -28,9 +63,9 @@ def audit(
     lexicon: Path | None = None,
     morphemes: Path | None = None,
     language: str = "tr",
-    parallel: Flag = False,
+    parallel: Json = False,
     seed: int = 0,
-    json: Flag = False,
+    json: Json = False,
 ) -> None:
     r"""Say what tokenizers are like, side by side, on your texts, and write a report.
 
@@ -75,3 +110,92 @@ def audit(
         console.write_json({**found.to_dict(), "report": str(out)})
     else:
         console.write(f"{found}\n\nReport: {out}")
+
+
+@app.command
+def transplant(
+    model: str,
+    new_tokenizer: str,
+    /,
+    *,
+    method: str,
+    text: str,
+    out: Path,
+    source_text: str | None = None,
+    dictionary: str | None = None,
+    source_words: Path | None = None,
+    target_words: Path | None = None,
+    special: str | None = None,
+    held_out: int = 20_000,
+    train_steps: int = 0,
+    rate: float = 1e-3,
+    seed: int = 0,
+    json: Json = False,
+) -> None:
+    r"""Move a language model to another tokenizer, and say what it lost and what it saves.
+
+    Bits per byte are measured on texts that are held out from the move. A training that was killed
+    goes on when the same command is given again.
+
+    For example:
+
+    ```
+    tokenry transplant zoo:smollm2-135m german-tokenizer --method fvt --text german/ --out moved
+
+    tokenry transplant zoo:smollm2-135m german-tokenizer --method "wechsel(by=words)" \
+        --text german/ --source-text english/ --dictionary en-de.tsv --out moved --train-steps 200
+    ```
+
+    Args:
+        model: `zoo:NAME`, a folder, or a name on the Hub.
+        new_tokenizer: A folder, or a name on the Hub.
+        method: Its name, with settings as in the example; `tokenry list --family vocab` shows all.
+        text: A folder, file or table of texts that the model shall read.
+        out: Folder to save the moved model in; `transplant.json` and `transplant-rows.jsonl` in it
+            say what became of each row.
+        source_text: The same of texts of the old tokenizer's language, for methods that learn from
+            them.
+        dictionary: A file with a word, a tab and its translation on each line, or `names:de` for
+            names of countries, languages and scripts from English.
+        source_words: Word vectors of the old language, a .vec or .bin file of fastText; learned
+            from the texts when not given.
+        target_words: Those of the new language.
+        special: Special tokens of the new tokenizer with the old one whose row they take, as
+            `"<end>=</s>,<begin>=<s>"`.
+        held_out: Bytes of text to measure on, at most a fifth of the texts.
+        train_steps: Steps of training the rows of tokens, and nothing else, on the rest.
+        rate: Learning rate of that training.
+        seed: Of all that is drawn.
+        json: Print the findings for machines instead.
+    """
+    from tokenry.compare.transplants import transplant_on
+
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # standard error is for the bar
+    files: Any = {"source_words": source_words, "target_words": target_words}
+    found = transplant_on(
+        model,
+        new_tokenizer,
+        method,
+        text=text,
+        source_text=source_text,
+        dictionary=dictionary,
+        special=None if special is None else _pairs(special),
+        held_out=held_out,
+        train_steps=train_steps,
+        rate=rate,
+        out=out,
+        seed=seed,
+        **files,
+    )
+    if json:
+        console.write_json({**found.to_dict(), "out": str(out)})
+    else:
+        console.write(f"{found}\n\nSaved: {out}")
+
+
+def _pairs(text: str) -> dict[str, str]:
+    """`new=old` joined by commas."""
+    pairs = [one.partition("=") for one in text.split(",")]
+    if not all(new and old for new, _, old in pairs):
+        raise UsageError(f"transplant: special={text!r} is not like '<end>=</s>,<begin>=<s>'.")
+    return {new.strip(): old.strip() for new, _, old in pairs}

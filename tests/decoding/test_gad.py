@@ -202,6 +202,8 @@ def test_without_a_filler_nothing_is_drafted(writer):
 def test_fillers_that_do_not_fit_are_refused(writer, language):
     with pytest.raises(UsageError, match="the filler writes 25 different tokens"):
         tokenry.attach(writer, GAD(filler=model(vocab_size=25)))
+    with pytest.raises(UsageError, match=r"the filler is in training on cpu.*filler\.eval\(\)"):
+        tokenry.attach(writer, GAD(filler=model().train()))
     unmasked = model()
     unmasked.config.mask_token_id = None
     with pytest.raises(UsageError, match="no mask_token_id"):

@@ -2,24 +2,27 @@
 
 import json
 import random
+from functools import partial
 
 import pytest
 import torch
 
 from tokenry.checks.models import tiny_decoder, words
 from tokenry.decoding import PromptLookup
+from tokenry.ops.tree import children
 from tokenry.plugs import drafting, drafting_curve
 from tokenry.plugs.attach import attach
 from tokenry.plugs.drafting_budget import Chosen, Fixed
 from tokenry.plugs.drafting_curve import Curve
+from tokenry.plugs.drafting_trials import Trials
 
 CORES = Curve({1: 1.0, 2: 1.5, 4: 1.7, 8: 1.9, 16: 2.2, 32: 3.5, 64: 7.0})
 FLAT = Curve({1: 1.0, 2: 1.0, 4: 1.0, 8: 1.02, 16: 1.05, 32: 1.1, 64: 1.2})
 
 
-def simulate(curve, chance, passes=400, size=10**6, drafting=0.0, seed=0, real=None):
+def simulate(curve, chance, passes=400, size=10**6, drafting=0.0, seed=0, real=None, chosen=None):
     """Chains of which each next token passes with the same chance; cost, tokens and budgets."""
-    chosen, source = Chosen(curve), random.Random(seed)
+    chosen, source = chosen or Chosen(curve), random.Random(seed)
     cost = tokens = 0.0
     budgets = []
     for _ in range(passes):
@@ -28,7 +31,11 @@ def simulate(curve, chance, passes=400, size=10**6, drafting=0.0, seed=0, real=N
         accepted = 0
         while accepted < n and source.random() < chance:
             accepted += 1
-        seconds = drafting if k else 0.0
+        thought = 0 if k else chosen.trial()
+        told = min(thought, size)
+        for node in range(thought):
+            chosen.saw(node, node < told, node < told and source.random() < chance ** (node + 1))
+        seconds = drafting if k or thought else 0.0
         reading = (real or curve).cost(n + 1)
         chosen.note([n], [list(range(accepted))], seconds, reading)
         cost += reading + seconds
@@ -78,17 +85,67 @@ def test_what_one_call_gained_is_not_lost_in_the_next():
     assert cost <= 1.02 * tokens + 1
 
 
-def test_what_does_not_pay_is_seldom_tried():
+def test_what_does_not_pay_is_not_verified_and_found_out_when_it_does():
     _, _, budgets, chosen = simulate(CORES, 0.05, passes=1000)
-    assert sum(k > 0 for k in budgets) < 100
-    assert sum(k > 0 for k in budgets[500:]) > 0
+    assert sum(budgets) == 0
     assert "no drafts" in chosen.verdict()
+    _, _, budgets, chosen = simulate(CORES, 0.9, passes=60, chosen=chosen)
+    assert sum(k > 0 for k in budgets[10:]) > 40
+    assert "tokens per pass" in chosen.verdict()
 
 
-def test_drafts_that_are_not_there_cost_nothing():
-    """A drafter that seldom has something to say is let try every time."""
-    _, _, budgets, _ = simulate(CORES, 0.0, size=0)
-    assert min(budgets) > 0
+def test_what_pays_is_verified_after_few_passes():
+    _, _, budgets, _ = simulate(CORES, 0.95, passes=20)
+    assert sum(k > 0 for k in budgets) >= 16
+
+
+def test_a_drafter_with_nothing_to_say_is_asked_every_time():
+    _, _, budgets, chosen = simulate(CORES, 0.0, size=0)
+    assert max(budgets) == 0
+    assert chosen.trial() > 0
+
+
+def test_dear_thoughts_are_seldom():
+    chosen = Chosen(CORES)
+    thoughts = 0
+    for _ in range(500):
+        assert chosen.budget() == 1
+        thoughts += (thought := chosen.trial()) > 0
+        for node in range(thought):
+            chosen.saw(node, there=True, passed=False)
+        chosen.note([0], [[]], 0.5 * (thought > 0), 1.0)
+    assert 10 < thoughts < 25
+
+
+def note(seen, node, there, passed):
+    seen[node] = (there, passed)
+
+
+def test_drafts_in_thought_are_decided_as_a_pass_would():
+    """Whatever the tree and the text: the nodes that pass are those a walk from the root meets."""
+    source = random.Random(0)
+    for _ in range(300):
+        n = source.randrange(1, 12)
+        tokens = [source.randrange(3) for _ in range(n)]
+        parents = [source.randrange(-1, node) for node in range(n)]
+        written = [source.randrange(3) for _ in range(n + 1)]
+        seen = {}
+        trials = Trials(partial(note, seen))
+        trials.begin(0, tokens, children(parents), n + 2)
+        trials.follow(0, written[:2])
+        trials.follow(0, written[2:])
+        path, node = [], -1
+        for token in written:
+            below = [k for k in range(n) if parents[k] == node and tokens[k] == token]
+            if not below:
+                break
+            path.append(node := below[0])
+        assert seen == {
+            **{k: (True, k in path) for k in range(n)},
+            n: (False, False),
+            n + 1: (False, False),
+        }
+        assert 0 not in trials
 
 
 def test_a_curve_between_and_beyond_its_sizes():

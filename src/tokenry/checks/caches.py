@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 from transformers.cache_utils import DynamicCache
 
 from tokenry.checks.declaration import variants
-from tokenry.checks.handling import StopError, state
 from tokenry.checks.models import tiny_decoder, words
+from tokenry.checks.restoring import restored
 from tokenry.method import CachePolicy
 from tokenry.plugs.attach import attach
 from tokenry.plugs.decoders import find_decoder
@@ -174,56 +174,13 @@ def precision(cls: type[CachePolicy]) -> str:
 def restore(cls: type[CachePolicy]) -> str:
     """The model is as it was after a normal exit and after an exception anywhere inside."""
     model, ids = tiny_decoder("llama"), words(2, length(cls(keep=KEEP)) + STEPS)
-    expected, before = run(model, ids)[0], state(model)
-    for name, use in {
-        "a normal exit": _use,
-        "an exception in the with-block": _fail_outside,
-        "an exception in a layer": _fail_in_layer,
-        "an exception in the policy": _fail_in_policy,
-    }.items():
-        use(cls, model, ids)
-        after = state(model)
-        changed = [key for key in before.keys() | after.keys() if before.get(key) != after.get(key)]
-        if changed:
-            return f"after {name}, {min(changed)} differs."
-        if not torch.equal(run(model, ids)[0], expected):
-            return f"after {name}, the output differs."
-    return ""
-
-
-def _use(cls: type[CachePolicy], model: nn.Module, ids: Tensor) -> None:
-    with attach(model, cls(keep=KEEP)):
-        run(model, ids)
-
-
-def _fail_outside(cls: type[CachePolicy], model: nn.Module, ids: Tensor) -> None:
-    try:
-        with attach(model, cls(keep=KEEP)):
-            run(model, ids)
-            raise StopError
-    except StopError:
-        return
-
-
-def _fail_in_layer(cls: type[CachePolicy], model: nn.Module, ids: Tensor) -> None:
     decoder, row = find_decoder(model)
-    handle = row.attentions(decoder)[3].register_forward_pre_hook(_stop)
-    try:
-        _use(cls, model, ids)
-    except StopError:
-        return
-    finally:
-        handle.remove()
-
-
-def _fail_in_policy(cls: type[CachePolicy], model: nn.Module, ids: Tensor) -> None:
-    body = {"evict": _stop, "select": _stop} if cls(keep=KEEP).selects else {"evict": _stop}
-    failing = type(cls.__name__, (cls,), {**body, "__module__": cls.__module__})
-    try:
-        _use(failing, model, ids)
-    except StopError:
-        return
-
-
-def _stop(*_: Any) -> None:
-    raise StopError
+    return restored(
+        cls,
+        model,
+        held=lambda used: attach(model, used(keep=KEEP)),
+        use=lambda: run(model, ids)[0],
+        layer=row.attentions(decoder)[3],
+        rules=("evict", "select") if cls(keep=KEEP).selects else ("evict",),
+        same=torch.equal,
+    )

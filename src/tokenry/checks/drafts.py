@@ -10,8 +10,8 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from tokenry.checks.declaration import variants
-from tokenry.checks.handling import StopError, state
 from tokenry.checks.models import tiny_decoder, words
+from tokenry.checks.restoring import restored
 from tokenry.method import Drafter
 from tokenry.method import settings as declared
 from tokenry.plugs.attach import attach
@@ -130,55 +130,13 @@ def precision(cls: type[Drafter]) -> str:
 def restore(cls: type[Drafter]) -> str:
     """The model is as it was after a normal exit and after an exception anywhere inside."""
     model, ids = tiny_decoder("llama"), prompts(2)
-    expected, before = write(model, ids), state(model)
-    for name, use in {
-        "a normal exit": _use,
-        "an exception in the with-block": _fail_outside,
-        "an exception in a layer": _fail_in_layer,
-        "an exception in the drafter": _fail_in_drafter,
-    }.items():
-        use(cls, model, ids)
-        after = state(model)
-        changed = [key for key in before.keys() | after.keys() if before.get(key) != after.get(key)]
-        if changed:
-            return f"after {name}, {min(changed)} differs."
-        if not torch.equal(write(model, ids), expected):
-            return f"after {name}, the output differs."
-    return ""
-
-
-def _use(cls: type[Drafter], model: nn.Module, ids: Tensor) -> None:
-    with attach(model, cls(**ready(cls, model))):
-        write(model, ids)
-
-
-def _fail_outside(cls: type[Drafter], model: nn.Module, ids: Tensor) -> None:
-    try:
-        with attach(model, cls(**ready(cls, model))):
-            write(model, ids)
-            raise StopError
-    except StopError:
-        return
-
-
-def _fail_in_layer(cls: type[Drafter], model: nn.Module, ids: Tensor) -> None:
     decoder, row = find_decoder(model)
-    handle = row.attentions(decoder)[3].register_forward_pre_hook(_stop)
-    try:
-        _use(cls, model, ids)
-    except StopError:
-        return
-    finally:
-        handle.remove()
-
-
-def _fail_in_drafter(cls: type[Drafter], model: nn.Module, ids: Tensor) -> None:
-    failing = type(cls.__name__, (cls,), {"draft": _stop, "__module__": cls.__module__})
-    try:
-        _use(failing, model, ids)
-    except StopError:
-        return
-
-
-def _stop(*_: Any) -> None:
-    raise StopError
+    return restored(
+        cls,
+        model,
+        held=lambda used: attach(model, used(**ready(used, model))),
+        use=lambda: write(model, ids),
+        layer=row.attentions(decoder)[3],
+        rules=("draft",),
+        same=torch.equal,
+    )

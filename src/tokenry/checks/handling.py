@@ -3,98 +3,30 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from tokenry.checks.models import images, tiny
+from tokenry.checks.restoring import restored
 from tokenry.checks.tokens import CLOSE, KEEP, attached, run, same
-from tokenry.method import LayerView, TokenReducer
-from tokenry.ops.plan import Plan
+from tokenry.method import TokenReducer
 from tokenry.plugs.attach import attach
 from tokenry.plugs.encoder import blocks
-
-
-class StopError(Exception):
-    """Raised on purpose inside a block."""
 
 
 @torch.no_grad()
 def restore(cls: type[TokenReducer]) -> str:
     """The model is as it was after a normal exit and after an exception anywhere inside."""
     model, pixels = tiny("siglip"), images(2)
-    expected, before = run(model, pixels), state(model)
-    for name, use in {
-        "a normal exit": _use,
-        "an exception in the with-block": _fail_outside,
-        "an exception in a block": _fail_in_block,
-        "an exception in reduce": _fail_in_reduce,
-    }.items():
-        use(cls, model, pixels)
-        after = state(model)
-        changed = [key for key in before.keys() | after.keys() if before.get(key) != after.get(key)]
-        if changed:
-            return f"after {name}, {min(changed)} differs."
-        if not same(run(model, pixels), expected):
-            return f"after {name}, the output differs."
-    return ""
-
-
-def state(model: nn.Module) -> dict[str, Any]:
-    """What could be left behind: classes, attributes, hooks, weights."""
-    found: dict[str, Any] = {}
-    for name, module in model.named_modules():
-        found[f"the class of {name!r}"] = type(module)
-        found[f"the attributes of {name!r}"] = sorted(vars(module))
-        hooks = {
-            key: list(value) for key, value in vars(module).items() if "hooks" in key and value
-        }
-        found[f"the hooks of {name!r}"] = hooks
-        config = getattr(module, "config", None)
-        implementation = getattr(config, "_attn_implementation", None)
-        found[f"the config of {name!r}"] = id(config), implementation
-    for name, weight in model.state_dict().items():
-        found[f"the weight {name!r}"] = weight.data_ptr(), weight.double().sum().item()
-    return found
-
-
-def _use(cls: type[TokenReducer], model: nn.Module, pixels: Tensor) -> None:
-    with attach(model, cls(keep=KEEP)):
-        run(model, pixels)
-
-
-def _fail_outside(cls: type[TokenReducer], model: nn.Module, pixels: Tensor) -> None:
-    try:
-        with attach(model, cls(keep=KEEP)):
-            run(model, pixels)
-            raise StopError
-    except StopError:
-        return
-
-
-def _fail_in_block(cls: type[TokenReducer], model: nn.Module, pixels: Tensor) -> None:
-    def stop(*_: Any) -> None:
-        raise StopError
-
-    handle = blocks(model)[3].register_forward_pre_hook(stop)
-    try:
-        _use(cls, model, pixels)
-    except StopError:
-        return
-    finally:
-        handle.remove()
-
-
-def _fail_in_reduce(cls: type[TokenReducer], model: nn.Module, pixels: Tensor) -> None:
-    def stop(self: TokenReducer, x: Tensor, view: LayerView) -> Plan:
-        raise StopError
-
-    failing = type(cls.__name__, (cls,), {"reduce": stop, "__module__": cls.__module__})
-    try:
-        _use(failing, model, pixels)
-    except StopError:
-        return
+    return restored(
+        cls,
+        model,
+        held=lambda used: attach(model, used(keep=KEEP)),
+        use=lambda: run(model, pixels),
+        layer=blocks(model)[3],
+        rules=("reduce",),
+        same=same,
+    )
 
 
 @torch.no_grad()

@@ -18,6 +18,7 @@ from tokenry.data.documents import (
     text_list,
     text_rows,
 )
+from tokenry.data.genomes import genomes
 from tokenry.data.manpages import manpages
 from tokenry.data.prompts import prompts
 from tokenry.data.rows import READERS
@@ -26,6 +27,7 @@ from tokenry.data.texts import TextData
 from tokenry.errors import DataError, UnknownNameError, UsageError
 
 BUILT_IN_TEXTS: dict[str, Callable[[], TextData]] = {
+    "genomes": genomes,
     "manpages": manpages,
     "prompts": prompts,
 }
@@ -54,6 +56,7 @@ def load_text(
 
             - `"manpages"`: questions with exact answers about Debian manual pages (a folder of that
               name is `"./manpages"`);
+            - `"genomes"`: bases of four bacteria, to learn from and to test with;
             - `"prompts"`: chat questions, code edits, summaries of manual pages and logs;
             - a folder, searched through for .txt, .md, .rst, .py and other text files; the first
               sub-folders are the domains;

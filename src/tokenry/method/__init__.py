@@ -1,7 +1,9 @@
 """The contracts: what a method is, and what each family's methods answer."""
 
 from tokenry.method.base import In, Keep, Method, Setting, alternatives, settings
+from tokenry.method.batching import BatchMerger, MergedBatch
 from tokenry.method.bytes import ByteReader
+from tokenry.method.coder import TextCoder
 from tokenry.method.drafter import Drafter, DraftView, TokenTree, Verified
 from tokenry.method.editor import CacheEditor, EditPlan
 from tokenry.method.judge import Figure, Findings, Judge, Usage
@@ -9,24 +11,30 @@ from tokenry.method.marked import MarkedPolicy, MarkedView
 from tokenry.method.navigator import LIST, WAYS, Form, Navigator
 from tokenry.method.packing import PackedAttention
 from tokenry.method.policy import CachePolicy, KVView, Read, Slots
+from tokenry.method.pooling import Pooling
 from tokenry.method.probe import Condition, Item, Measurement, Probe, Response, Score
 from tokenry.method.reducer import Heads, LayerView, Schedule, TokenReducer
 from tokenry.method.ring import SequenceRing, Visit
 from tokenry.method.router import Call, Router
-from tokenry.method.trainer import TokenizerTrainer
+from tokenry.method.rows import RowSampler
+from tokenry.method.trainer import END, TokenizerTrainer
 from tokenry.method.vocab import (
     EmbeddingRows,
     Embeddings,
+    Learner,
     Move,
     Origin,
     Scribe,
     Vocab,
     VocabMap,
+    WordVectors,
 )
 
 __all__ = [
+    "END",
     "LIST",
     "WAYS",
+    "BatchMerger",
     "ByteReader",
     "CacheEditor",
     "CachePolicy",
@@ -47,24 +55,29 @@ __all__ = [
     "KVView",
     "Keep",
     "LayerView",
+    "Learner",
     "MarkedPolicy",
     "MarkedView",
     "Measurement",
+    "MergedBatch",
     "Method",
     "Move",
     "Navigator",
     "Origin",
     "PackedAttention",
+    "Pooling",
     "Probe",
     "Read",
     "Response",
     "Router",
+    "RowSampler",
     "Schedule",
     "Score",
     "Scribe",
     "SequenceRing",
     "Setting",
     "Slots",
+    "TextCoder",
     "TokenReducer",
     "TokenTree",
     "TokenizerTrainer",
@@ -73,6 +86,7 @@ __all__ = [
     "Visit",
     "Vocab",
     "VocabMap",
+    "WordVectors",
     "alternatives",
     "settings",
 ]

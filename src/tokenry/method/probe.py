@@ -27,7 +27,9 @@ class Item:
         rest: What it reads then; a cache policy may cut between the two.
         conditions: What sets this item apart, by name.
         words: Spans of `text` whose surprisal is asked for; empty when an answer is.
-        answers: The exact answer, element by element; empty when surprisals are asked for.
+        answers: The exact answer, element by element; empty when something else is asked for.
+        depth: Where the model's state is asked for, as a share of its layers (0: what goes into
+            the first); None when something else is.
     """
 
     id: str
@@ -36,6 +38,7 @@ class Item:
     conditions: Mapping[str, Condition]
     words: tuple[Span, ...] = ()
     answers: tuple[str, ...] = ()
+    depth: float | None = None
 
     @property
     def text(self) -> str:
@@ -51,11 +54,13 @@ class Response:
         tokens: Tokens of the item's text, by the model's tokenizer.
         answer: What it wrote; empty when surprisals were asked for.
         surprisals: Surprisal of each of the item's words in nats.
+        state: Mean over the item's tokens of the model's state; empty unless asked for.
     """
 
     tokens: int
     answer: str = ""
     surprisals: tuple[float, ...] = ()
+    state: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +104,10 @@ class Probe(Method):
     """Puts texts with exact answers to a model and measures its responses.
 
     It never sees the model: `items` says what the model shall read, and `measure` gets what came
-    back. What it asks for, an answer or surprisals, is the same for all its items.
+    back. What it asks for, an answer, surprisals or a state, is the same for all its items.
     """
 
-    asks: ClassVar[Literal["answer", "surprisals"]]
+    asks: ClassVar[Literal["answer", "surprisals", "state"]]
 
     @abstractmethod
     def items(self, seed: int = 0) -> Sequence[Item]:
@@ -138,5 +143,10 @@ def paired(
             raise UsageError(
                 f"{owner}: the response to {item.id} has {len(response.surprisals)} surprisals; "
                 f"the item asks for {len(item.words)}."
+            )
+        if (item.depth is not None) != bool(response.state):
+            raise UsageError(
+                f"{owner}: the response to {item.id} has a state of {len(response.state)} numbers; "
+                f"the item {'asks for none' if item.depth is None else 'asks for one'}."
             )
         yield item, response

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from tokenry.errors import UsageError
 from tokenry.method.base import Method
 
 if TYPE_CHECKING:
@@ -60,6 +61,35 @@ class Vocab:
     def __len__(self) -> int:
         """One more than the largest id."""
         return len(self.spelled)
+
+
+@runtime_checkable
+class WordVectors(Protocol):
+    """Static vectors of words, such as those of fastText."""
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """The words that were learned, with how often each was seen."""
+
+    def vectors(self, words: Sequence[str]) -> Float[np.ndarray, "n e"]:
+        """A row per word; of zeros where nothing is known about it.
+
+        Vectors that know n-grams say something about words that were not learned, too.
+        """
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """Learns vectors of words from sentences."""
+
+    def __call__(
+        self, sentences: Sequence[Sequence[str]], *, width: int, epochs: int, least: int, seed: int
+    ) -> WordVectors:
+        """The vectors, of `width` numbers, of the words that occur at least `least` times.
+
+        Raises:
+            UsageError: If no word does.
+        """
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, slots=True)
@@ -117,16 +147,41 @@ class Move:
         source_texts: Text that the model knows how to read; empty when none was given.
         target_texts: Text that it shall read; empty when none was given.
         dictionary: Words of the source's language with their translations.
+        source_words: Vectors of words of the source's language; None when none were given.
+        target_words: Those of the target's.
+        learn: Learns such vectors from text; None when nothing that can is at hand.
         seed: Of all that is drawn.
     """
 
     source: Vocab
     target: Vocab
     embeddings: Embeddings
-    source_texts: Iterable[str] = ()
-    target_texts: Iterable[str] = ()
+    source_texts: Sequence[str] = ()
+    target_texts: Sequence[str] = ()
     dictionary: Sequence[tuple[str, str]] = ()
+    source_words: WordVectors | None = None
+    target_words: WordVectors | None = None
+    learn: Learner | None = None
     seed: int = 0
+
+    def learned(
+        self, owner: str, sentences: Sequence[Sequence[str]], *, width: int, epochs: int, least: int
+    ) -> WordVectors:
+        """Vectors learned from sentences, for `owner`.
+
+        Raises:
+            UsageError: If there are no sentences, or nothing to learn with.
+        """
+        if not any(sentences):
+            raise UsageError(
+                f"{owner}: it learns vectors from text, and none was given; give some."
+            )
+        if self.learn is None:
+            raise UsageError(
+                f"{owner} learns vectors from text, but the move has no `learn`; give one, or "
+                "vectors that were learned before."
+            )
+        return self.learn(sentences, width=width, epochs=epochs, least=least, seed=self.seed)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,11 +9,12 @@ from torch import nn
 
 from tokenry import catalog
 from tokenry.errors import UsageError
-from tokenry.method import CachePolicy, Drafter, MarkedPolicy, Method, TokenReducer
+from tokenry.method import CachePolicy, Drafter, MarkedPolicy, Method, RowSampler, TokenReducer
 from tokenry.plugs.attachment import Attachment
 from tokenry.plugs.caching import Caching
 from tokenry.plugs.drafting import Drafting
 from tokenry.plugs.landmarks import Landmarks
+from tokenry.plugs.own_rows import OwnRows
 from tokenry.plugs.reduction import Reduction
 
 _PLUGS: dict[type[Method], Callable[[nn.Module, Any], Attachment[Method]]] = {
@@ -21,6 +22,7 @@ _PLUGS: dict[type[Method], Callable[[nn.Module, Any], Attachment[Method]]] = {
     MarkedPolicy: Landmarks,
     CachePolicy: Caching,
     Drafter: Drafting,
+    RowSampler: OwnRows,
 }
 
 

@@ -6,10 +6,11 @@ and whether it passed; with those shares `there[j]` and `passed[j]`, a budget of
 `1 + \sum_{j<k} passed[j]` tokens in `c(1) + \sum_{j<k} there[j] (c(j+2) - c(j+1))` seconds. The
 best `k`, 0 included, goes next.
 
-What is unknown is taken to be somewhat promising, so that it is tried; trying is paid from a
-credit, which holds what drafting has gained in this call and two per cent of what plain decoding
-would have taken. A call therefore never takes longer than plainly by more than those two per cent
-and one pass.
+As long as no drafts pay, some are made in thought: no pass verifies them, and what the model then
+writes says which nodes would have passed (`tokenry.plugs.drafting_trials`). Only the drafting takes
+time then. That, and drafts that turn out not to pay, is paid from a credit, which holds what
+drafting has gained in this call and two per cent of what plain decoding would have taken. A call
+therefore never takes longer than plainly by more than those two per cent and one pass.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from tokenry.plugs.drafting_curve import Curve
 
 _MEMORY = 0.98  # how much a pass counts once another one has passed
 _LENT = 0.02
-_HOPE = 0.4  # the share of first nodes that pass, as long as nothing is known
+_HOPE = 0.1  # the share of first nodes that pass, as long as nothing is known
+_TRIED = 2.0  # drafts in thought are as large as a pass that costs this many single tokens
 _START, _MOST = 1.0, 8.0  # credit, in passes over one token
 _LAST = 9  # so many passes of a size say how long one takes
 
@@ -53,6 +55,13 @@ class Fixed:
     ) -> None:
         """Nothing is learned."""
 
+    def trial(self) -> int:
+        """No nodes to draft in thought."""
+        return 0
+
+    def saw(self, node: int, there: bool, passed: bool) -> None:
+        """Nothing is learned."""
+
     def verdict(self) -> str:
         """What was decided, in words."""
         return f"the budget is given: {self._tokens} tokens per pass"
@@ -74,7 +83,7 @@ class Chosen:
         self._asked, self._there, self._passed = [0.0] * n, [0.0] * n, [0.0] * n
         self._drafts = self._nodes = self._seconds = 0.0
         self._credit = _START * self._cost[0]
-        self._now = 0
+        self._now = self._thought = 0
 
     def begin(self) -> None:
         """A new call: what was gained in earlier ones may not be lost in this."""
@@ -83,12 +92,33 @@ class Chosen:
     def budget(self) -> int:
         """Most tokens of the next pass, the root included."""
         credit, cost = max(self._credit, 0.0), self._cost
-        best, self._now = 0.0, 0
+        best, self._now, self._thought = 0.0, 0, 0
         for k, (tokens, seconds) in enumerate(self._expected()):
             lost = cost[k] - cost[0] + self._drafting(k)
             if tokens / seconds > best and lost <= credit:
                 best, self._now = tokens / seconds, k
         return self._now + 1
+
+    def trial(self) -> int:
+        """How many nodes to draft in thought beside a pass without drafts."""
+        sizes = range(1, len(self._cost))
+        k = max((k for k in sizes if self._cost[k] <= _TRIED * self._cost[0]), default=1)
+        if self._now or self._drafting(k) > max(self._credit, 0.0):
+            return 0
+        self._thought = k
+        return k
+
+    def saw(self, node: int, there: bool, passed: bool) -> None:
+        """Take in what became of one node of a draft in thought.
+
+        Args:
+            node: Its rank.
+            there: Whether the drafter had so many.
+            passed: Whether the model wrote it.
+        """
+        self._asked[node] += 1
+        self._there[node] += there
+        self._passed[node] += passed
 
     def _drafting(self, k: int) -> float:
         """Seconds that drafting itself takes."""
@@ -98,15 +128,15 @@ class Chosen:
 
     def _expected(self) -> list[tuple[float, float]]:
         """Tokens and seconds of a pass for each number of nodes."""
+        there, share = [1.0], 0.0
         passed: list[float] = []
-        there: list[float] = []
         for j, asked in enumerate(self._asked):
-            likely = max(_HOPE / (j + 1), 0.8 * passed[-1] if passed else 0.0)
-            passed.append((self._passed[j] + likely) / (asked + 1))
-            there.append((self._there[j] + (there[-1] if there else 1.0)) / (asked + 1))
+            share = (self._passed[j] + max(_HOPE / (j + 1), 0.8 * share)) / (self._there[j] + 1)
+            there.append((self._there[j] + there[-1]) / (asked + 1))
+            passed.append(there[-1] * share)
         more = [b - a for a, b in zip(self._cost, self._cost[1:], strict=False)]
         tokens = accumulate(passed, initial=1.0)
-        costs = (share * step for share, step in zip(there, more, strict=True))
+        costs = (share * step for share, step in zip(there[1:], more, strict=True))
         seconds = accumulate(costs, initial=self._cost[0])
         return [
             (token, second + self._drafting(k))
@@ -139,9 +169,9 @@ class Chosen:
         for path in paths:
             for node in path:
                 self._passed[node] += 1 / rows
-        if self._now:
+        if asked := self._now or self._thought:
             self._drafts = _MEMORY * self._drafts + 1
-            self._nodes = _MEMORY * self._nodes + self._now
+            self._nodes = _MEMORY * self._nodes + asked
             self._seconds = _MEMORY * self._seconds + drafting
         self._correct(n, reading)
         plain = self._cost[0] * (1 + sum(map(len, paths)) / rows)

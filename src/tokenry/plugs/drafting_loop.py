@@ -18,6 +18,7 @@ from tokenry.ops import tree as trees
 from tokenry.ops.verify import choose
 from tokenry.plugs.drafting_rules import Rules
 from tokenry.plugs.drafting_texts import Row, Texts
+from tokenry.plugs.drafting_trials import Trials
 from tokenry.plugs.filling import Filling
 from tokenry.plugs.guide import Guide
 
@@ -51,6 +52,12 @@ class Counts(Protocol):
 
     def budget(self) -> int:
         """Most tokens of the next pass, the root included."""
+
+    def trial(self) -> int:
+        """Nodes to draft in thought beside a pass without drafts; 0 for none."""
+
+    def saw(self, node: int, there: bool, passed: bool) -> None:
+        """What became of a node of a draft in thought."""
 
     def note(
         self, offered: list[int], paths: list[list[int]], drafting: float, reading: float
@@ -136,6 +143,7 @@ class Loop:
         self._guide = guide
         if guide is not None:
             guide.start(len(texts.rows))
+        self._trials = Trials(counts.saw)
         self.offered: list[list[int]] = []
         self.accepted: list[list[int]] = []
 
@@ -202,17 +210,28 @@ class Loop:
         drafts = [Draft() for _ in self._texts.rows]
         budget = self._counts.budget()
         if budget <= 1:
+            self._try(rows, ground)
             for row in rows:
                 drafts[row.index].view = self._view(row, 0)
             return drafts
-        positions = ground.positions
         for row in rows:
-            room = min(self._texts.limit - row.stop, self._places - positions[row.index])
-            count = max(0, min(budget, room) - 1)
-            view = self._view(row, count)
-            tree = self._method.draft(view) if count else NOTHING
-            drafts[row.index] = self._checked(view, _chained(tree) if ground.lockstep else tree)
+            drafts[row.index] = self._drafted(row, budget - 1, ground)
         return drafts
+
+    def _drafted(self, row: Row, most: int, ground: Grounds) -> Draft:
+        room = min(self._texts.limit - row.stop, self._places - ground.positions[row.index])
+        count = max(0, min(most, room - 1))
+        view = self._view(row, count)
+        tree = self._method.draft(view) if count else NOTHING
+        return self._checked(view, _chained(tree) if ground.lockstep else tree)
+
+    def _try(self, rows: list[Row], ground: Grounds) -> None:
+        """Draft in thought where the last such draft has been decided."""
+        free = [row for row in rows if row.index not in self._trials]
+        count = self._counts.trial() if free else 0
+        for row in free if count else ():
+            draft = self._drafted(row, count, ground)
+            self._trials.begin(row.index, draft.tokens, draft.children, count)
 
     def _view(self, row: Row, count: int) -> DraftView:
         text, guide = self._texts.text(row), None
@@ -333,6 +352,9 @@ class Loop:
         paths = [drafts[row.index].path for row in rows]
         told = [offered[row.index] for row in rows]
         self._counts.note(told, paths, drafting, reading)
+        for row in rows:
+            places = range(row.stop - drafts[row.index].written, row.stop)
+            self._trials.follow(row.index, [self._texts.token(row, place) for place in places])
 
     def _align(self, drafts: list[Draft], rows: list[Row]) -> int:
         """Let all rows that go on advance by the smallest count; what that takes back is exact.

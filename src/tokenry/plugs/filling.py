@@ -22,7 +22,8 @@ class Filler:
         target: The model whose text it is.
 
     Raises:
-        UsageError: If the filler has no mask, or another vocabulary.
+        UsageError: If the filler has no mask, another vocabulary, or is not ready where the model
+            is.
         UnsupportedModelError: If one of the two is no encoder-decoder.
     """
 
@@ -30,6 +31,7 @@ class Filler:
         loaded: Any = model
         if isinstance(model, str):
             loaded = AutoModelForSeq2SeqLM.from_pretrained(model, use_safetensors=True)
+            loaded = loaded.to(target.device)
         for one in (loaded, target):
             if not one.config.is_encoder_decoder:
                 raise UnsupportedModelError(
@@ -43,7 +45,13 @@ class Filler:
                 "vocabulary."
             )
         mask_of(loaded)
-        self._model = loaded.eval().to(target.device)
+        if loaded.training or loaded.device != target.device:
+            raise UsageError(
+                f"{owner}: the filler is {'in training' if loaded.training else 'ready'} on "
+                f"{loaded.device}, the model on {target.device}; call filler.eval() and "
+                f"filler.to({str(target.device)!r}) first, or give its folder."
+            )
+        self._model = loaded
         self._owner = owner
 
     def over(self, source: Int[Tensor, " s"] | None) -> Filling:

@@ -22,8 +22,13 @@ IGNORED = -100
 _FORMS: dict[str, Form] = {"sdpa": "sdpa", "eager": "eager", "flex_attention": "flex"}
 
 
-def form_of(model: nn.Module, length: int) -> Form:
+def form_of(model: nn.Module, length: int, owner: str = "packing") -> Form:
     """The form of mask that this model's attention implementation can carry.
+
+    Args:
+        model: A decoder of transformers.
+        length: Tokens that are read at once.
+        owner: Who asks, for messages.
 
     Raises:
         UnsupportedModelError: If it can carry none, or layers would lose their sliding window.
@@ -34,14 +39,14 @@ def form_of(model: nn.Module, length: int) -> Form:
     form = "varlen" if implementation.startswith("flash_attention") else _FORMS.get(implementation)
     if form is None:
         raise UnsupportedModelError(
-            f"packing: {name} runs {implementation!r}, which carries no mask that is known here; "
+            f"{owner}: {name} runs {implementation!r}, which carries no mask that is known here; "
             f"load it with attn_implementation= one of {', '.join(_FORMS)} or flash_attention_2."
         )
     kinds = getattr(config, "layer_types", None) or ["full_attention"]
     window = None if hasattr(config, "layer_types") else getattr(config, "sliding_window", None)
     if set(kinds) != {"full_attention"} or (window is not None and window < length):
         raise UnsupportedModelError(
-            f"packing: {name} has layers that are not full attention over {length} tokens; one "
+            f"{owner}: {name} has layers that are not full attention over {length} tokens; one "
             "mask for all layers would undo their window. Use a model without sliding layers."
         )
     return form

@@ -72,11 +72,19 @@ class NeedleThreading(Probe):
                 "of 400 characters with digits=4. zoo:smollm2-135m.",
             ),
             Claim(
-                paper="Accuracy falls with a thread's length; forward is easier than backward.",
-                effect="Threads of two steps are followed more often than those of five, and "
-                "forward ones more often than backward ones.",
-                not_shown="zoo:smollm2-135m, the one language model that is here offline, follows "
-                "none of 24 threads of two steps, forward or backward, and none of 24 of five.",
+                paper="The longer a thread, the more seldom it is followed.",
+                effect="Threads of two steps are followed more often than those of five.",
+                test="tests/probes/test_thread_induction.py::"
+                "test_claim_long_threads_are_lost_before_short_ones",
+                measured="Needles 1.00, threads of two 0.95, of five 0.79; 330, 300 and 300 items "
+                "of ten pairs. A two-layer model trained here, which writes a thread step by step; "
+                "zoo:smollm2-135m follows none of 24 threads of two steps.",
+            ),
+            Claim(
+                paper="Forward threads are easier than backward ones.",
+                effect="Forward threads of five steps are followed more often than backward ones.",
+                not_shown="The model of the claim before, trained on pairs in random order, "
+                "follows 0.79 of the forward and 0.88 of the backward ones.",
             ),
             Claim(
                 paper="Tokenizers differ strongly in how many tokens they spend on UUIDs.",
@@ -96,7 +104,7 @@ class NeedleThreading(Probe):
             "digits=... makes short keys, which small models can copy.",
         ),
     )
-    asks: ClassVar[Literal["answer", "surprisals"]] = "answer"
+    asks: ClassVar[Literal["answer", "surprisals", "state"]] = "answer"
 
     task: Annotated[
         Literal["single", "multiple", "conditional", "thread", "multi-thread"], "what is asked"

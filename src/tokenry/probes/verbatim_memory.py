@@ -104,7 +104,7 @@ class VerbatimMemory(Probe):
             "tokenizer's offsets; no beginning-of-text token stands in front unless asked for.",
         ),
     )
-    asks: ClassVar[Literal["answer", "surprisals"]] = "surprisals"
+    asks: ClassVar[Literal["answer", "surprisals", "state"]] = "surprisals"
 
     lengths: Annotated[tuple[int, ...], In(2, 10), "the nouns in a list"] = (5,)
     delays: Annotated[

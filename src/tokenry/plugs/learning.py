@@ -1,0 +1,170 @@
+"""Learn a tokenizer from texts into a folder, and say how it compares with BPE."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+from transformers import PreTrainedTokenizerFast
+
+from tokenry import catalog
+from tokenry.data import load_text
+from tokenry.errors import UsageError
+from tokenry.method import END, TokenizerTrainer
+
+_ROLES = {
+    END: "eos_token",
+    "[UNK]": "unk_token",
+    "[CLS]": "cls_token",
+    "[SEP]": "sep_token",
+    "[PAD]": "pad_token",
+    "[MASK]": "mask_token",
+}
+_HELD_OUT = 0.1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Learned:
+    """A tokenizer that was learned, and how it writes text that it was not learned from.
+
+    Attributes:
+        method: The trainer.
+        folder: Where the tokenizer was saved; `AutoTokenizer` loads it.
+        size: Its tokens.
+        seconds: How long learning took.
+        learned_from: Bytes of the texts that it was learned from.
+        held_out: Bytes of the texts that it is measured on.
+        bytes_per_token: On those.
+        bpe_bytes_per_token: The same of BPE with as many tokens, learned from the same texts; None
+            where BPE cannot be that small.
+    """
+
+    method: str
+    folder: Path
+    size: int
+    seconds: float
+    learned_from: int
+    held_out: int
+    bytes_per_token: float
+    bpe_bytes_per_token: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain data."""
+        return {**asdict(self), "folder": str(self.folder)}
+
+    def __str__(self) -> str:
+        bpe = self.bpe_bytes_per_token
+        return (
+            f"{self.method}: {self.size:,} tokens from {self.learned_from:,} bytes in "
+            f"{self.seconds:.1f} s\n{self.bytes_per_token:.3f} bytes per token on "
+            f"{self.held_out:,} bytes held out"
+            + (f"; BPE with as many tokens {bpe:.3f}" if bpe else "")
+            + f"\nTokenizer: {self.folder}"
+        )
+
+
+def train_tokenizer(
+    sources: Sequence[Any],
+    method: str | TokenizerTrainer = "bpe",
+    *,
+    out: str | Path,
+    size: int | None = None,
+) -> Learned:
+    """Learn a tokenizer and save it as a folder that `AutoTokenizer` loads.
+
+    The last tenth of each text is held out, and what is learned is measured on that, beside BPE
+    with as many tokens.
+
+    Args:
+        sources: Each something that `tokenry.data.load_text` reads: a name, a folder, a file, a
+            table or a list of texts.
+        method: Name of a trainer, with settings as in `less-is-better(documents=400)`, or a
+            configured instance.
+        out: The folder; new, or empty.
+        size: Most tokens, special ones included; what the trainer has by default when not given.
+
+    Raises:
+        UsageError: If the method learns no tokenizer, the folder holds something, or the texts are
+            too short to hold out a tenth.
+        UnknownNameError: If no method has this name.
+        DataError: If a source cannot be read.
+
+    >>> import tempfile
+    >>> texts = [["the cat sat on the mat, and the rat sat on the cat. " * 9]]
+    >>> train_tokenizer(texts, "bpe", size=280, out=tempfile.mkdtemp()).size
+    280
+    """
+    rule = _trainer(method, size)
+    folder = Path(out)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"train_tokenizer: {folder} holds something; give a new folder.")
+    texts = {e.text: None for source in sources for e in load_text(source).examples}
+    cuts = [_cut(text) for text in texts]
+    kept = [text[:cut] for text, cut in zip(texts, cuts, strict=True)]
+    held = [text[cut:] for text, cut in zip(texts, cuts, strict=True)]
+    if not any(kept) or not any(held):
+        raise UsageError("train_tokenizer: the texts are too short; give at least ten letters.")
+    start = time.perf_counter()
+    tokenizer = rule.train(kept)
+    seconds = time.perf_counter() - start
+    found = tokenizer.get_vocab_size()
+    folder.mkdir(parents=True, exist_ok=True)
+    _wrapped(tokenizer).save_pretrained(folder)
+    return Learned(
+        method=rule.describe(),
+        folder=folder,
+        size=found,
+        seconds=seconds,
+        learned_from=_bytes(kept),
+        held_out=_bytes(held),
+        bytes_per_token=_bytes_per_token(tokenizer, held),
+        bpe_bytes_per_token=_of_bpe(found, kept, held),
+    )
+
+
+def _trainer(method: str | TokenizerTrainer, size: int | None) -> TokenizerTrainer:
+    given = {} if size is None else {"size": size}
+    rule = catalog.make(method, **given) if isinstance(method, str) else method
+    if not isinstance(rule, TokenizerTrainer):
+        raise UsageError(
+            f"train_tokenizer: {type(rule).__name__} learns no tokenizer; `bpe` does, and what "
+            "`tokenry list --family vocab` shows with texts as what one has."
+        )
+    if rule is method and given:
+        raise UsageError(
+            f"train_tokenizer: {rule.describe()} is configured already; set size on it instead."
+        )
+    return rule
+
+
+def _cut(text: str) -> int:
+    """Where the last tenth of a text begins; behind the end of a line where there is one."""
+    cut = len(text) - int(len(text) * _HELD_OUT)
+    return text.rfind("\n", cut // 2, cut) + 1 or cut
+
+
+def _wrapped(tokenizer: Tokenizer) -> Any:
+    known = tokenizer.get_vocab()
+    roles = {role: token for token, role in _ROLES.items() if token in known}
+    loads: Any = PreTrainedTokenizerFast
+    return loads(tokenizer_object=tokenizer, **roles)
+
+
+def _bytes(texts: Sequence[str]) -> int:
+    return sum(len(text.encode()) for text in texts)
+
+
+def _bytes_per_token(tokenizer: Tokenizer, texts: Sequence[str]) -> float:
+    written = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+    return _bytes(texts) / sum(len(one.ids) for one in written)
+
+
+def _of_bpe(size: int, kept: Sequence[str], held: Sequence[str]) -> float | None:
+    rule = catalog.make("bpe", size=size)
+    if size <= 257 or not isinstance(rule, TokenizerTrainer):
+        return None
+    return _bytes_per_token(rule.train(kept), held)

@@ -1,0 +1,194 @@
+"""Equal-Info: coding, the folder, bad input, and the claims; predictors count bytes."""
+
+from __future__ import annotations
+
+import json
+import math
+from functools import lru_cache
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import AutoTokenizer
+
+from tokenry.data import load_text
+from tokenry.errors import DataError, UsageError
+from tokenry.ops.byte_counts import ByteCounts
+from tokenry.plugs.coding import CodedTokenizer
+from tokenry.vocab import ArithmeticCodes, EqualInfo
+
+ORDER = 3
+
+
+def blocks(size=1000):
+    pages = dict.fromkeys(example.text for example in load_text("manpages"))
+    return [p.encode()[i : i + size] for p in pages for i in range(0, len(p), size)]
+
+
+@pytest.fixture(scope="module")
+def predict():
+    """Counts in short pieces: a predictor of windows has to be trained on beginnings."""
+    pieces = [block[i : i + 64] for block in blocks()[::8] for i in range(0, 1000, 64)]
+    counts = ByteCounts.learned(pieces, ORDER)
+    known = lru_cache(None)(counts)
+    return lambda prefix: known(prefix[-ORDER:])
+
+
+def test_byte_counts_equal_the_formula():
+    texts, order = [b"abab", b"abc", b""], 2
+    counts = ByteCounts.learned(texts, order)
+
+    def by_hand(symbol, before):
+        follows = [
+            [*text, 256][at]
+            for text in texts
+            for at in range(len(text) + 1)
+            if text[:at].endswith(before)
+        ]
+        lower = by_hand(symbol, before[1:]) if before else 1 / 257
+        kinds = len(set(follows))
+        if not kinds:
+            return lower
+        return (follows.count(symbol) + kinds * lower) / (len(follows) + kinds)
+
+    for before in (b"", b"a", b"ab", b"b", b"ca"):
+        found = counts(before[-order:])
+        assert float(found.sum()) == pytest.approx(1)
+        for symbol in (97, 98, 99, 120, 256):
+            assert found[symbol] == pytest.approx(by_hand(symbol, before))
+
+
+CODERS = [EqualInfo(), EqualInfo(bits=24, token=8), EqualInfo(bits=12, token=4), ArithmeticCodes()]
+
+
+@pytest.mark.parametrize("coder", CODERS, ids=lambda coder: coder.describe())
+@settings(max_examples=25, deadline=None)
+@given(text=st.binary(max_size=60) | st.text(max_size=30).map(str.encode))
+def test_any_bytes_come_back(predict, coder, text):
+    codes = coder.encode(predict, text)
+    assert coder.decode(predict, codes) == text
+    assert all(0 <= code < 2**coder.width for code in codes)
+
+
+@pytest.mark.parametrize("token", [1, 3, 8, 16])
+def test_zeros_at_the_ends_of_a_stream_are_kept(token):
+    """The likeliest text has the code 0."""
+    sure = np.full(257, 1e-9)
+    sure[256] = 1
+    for text in (b"", b"\x00", b"\x00\x00\xff"):
+        coder = ArithmeticCodes(token=token)
+        assert coder.decode(lambda _: sure, coder.encode(lambda _: sure, text)) == text
+
+
+def test_a_wrong_code_damages_its_window_only(predict):
+    coder, text = EqualInfo(), blocks()[1][:300]
+    parts = coder.windows(predict, text)
+    codes = coder.encode(predict, text)
+    for place in range(0, len(codes), 7):
+        wrong = [*codes[:place], codes[place] ^ 0x0F0F, *codes[place + 1 :]]
+        before = b"".join(part for _, part in parts[:place])
+        behind = b"".join(part for _, part in parts[place + 1 :])
+        found = coder.decode(predict, wrong)
+        assert found.startswith(before)
+        assert found.endswith(behind)
+        assert found != text
+
+
+def test_no_window_is_longer_than_it_may_be(predict):
+    sure = np.full(257, 1e-9)
+    sure[97] = 1
+    coder = EqualInfo(longest=7)
+    lengths = [len(part) for _, part in coder.windows(lambda _: sure, b"a" * 30)]
+    assert max(lengths) == 7
+    assert coder.decode(lambda _: sure, coder.encode(lambda _: sure, b"a" * 30)) == b"a" * 30
+
+
+def test_what_does_not_go_together_is_refused(predict):
+    with pytest.raises(UsageError, match="bits=16 is no multiple of token=5"):
+        CodedTokenizer(predict, "equal-info(token=5)")
+    with pytest.raises(UsageError, match="3 tokens are no whole windows; a window has 2"):
+        EqualInfo(token=8).decode(predict, [1, 2, 3])
+    with pytest.raises(UsageError, match="Bpe does not write text as codes"):
+        CodedTokenizer(predict, "bpe")
+
+
+def test_a_folder_loads_with_the_same_predictor_only(predict, tmp_path):
+    coded = CodedTokenizer(predict, EqualInfo(token=8))
+    coded.save(tmp_path)
+    ids = coded.encode("OPTIONS\n  -h, né")
+    again = CodedTokenizer.load(tmp_path, predict)
+    assert again.decode(ids) == "OPTIONS\n  -h, né"
+    assert again.method == coded.method
+    plain = AutoTokenizer.from_pretrained(tmp_path)
+    assert len(plain) == len(coded) == 258
+    assert plain("<17> <202>")["input_ids"] == [17, 202]
+    assert plain.pad_token_id == 256
+    padded = plain.pad({"input_ids": [ids, ids[:4]]}, return_tensors="pt")["input_ids"]
+    assert again.decode(padded[1].tolist()) == coded.decode(ids[:4])
+    with pytest.raises(DataError, match="gives other probabilities"):
+        CodedTokenizer.load(tmp_path, ByteCounts.learned([b"else"]))
+    facts = json.loads((tmp_path / "coder.json").read_text())
+    assert facts["method"] == "equal-info(bits=16, token=8, longest=1024)"
+    (tmp_path / "coder.json").unlink()
+    with pytest.raises(DataError, match=r"no coder\.json"):
+        CodedTokenizer.load(tmp_path, predict)
+
+
+@pytest.mark.slow
+def test_a_real_model_predicts_and_every_window_is_read_by_another_copy(tmp_path):
+    """Ends of characters that begin a window are no text; they are coded all the same."""
+    from tokenry import zoo
+    from tokenry.plugs.bytes import ByteLM
+
+    loaded = zoo.load("zoo:smollm2-135m")
+    text = "The capital of France is Paris, né"
+    first = CodedTokenizer(ByteLM(loaded.model, loaded.processor))
+    first.save(tmp_path)
+    codes = first.encode(text)
+    other = CodedTokenizer.load(tmp_path, ByteLM(loaded.model, loaded.processor))
+    print(len(text.encode()) / len(codes), "bytes a code")
+    assert other.decode(codes) == text
+    assert len(codes) < len(text) / 3
+
+
+# --- claims -----------------------------------------------------------------------------------
+
+
+def test_claim_the_overhead_shrinks_with_the_window(predict):
+    texts = blocks()[1::120]
+    size = sum(map(len, texts))
+    plain = sum(16 * len(ArithmeticCodes().encode(predict, text)) for text in texts) / size
+    equal = [
+        sum(bits * len(EqualInfo(bits=bits).windows(predict, text)) for text in texts) / size
+        for bits in (12, 16, 32, 64)
+    ]
+    print(plain, equal)
+    assert equal == sorted(equal)[::-1]
+    assert plain < equal[-1]
+    assert equal[-1] / plain < 1.1
+
+
+@pytest.mark.slow
+def test_claim_codes_of_equal_information_can_be_learned(predict):
+    """A small second model counts codes, in windows of 16 bits and in a stream."""
+    texts = [text for i, text in enumerate(blocks()) if 0 < i % 8 < 5]
+    held, train = texts[::4], [text for i, text in enumerate(texts) if i % 4]
+    found, size = {}, sum(map(len, held))
+    for name, coder in (("equal", EqualInfo(token=8)), ("stream", ArithmeticCodes(token=8))):
+        made = [bytes(coder.encode(predict, text)) for text in train]
+        tests = [bytes(coder.encode(predict, text)) for text in held]
+        second = {order: ByteCounts.learned(made, order) for order in (0, 4)}
+        bits = {
+            order: -sum(
+                math.log2(model(text[max(0, i - order) : i])[code])
+                for text in tests
+                for i, code in enumerate(text)
+            )
+            for order, model in second.items()
+        }
+        each = min(bits.values()) / sum(map(len, tests))
+        found[name] = {"bits a token": each, "bits a byte": min(bits.values()) / size}
+    print(found)
+    assert found["equal"]["bits a token"] < 0.85 * 8
+    assert found["stream"]["bits a token"] > 0.95 * 8
