@@ -35,6 +35,8 @@ class Usage:
         lengths: Bytes and tokens of each text.
         names: The document of each text.
         broken: Bytes that were not UTF-8.
+        parts: The words of each of some equal parts of the texts, which `words` sums; what is
+            resampled to say how sure a finding is.
     """
 
     category: str
@@ -50,6 +52,7 @@ class Usage:
     lengths: Int[np.ndarray, "texts 2"] | None = None
     names: Sequence[str] = ()
     broken: int = 0
+    parts: Sequence[Mapping[bytes, int]] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

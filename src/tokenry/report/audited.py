@@ -233,15 +233,14 @@ def _cell(found: Found, name: str) -> tuple[str, str]:
 
 
 def _mixture(audit: Audit) -> list[tuple[str, list[tuple[str, str]]]]:
-    """The shares of each category that the merges speak of, with their intervals."""
+    """The share of the training bytes that the merges speak of, with its interval."""
     found = []
     for category in audit.categories:
         cells = []
         for one in audit.tokenizers:
             mixture = one.found.get(MIXTURE)
-            names = [] if mixture is None else list(mixture.figures)
-            own = next((n for n in names if n.endswith(f"/{category.name}")), "")
-            cells.append((NONE, "") if mixture is None else _cell(mixture, own))
+            share = f"bytes/{category.name}"
+            cells.append((NONE, "") if mixture is None else _cell(mixture, share))
         if any(text != NONE for text, _ in cells):
             found.append((words.clean(category.name, 40), cells))
     return found
