@@ -178,7 +178,7 @@ def _pair(pair: Pair) -> dict[str, str]:
 def _chart(audit: Audit, one: Audited) -> dict[str, str]:
     """Bytes per token of each category, on an axis that all tokenizers share."""
     top = max(found.high for each in audit.tokenizers for found in each.bytes_per_token.values())
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": words.clean(name, 24),
             "value": found.value,
@@ -256,7 +256,7 @@ def _example(audit: Audit, category: str) -> dict[str, Any]:
                 "note": f"{len(pieces)} tokens",
                 "pieces": _coloured(pieces),
                 "splits": [
-                    (_coloured(split.pieces), len(split.pieces), f"{split.times:,}")
+                    (_word(split.pieces), len(split.pieces), f"{split.times:,}")
                     for split in one.splits.get(category, ())
                 ],
             }
@@ -267,6 +267,12 @@ def _example(audit: Audit, category: str) -> dict[str, Any]:
 def _coloured(pieces: Sequence[str]) -> list[tuple[str, str]]:
     """Pieces with the class of their colour, which goes round."""
     return [(f"t{number % 4}", words.piece(piece)) for number, piece in enumerate(pieces)]
+
+
+def _word(pieces: Sequence[str]) -> list[tuple[str, str]]:
+    """Coloured pieces of a word, without the blank that stands in front of it."""
+    first, *rest = pieces
+    return _coloured([first.lstrip(), *rest])
 
 
 def _pivot(audit: Audit, judge: str, table: str, keys: tuple[str, ...]) -> list[dict[str, Any]]:
