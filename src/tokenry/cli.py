@@ -31,7 +31,8 @@ app = App(
     version=lambda: tokenry.__version__,
     help_format="markdown",
 )
-app.update(cli_vocab.app)
+for _command in ("audit", "tokenizer", "transplant"):
+    app.command(cli_vocab.app[_command], name=_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -14,7 +14,7 @@ from tokenry.errors import UsageError
 
 Json = Annotated[bool, Parameter(negative="", show_default=False)]
 
-app = App(name="tokenry", help_flags=(), version_flags=(), help_format="markdown")
+app = App(name="tokenry", help_format="markdown")
 tokenizer = App(name="tokenizer", help="Learn a tokenizer from texts.", help_format="markdown")
 app.command(tokenizer)
 

@@ -72,6 +72,8 @@ def test_it_counts_what_a_loop_counts(vocab):
     ]
     assert found.words == Counter(word for t in TEXTS for word in vocab.scribe.words(t))
     assert [row.tolist() for row in found.sequences] == written
+    assert len(found.parts) == 3
+    assert sum(map(Counter, found.parts), Counter()) == found.words
 
 
 def test_words_of_tokens_that_hold_several_and_texts_that_touch():

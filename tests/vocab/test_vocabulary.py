@@ -129,3 +129,12 @@ def test_it_can_be_pickled() -> None:
 def test_a_slow_tokenizer_is_refused() -> None:
     with pytest.raises(UsageError, match=r"slow tokenizer.*tokenizer\.json"):
         vocabulary(object())
+
+
+def test_padding_and_truncation_of_the_file_are_not_ours() -> None:
+    tokenizer = trained("wordpiece")
+    tokenizer.enable_padding(length=16)
+    tokenizer.enable_truncation(2)
+    found, plain = vocabulary(tokenizer), vocabulary(trained("wordpiece"))
+    assert found.scribe.write(b" cat") == plain.scribe.write(b" cat")
+    assert found.scribe.encode(TEXTS) == plain.scribe.encode(TEXTS)

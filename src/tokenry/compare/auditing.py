@@ -197,7 +197,8 @@ def _blocks(used: Sequence[Usage]) -> Array:
     """Bytes and tokens of blocks of texts, `(2, n)`."""
     rows = np.concatenate([one.lengths for one in used if one.lengths is not None])
     edges = np.linspace(0, len(rows), min(len(rows), BLOCKS) + 1).astype(int)[:-1]
-    return np.add.reduceat(rows, edges, axis=0).T.astype(np.float64)
+    sums: Array = np.add.reduceat(rows, edges, axis=0).T.astype(np.float64)
+    return sums
 
 
 def _intervals(used: Sequence[Usage], seed: int) -> dict[str, Interval]:

@@ -21,6 +21,8 @@ SAMPLE = 2**18
 """Tokens of each category that are kept in order."""
 WORDS = 2**22
 """Bytes of each category whose words are counted."""
+PARTS = 10
+"""Parts that their counts are kept in."""
 
 _RUN = re.compile(rb"\S+")
 
@@ -140,7 +142,7 @@ class _Tally:
         self._names: list[str] = []
         self._sequences: list[Int[np.ndarray, " n"]] = []
         self._kept = 0
-        self._words: Counter[bytes] = Counter()
+        self._parts: list[Counter[bytes]] = [Counter() for _ in range(PARTS)]
         self._sums: Counter[str] = Counter()
 
     def add(self, batch: Sequence[Piece], words: bool) -> None:
@@ -151,8 +153,8 @@ class _Tally:
         self._counts += np.bincount(ids, minlength=len(self._vocab))
         sizes = [len(text.encode()) for text in texts]
         if words and self._sums["size"] < WORDS:
-            for text in texts:
-                self._words.update(self._vocab.scribe.words(text))
+            for number, text in enumerate(texts, len(self._lengths)):
+                self._parts[number % PARTS].update(self._vocab.scribe.words(text))
         for row in rows:
             if self._kept < SAMPLE:
                 self._sequences.append(row[: SAMPLE - self._kept].copy())
@@ -176,9 +178,10 @@ class _Tally:
             category=category,
             counts=self._counts,
             texts=len(self._lengths),
-            words=dict(self._words),
+            words=dict(sum(self._parts, Counter())),
             sequences=tuple(self._sequences),
             lengths=np.array(self._lengths, dtype=np.int64),
             names=tuple(self._names),
+            parts=tuple(dict(part) for part in self._parts if part),
             **{name: self._sums[name] for name in names},
         )

@@ -172,7 +172,14 @@ class _Scribe:
     @cached_property
     def _alone(self) -> Tokenizer:
         """The model without what prepares text for it."""
-        parts = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
+        parts = (
+            "normalizer",
+            "pre_tokenizer",
+            "post_processor",
+            "decoder",
+            "padding",
+            "truncation",
+        )
         settings = {**self._settings, **dict.fromkeys(parts), "added_tokens": []}
         return Tokenizer.from_str(json.dumps(settings))
 

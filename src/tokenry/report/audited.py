@@ -50,7 +50,7 @@ def content(audit: Audit) -> dict[str, Any]:
         "size": _size(audit),
         "headline": _headline(audit),
         "lead": _lead(audit),
-        "figures": [_figure(one) for one in audit.tokenizers],
+        "figures": [_figure(one) for one in _ranked(audit)],
         "names": [words.clean(one.name, 40) for one in audit.tokenizers],
         "rows": list(_rows(audit)),
         "pairs": [_pair(pair) for pair in audit.pairs],
@@ -95,8 +95,7 @@ def _headline(audit: Audit) -> str:
     first, *rest = audit.tokenizers
     if not rest:
         return f"{words.clean(first.name, 40)}: {first.bytes_per_token[''].value:.2f} bytes a token"
-    ranked = sorted(audit.tokenizers, key=lambda one: -one.bytes_per_token[""].value)
-    best, second = ranked[:2]
+    best, second = _ranked(audit)[:2]
     less = 100 * (1 - second.bytes_per_token[""].value / best.bytes_per_token[""].value)
     if less < 0.05:
         return (
@@ -106,6 +105,11 @@ def _headline(audit: Audit) -> str:
         f"{words.clean(best.name, 40)} needs {less:.1f}\u202f% fewer tokens for these texts than "
         f"{words.clean(second.name, 40)}"
     )
+
+
+def _ranked(audit: Audit) -> list[Audited]:
+    """The tokenizers, that with the most bytes in a token first."""
+    return sorted(audit.tokenizers, key=lambda one: -one.bytes_per_token[""].value)
 
 
 def _lead(audit: Audit) -> str:
@@ -154,7 +158,8 @@ def _of(one: Audited, judge: str) -> Found:
 def _number(value: float | None) -> str:
     if value is None:
         return NONE
-    return f"{value:,.0f}" if value == int(value) and value >= 100 else words.digits(value)
+    whole = value == int(value) and (value >= 100 or value == 0)
+    return f"{value:,.0f}" if whole else words.digits(value)
 
 
 def _pair(pair: Pair) -> dict[str, str]:
@@ -173,7 +178,7 @@ def _pair(pair: Pair) -> dict[str, str]:
 def _chart(audit: Audit, one: Audited) -> dict[str, str]:
     """Bytes per token of each category, on an axis that all tokenizers share."""
     top = max(found.high for each in audit.tokenizers for found in each.bytes_per_token.values())
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": words.clean(name, 24),
             "value": found.value,
@@ -228,15 +233,14 @@ def _cell(found: Found, name: str) -> tuple[str, str]:
 
 
 def _mixture(audit: Audit) -> list[tuple[str, list[tuple[str, str]]]]:
-    """The shares of each category that the merges speak of, with their intervals."""
+    """The share of the training bytes that the merges speak of, with its interval."""
     found = []
     for category in audit.categories:
         cells = []
         for one in audit.tokenizers:
             mixture = one.found.get(MIXTURE)
-            names = [] if mixture is None else list(mixture.figures)
-            own = next((n for n in names if n.endswith(f"/{category.name}")), "")
-            cells.append((NONE, "") if mixture is None else _cell(mixture, own))
+            share = f"bytes/{category.name}"
+            cells.append((NONE, "") if mixture is None else _cell(mixture, share))
         if any(text != NONE for text, _ in cells):
             found.append((words.clean(category.name, 40), cells))
     return found
@@ -252,7 +256,7 @@ def _example(audit: Audit, category: str) -> dict[str, Any]:
                 "note": f"{len(pieces)} tokens",
                 "pieces": _coloured(pieces),
                 "splits": [
-                    (_coloured(split.pieces), len(split.pieces), f"{split.times:,}")
+                    (_word(split.pieces), len(split.pieces), f"{split.times:,}")
                     for split in one.splits.get(category, ())
                 ],
             }
@@ -263,6 +267,12 @@ def _example(audit: Audit, category: str) -> dict[str, Any]:
 def _coloured(pieces: Sequence[str]) -> list[tuple[str, str]]:
     """Pieces with the class of their colour, which goes round."""
     return [(f"t{number % 4}", words.piece(piece)) for number, piece in enumerate(pieces)]
+
+
+def _word(pieces: Sequence[str]) -> list[tuple[str, str]]:
+    """Coloured pieces of a word, without the blank that stands in front of it."""
+    first, *rest = pieces
+    return _coloured([first.lstrip(), *rest])
 
 
 def _pivot(audit: Audit, judge: str, table: str, keys: tuple[str, ...]) -> list[dict[str, Any]]:

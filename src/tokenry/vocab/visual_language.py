@@ -55,15 +55,17 @@ class VisualLanguage(Judge):
                 "words, and Huffman's code saves less.",
                 test="tests/vocab/test_visual_language.py::"
                 "test_claim_patches_are_spread_more_evenly_than_words",
-                measured="pending",
+                measured="92.8 % of the highest entropy against 79.0 %, and 6.7 % saved against "
+                "25.0 %: 128 k-means codes of 4 x 4 patches of 300 emoji without their white "
+                "ground (with it 80.3 % and 19.7 %), and the words of manual pages.",
             ),
             Claim(
                 paper="Nearly all visual tokens appear within the first 100 images.",
-                effect="The first 100 pictures use nearly all codes, as many words of text a far "
-                "smaller share of the words.",
+                effect="The first 100 pictures use nearly all codes, and new ones come more "
+                "seldom than new words do.",
                 test="tests/vocab/test_visual_language.py::"
                 "test_claim_a_hundred_pictures_show_nearly_all_codes",
-                measured="pending",
+                measured="99.2 % of 128 codes; Heaps' exponent 0.46 against 0.84 for words.",
             ),
             Claim(
                 paper="Visual languages lack the grammar of natural ones (compound PCFG).",
