@@ -247,6 +247,8 @@ def test_claim_units_hold_spaces_and_fewer_tokens_than_bpes_are_needed():
 @pytest.mark.slow
 def test_claim_without_forgetting_the_vocabulary_grows():
     texts = pages()[:10]
-    kept, all_ = (len(LessIsBetter(documents=200, forget=f).learn(texts)) for f in (1e-2, 0))
+    kept, all_ = (
+        len(LessIsBetter(documents=400, lines=50, forget=f).learn(texts)) for f in (1e-2, 0)
+    )
     print(kept, all_)
     assert all_ > 1.15 * kept

@@ -95,8 +95,8 @@ def train_tokenizer(
 
     >>> import tempfile
     >>> texts = [["the cat sat on the mat, and the rat sat on the cat. " * 9]]
-    >>> train_tokenizer(texts, "bpe", size=280, out=tempfile.mkdtemp()).size
-    280
+    >>> train_tokenizer(texts, "bpe", size=265, out=tempfile.mkdtemp()).size
+    265
     """
     rule = _trainer(method, size)
     folder = Path(out)
