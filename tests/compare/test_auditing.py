@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 import tokenry
 from tokenry.compare.splits import pieces_of, worst
-from tokenry.errors import DataError, UnknownNameError, UsageError
+from tokenry.errors import UnknownNameError, UsageError
 from tokenry.plugs.usage import usage
 from tokenry.plugs.vocabulary import vocabulary
 
@@ -135,7 +135,7 @@ def test_broken_bytes_are_noted(small, tmp_path):
     ("tokenizers", "judges", "error", "message"),
     [
         ([], None, UsageError, "there are no tokenizers"),
-        (["no/such/folder"], None, UsageError, "neither a folder nor a file"),
+        (["no/such/folder"], None, UsageError, "no/such/folder"),
         (["zoo:nothing"], None, UnknownNameError, "zoo"),
         ([object()], None, UsageError, "slow tokenizer"),
         (None, ["tome"], UsageError, "tome is no judge"),
@@ -149,7 +149,7 @@ def test_what_is_wrong_is_refused(small, tokenizers, judges, error, message):
 
 def test_a_file_that_is_no_tokenizer_is_refused(tmp_path):
     (tmp_path / "x.json").write_text("{}")
-    with pytest.raises(DataError, match=r"x\.json: is no tokenizer\.json"):
+    with pytest.raises(UsageError, match=r"x\.json' cannot be read"):
         tokenry.audit(str(tmp_path / "x.json"), texts(1))
 
 

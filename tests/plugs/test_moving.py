@@ -173,7 +173,7 @@ def test_refusals_say_what_to_do(old, new):
         transplant(llama(300), None, new, "fvt")
     with pytest.raises(UsageError, match="slow tokenizer"):
         transplant(llama(300), old, object(), "fvt")
-    with pytest.raises(UsageError, match="cannot be loaded as a tokenizer"):
+    with pytest.raises(UsageError, match="tokenizer"):
         transplant(llama(300), old, "no/such-tokenizer", "fvt")
     model = llama(300)
     model.set_input_embeddings(torch.nn.Identity())

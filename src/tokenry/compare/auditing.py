@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 from tokenry import catalog
 from tokenry.compare.audits import Audit, Audited, Category, Found, Pair
@@ -22,8 +21,7 @@ from tokenry.errors import DataError, UsageError
 from tokenry.method import Judge, Usage, Vocab
 from tokenry.plugs.usage import usage
 from tokenry.plugs.vocabulary import vocabulary
-from tokenry.zoo.cache import folder
-from tokenry.zoo.registry import PREFIX
+from tokenry.zoo.tokenizer import tokenizer
 
 MIXTURE = "data-mixture"
 BLOCKS = 400
@@ -118,34 +116,24 @@ def _vocabs(sources: Sequence[Any]) -> list[Vocab]:
         raise UsageError("audit: there are no tokenizers; give at least one.")
     found: list[Vocab] = []
     for source in sources:
-        given = isinstance(source, str | PathLike)
-        vocab = vocabulary(*_open(str(source))) if given else vocabulary(source)
-        taken = {one.name for one in found}
-        name = vocab.name if vocab.name not in taken else f"{vocab.name} ({len(found) + 1})"
-        found.append(vocab if name == vocab.name else vocabulary(source, name))
+        if isinstance(source, str | PathLike):
+            vocab = vocabulary(tokenizer(str(source)), _name(str(source)))
+        else:
+            vocab = vocabulary(source)
+        if vocab.name in {one.name for one in found}:
+            vocab = replace(vocab, name=f"{vocab.name} ({len(found) + 1})")
+        found.append(vocab)
     return found
 
 
-def _open(source: str) -> tuple[Any, str]:
-    """A tokenizer and its name, from the zoo, a folder or a file."""
-    from transformers import AutoTokenizer
-
-    if source.startswith(PREFIX):
-        return AutoTokenizer.from_pretrained(folder(source)), source
+def _name(source: str) -> str:
+    """What a person calls the tokenizer of this name, folder or file."""
     path = Path(source).expanduser()
     if path.is_dir():
-        return AutoTokenizer.from_pretrained(path), path.resolve().name
-    if not path.is_file():
-        raise UsageError(
-            f"audit: tokenizer {source!r} is neither a folder nor a file; give zoo:NAME, a folder "
-            "or a tokenizer.json."
-        )
-    try:
-        made = Tokenizer.from_file(str(path))
-    except Exception as error:  # all that the library raises
-        raise DataError(f"{path}: is no tokenizer.json ({error}).") from error
-    plain = path.stem == "tokenizer"
-    return made, path.resolve().parent.name if plain else path.stem
+        return path.resolve().name
+    if path.is_file():
+        return path.resolve().parent.name if path.stem == "tokenizer" else path.stem
+    return source
 
 
 def _lines(source: str | PathLike[str] | Sequence[str]) -> tuple[str, ...]:

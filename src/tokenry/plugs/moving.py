@@ -26,6 +26,7 @@ from tokenry.method import (
 )
 from tokenry.plugs.vocabulary import vocabulary
 from tokenry.plugs.wordvectors import learn_words
+from tokenry.zoo.tokenizer import tokenizer as load_tokenizer
 
 SUMMARY, ROWS = "transplant.json", "transplant-rows.jsonl"
 """What `Moved.save` writes beside the model: a summary, and the origin of each row."""
@@ -206,17 +207,8 @@ def _named(given: Any) -> str | None:
     return Path(name).name if name and Path(name).is_dir() else name or None
 
 
-def _loaded(tokenizer: Any) -> Any:
-    if not isinstance(tokenizer, str | Path):
-        return tokenizer
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(tokenizer)
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"transplant: {str(tokenizer)!r} cannot be loaded as a tokenizer: {error}"
-        ) from error
+def _loaded(given: Any) -> Any:
+    return load_tokenizer(given) if isinstance(given, str | Path) else given
 
 
 def embeddings_of(model: Any, source: Vocab) -> Embeddings:

@@ -78,9 +78,12 @@ class DataMixture(Judge):
             Claim(
                 paper="Errors orders of magnitude below those of guesses.",
                 effect="With other texts of the same kinds, far better than a uniform guess.",
-                not_shown="Error 1.7e-4 at 1,000 merges and 1.6e-4 at 3,000 against 1.3e-2 (the "
-                "same kinds, 1.3 to 4 MB of other pages), but no test holds it: on the small texts "
-                "of the tests it is 1.6e-2 against 3.7e-2.",
+                test="tests/vocab/test_data_mixture.py::test_claim_mixture_of_other_texts_is_found",
+                measured="Errors 3e-5, 8e-5 and 5e-5 against 1.6e-2, 1.6e-2 and 9e-3 of a uniform "
+                "guess: names of languages and countries in six languages, other names than those "
+                "trained on, 300 merges. Manual pages in five languages and Python: 1.7e-4 at "
+                "1,000 merges against 1.3e-2. Manual pages, Python and C++ headers, 200 merges of "
+                "300 KB: 1.6e-2 against 3.7e-2, where the files of a kind differ among themselves.",
             ),
             Claim(
                 paper="Mean squared errors around 10^-7 over natural languages, with samples of "

