@@ -94,28 +94,11 @@ def made(folder: Path, merges: int) -> list[dict[str, Any]]:
     held = [cut(texts, 4_000_000) for texts in other]
     few = [cut(texts, 300_000) for texts in held]
     draw = np.random.default_rng(0)
-    alone = np.array(
-        [rates(learned(cut(one, MIXED // 2), merges), [few[k]])[0] for k, one in enumerate(own)]
-    )
     shares = draw.dirichlet(np.ones(len(names)), OTHERS)
-
-    def mixed(share: np.ndarray) -> list[str]:
-        return [
-            text
-            for one, part in zip(own, share, strict=True)
-            for text in cut(one, int(MIXED * part))
-        ]
-
-    gain = np.log(np.array([rates(learned(mixed(share), merges), few) / alone for share in shares]))
-    slope, start = np.polyfit(gain[1:].ravel(), np.log(shares[1:].clip(1e-3)).ravel(), 1)
-    vocab = vocabulary(learned(mixed(shares[0]), merges), "mixed here")
-    guess = np.exp(start + slope * gain[0])
-    sizes = np.array(
-        [
-            sum(len(t.encode()) for t in cut(one, int(MIXED * part)))
-            for one, part in zip(own, shares[0], strict=True)
-        ]
-    )
+    vocab = vocabulary(learned(mixed(own, shares[0]), merges), "mixed here")
+    guess = compressed(own, few, shares, merges)
+    texts = [cut(one, int(MIXED * part)) for one, part in zip(own, shares[0], strict=True)]
+    sizes = np.array([sum(len(text.encode()) for text in some) for some in texts])
     true = sizes / sizes.sum()
     usage = [usage_of(vocab, texts, name) for texts, name in zip(held, names, strict=True)]
     begin = time.perf_counter()
@@ -123,31 +106,54 @@ def made(folder: Path, merges: int) -> list[dict[str, Any]]:
     seconds = time.perf_counter() - begin
     found = np.array([figures[f"bytes/{name}"].value for name in names])
 
-    def error(one: np.ndarray) -> str:
-        return f"{((one / one.sum() - true) ** 2).mean():.1e}"
-
-    ends = [figures[f"bytes/{name}"] for name in names]
-    rows = [
-        {
-            "category": name,
-            "true": round(float(true[k]), 4),
-            "found": round(float(found[k]), 4),
-            "interval": f"{ends[k].low:.3f} to {ends[k].high:.3f}",
-            "by_compression": round(float((guess / guess.sum())[k]), 4),
-        }
-        for k, name in enumerate(names)
-    ]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    guessed = guess / guess.sum()
     return [
         {
             "merges": merges,
-            "error": error(found),
-            "error of a uniform guess": error(np.ones(len(names))),
-            "error by compression": error(guess),
+            "error": error(found, true),
+            "error of a uniform guess": error(np.ones(len(names)), true),
+            "error by compression": error(guess, true),
             "seconds": round(seconds),
-            "peak MB": peak,
-            "rows": rows,
+            "peak MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+            "rows": [
+                {
+                    "category": name,
+                    "true": round(float(true[k]), 4),
+                    "found": round(float(found[k]), 4),
+                    "interval": interval(figures[f"bytes/{name}"]),
+                    "by_compression": round(float(guessed[k]), 4),
+                }
+                for k, name in enumerate(names)
+            ],
         }
+    ]
+
+
+def error(one: np.ndarray, true: np.ndarray) -> str:
+    return f"{((one / one.sum() - true) ** 2).mean():.1e}"
+
+
+def interval(figure: Any) -> str:
+    return f"{figure.low:.3f} to {figure.high:.3f}"
+
+
+def compressed(
+    own: tuple[list[str], ...], few: list[list[str]], shares: np.ndarray, merges: int
+) -> np.ndarray:
+    """The first shares, guessed from bytes per token; fitted to the others."""
+    alone = np.array(
+        [rates(learned(cut(one, MIXED // 2), merges), [few[k]])[0] for k, one in enumerate(own)]
+    )
+    made = [learned(mixed(own, share), merges) for share in shares]
+    gain = np.log(np.array([rates(one, few) / alone for one in made]))
+    slope, start = np.polyfit(gain[1:].ravel(), np.log(shares[1:].clip(1e-3)).ravel(), 1)
+    guess: np.ndarray = np.exp(start + slope * gain[0])
+    return guess
+
+
+def mixed(own: tuple[list[str], ...], share: np.ndarray) -> list[str]:
+    return [
+        text for one, part in zip(own, share, strict=True) for text in cut(one, int(MIXED * part))
     ]
 
 

@@ -218,7 +218,11 @@ def test_a_name_with_settings_is_a_probe(toy):
     ("arguments", "error", "message"),
     [
         ({"probe": "verbatim-memry"}, UnknownNameError, "nearest: verbatim-memory"),
-        ({"probe": "tome"}, UsageError, "ToMe is no probe; allowed: needle-threading, verbatim"),
+        (
+            {"probe": "tome"},
+            UsageError,
+            "ToMe is no probe; allowed: multilingual-lm",
+        ),
         ({"probe": VERBATIM, "pool": "semantic"}, UsageError, "is configured already; set pool"),
         ({"probe": VERBATIM, "limit": 0}, UsageError, "limit=0 is not positive"),
         ({"probe": VERBATIM, "batch_size": 0}, UsageError, "batch_size=0 is not positive"),

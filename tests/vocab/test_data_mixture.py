@@ -96,6 +96,23 @@ def found(vocab, usage, what="pairs", **settings):
     return np.array([figures[f"{what}/{one.category}"].value for one in usage])
 
 
+def every_row(again, totals, merges):
+    """A row per merge and pair: the place of the merge, that of the pair, and shares."""
+    rows, merge, names, missing = [], 0, {}, []
+    for place, (left, right, new) in enumerate(merges):
+        shares = dict(zip(again.pairs, again.counts / totals, strict=True))
+        chosen = shares.get((left, right))
+        if chosen is not None and chosen.any():
+            for pair, share in shares.items():
+                if pair != (left, right) and share.any():
+                    rows.append((merge, names.setdefault(pair, len(names)), chosen - share))
+            merge += 1
+        else:
+            missing.append(place)
+        again.merge(left, right, new)
+    return rows, merge, names, missing
+
+
 def test_program_is_the_dense_one():
     """Every row of every merge and pair at once, with scipy, on counts that fit no mixture."""
     draw = np.random.default_rng(0)
@@ -108,20 +125,7 @@ def test_program_is_the_dense_one():
     program = MixtureProgram(seen.weighed(np.diag(1 / totals)))
     solved = program.solve()
 
-    again = Replay(words, counts)
-    rows, merge, missing = [], 0, []
-    names: dict[tuple[int, int], int] = {}
-    for place, (left, right, new) in enumerate(merges):
-        shares = dict(zip(again.pairs, again.counts / totals, strict=True))
-        chosen = shares.get((left, right))
-        if chosen is not None and chosen.any():
-            for pair, share in shares.items():
-                if pair != (left, right) and share.any():
-                    rows.append((merge, names.setdefault(pair, len(names)), chosen - share))
-            merge += 1
-        else:
-            missing.append(place)
-        again.merge(left, right, new)
+    rows, merge, names, missing = every_row(Replay(words, counts), totals, merges)
     width = 3 + merge + len(names)
     table = np.zeros((len(rows), width))
     for row, (at, pair, share) in zip(table, rows, strict=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from os import PathLike
@@ -26,6 +25,8 @@ from tokenry.zoo.tokenizer import tokenizer
 MIXTURE = "data-mixture"
 BLOCKS = 400
 """Neighbouring texts are resampled together where there are more."""
+
+_MERGES, _DRAWS = 300, 8  # of data-mixture: seconds for ten categories, where 3,000 take minutes
 
 Array = NDArray[np.float64]
 
@@ -67,46 +68,49 @@ def audit(
     """
     several = isinstance(tokenizers, list | tuple)
     vocabs = _vocabs(tokenizers if several else [tokenizers])
-    words = {
-        "lexicon": _lines(lexicon),
-        "morphemes": _lines(morphemes),
-    }
+    words = {"lexicon": _lines(lexicon), "morphemes": _lines(morphemes)}
     chosen = None if judges is None else _judges(judges)
     needs_words = MIXTURE in (chosen or catalog.names("vocab"))
     used = usage(vocabs, texts, words=needs_words)
     if chosen is None:
         chosen = _usual(len(used[0]), parallel, seed, language, words)
-    tokens = [set(filter(None, vocab.spelled)) for vocab in vocabs]
-    owners = Counter(token for one in tokens for token in one)
-    found = tuple(
-        Audited(
-            name=vocab.name,
-            kind=vocab.kind,
-            size=len(vocab),
-            found={slug: _judged(judge, vocab, own) for slug, judge in chosen.items()},
-            bytes_per_token=_intervals(own, seed),
-            examples={one.category: _example(vocab, one) for one in own},
-            splits={one.category: worst(vocab, one) for one in own},
-            shared={
-                other.name: len(mine & theirs) / max(1, len(mine))
-                for other, theirs in zip(vocabs, tokens, strict=True)
-                if other is not vocab
-            },
-            only=sum(owners[token] == 1 for token in mine),
-        )
-        for vocab, own, mine in zip(vocabs, used, tokens, strict=True)
-    )
+    tokens = {vocab.name: set(filter(None, vocab.spelled)) for vocab in vocabs}
     return Audit(
         texts=str(texts) if isinstance(texts, str | PathLike) else "texts",
-        tokenizers=found,
+        tokenizers=tuple(
+            _audited(vocab, own, chosen, seed, tokens)
+            for vocab, own in zip(vocabs, used, strict=True)
+        ),
         categories=tuple(
             Category(one.category, one.texts, one.size, one.characters, one.broken)
             for one in used[0]
         ),
         pairs=_pairs(vocabs, used, seed),
-        core=sum(count == len(vocabs) for count in owners.values()),
+        core=len(set.intersection(*tokens.values())),
         cards={slug: catalog.card(slug) for slug in chosen},
         notes=_notes(used[0]),
+    )
+
+
+def _audited(
+    vocab: Vocab,
+    used: Sequence[Usage],
+    judges: Mapping[str, Judge],
+    seed: int,
+    tokens: Mapping[str, set[bytes]],
+) -> Audited:
+    """What there is to say of one of several tokenizers, given the tokens of each."""
+    mine, rest = tokens[vocab.name], {n: t for n, t in tokens.items() if n != vocab.name}
+    return Audited(
+        name=vocab.name,
+        kind=vocab.kind,
+        size=len(vocab),
+        found={slug: _judged(judge, vocab, used) for slug, judge in judges.items()},
+        bytes_per_token=_intervals(used, seed),
+        examples={one.category: _example(vocab, one) for one in used},
+        splits={one.category: worst(vocab, one) for one in used},
+        shared={name: len(mine & theirs) / max(1, len(mine)) for name, theirs in rest.items()},
+        only=len(mine.difference(*rest.values())),
     )
 
 
@@ -163,7 +167,7 @@ def _usual(
     if any(words.values()):
         found["token-purity"] = catalog.make("token-purity", language=language, **words)
     if categories > 1 and MIXTURE in catalog.names("vocab"):
-        found[MIXTURE] = catalog.make(MIXTURE)
+        found[MIXTURE] = catalog.make(MIXTURE, merges=_MERGES, resamples=_DRAWS)
     return {slug: judge for slug, judge in found.items() if isinstance(judge, Judge)}
 
 

@@ -74,17 +74,14 @@ class NeedleThreading(Probe):
             Claim(
                 paper="The longer a thread, the more seldom it is followed.",
                 effect="Threads of two steps are followed more often than those of five.",
-                test="tests/probes/test_thread_induction.py::"
-                "test_claim_long_threads_are_lost_before_short_ones",
-                measured="Needles 1.00, threads of two 0.95, of five 0.79; 330, 300 and 300 items "
-                "of ten pairs. A two-layer model trained here, which writes a thread step by step; "
-                "zoo:smollm2-135m follows none of 24 threads of two steps.",
+                test="tests/probes/test_thread_induction.py::test_claim_long_threads_are_lost_first",
+                measured="1.00 of needles, 0.95 of threads of two, 0.79 of five; a two-layer model "
+                "trained here, which writes step by step. zoo:smollm2-135m follows none of 24.",
             ),
             Claim(
                 paper="Forward threads are easier than backward ones.",
                 effect="Forward threads of five steps are followed more often than backward ones.",
-                not_shown="The model of the claim before, trained on pairs in random order, "
-                "follows 0.79 of the forward and 0.88 of the backward ones.",
+                not_shown="The model trained here follows 0.79 forward and 0.88 backward ones.",
             ),
             Claim(
                 paper="Tokenizers differ strongly in how many tokens they spend on UUIDs.",
@@ -95,12 +92,10 @@ class NeedleThreading(Probe):
             ),
         ),
         differs=(
-            "Default lengths are ours, from 1,000 to 32,000 characters; the paper goes on to 630k "
-            "tokens: lengths=... reaches as far as the model does.",
-            "Questions are ours and end with the beginning of an answer, so that models without "
-            "instruction tuning can be asked too.",
-            "Surplus elements of a list count against the answer, and an answer that cannot be "
-            "read is wrong; the released example stops at it.",
+            "Default lengths are ours, up to 32,000 characters; the paper goes on to 630k tokens.",
+            "Questions end with the beginning of an answer, so that any model can be asked.",
+            "Surplus elements of a list count against the answer, and one that cannot be read is "
+            "wrong; the released example stops at it.",
             "digits=... makes short keys, which small models can copy.",
         ),
     )

@@ -73,7 +73,8 @@ class LessIsBetter(TokenizerTrainer):
                 "with F1 rising from 51 % to over 80 % within some 400 documents, words to over "
                 "60 %, with a lexicon of under 1,500 units (2020).",
                 effect="Both rise by more than 20 points; the lexicon stays small.",
-                test="tests/vocab/test_less_is_better.py::test_claim_words_are_found_without_spaces",
+                test="tests/vocab/test_less_is_better.py::"
+                "test_claim_words_are_found_without_spaces",
                 measured="Borders from 0.40 to 0.69, words from 0.11 to 0.45, with 2,724 units, "
                 "after 400 documents: 2,139 sentences of manual pages, units decomposed twice. The "
                 "paper's speech is not at hand; technical words are longer and rarer.",

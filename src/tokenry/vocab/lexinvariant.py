@@ -58,7 +58,8 @@ class Lexinvariant(RowSampler):
                 paper="Predictions are equivariant under any renaming of the symbols.",
                 effect="The loss on a substitution cipher is that on the plain text, while the "
                 "cipher breaks a model with learned embeddings.",
-                test="tests/vocab/test_lexinvariant.py::test_claim_a_cipher_is_read_like_plain_text",
+                test="tests/vocab/test_lexinvariant.py::"
+                "test_claim_a_cipher_is_read_like_plain_text",
                 measured="3.220 nats per letter on plain text, 3.215 on the cipher (standard error "
                 "0.007); with learned embeddings 1.99 and 5.00. Two layers, width 64, Python's "
                 "reference as letters, trained for 300 and 150 steps.",
