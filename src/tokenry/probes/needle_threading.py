@@ -94,8 +94,7 @@ class NeedleThreading(Probe):
         differs=(
             "Default lengths are ours, up to 32,000 characters; the paper goes on to 630k tokens.",
             "Questions end with the beginning of an answer, so that any model can be asked.",
-            "Surplus elements of a list count against the answer, and one that cannot be read is "
-            "wrong; the released example stops at it.",
+            "Surplus elements count against an answer, and one that cannot be read is wrong.",
             "digits=... makes short keys, which small models can copy.",
         ),
     )
