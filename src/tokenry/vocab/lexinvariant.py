@@ -43,8 +43,8 @@ class Lexinvariant(RowSampler):
         slug="lexinvariant",
         name="Lexinvariant LM",
         title="Lexinvariant Language Models",
-        summary="Draws the embeddings of all tokens anew for every text, so that a model learns "
-        "structure and not words; deciphers a substitution cipher as it reads.",
+        summary="Draws the embeddings of all tokens anew for every text; a substitution cipher "
+        "is read like plain text.",
         family="vocab",
         have="a causal model to train, on symbols that mean nothing by themselves",
         want="predictions that do not depend on what the symbols are called",
