@@ -83,7 +83,7 @@ def accuracy(model, probe, count):
     return probe.measure(items, told).scores
 
 
-def test_claim_long_threads_are_lost_first(model):
+def test_claim_long_threads_get_lost(model):
     def share(written, **settings):
         probe = NeedleThreading(digits=4, lengths=(16 * PAIRS,), **settings)
         scores = accuracy(model, probe, written)

@@ -74,7 +74,7 @@ class NeedleThreading(Probe):
             Claim(
                 paper="The longer a thread, the more seldom it is followed.",
                 effect="Threads of two steps are followed more often than those of five.",
-                test="tests/probes/test_thread_induction.py::test_claim_long_threads_are_lost_first",
+                test="tests/probes/test_thread_induction.py::test_claim_long_threads_get_lost",
                 measured="1.00 of needles, 0.95 of threads of two, 0.79 of five; a two-layer model "
                 "trained here, which writes step by step. zoo:smollm2-135m follows none of 24.",
             ),
