@@ -115,12 +115,16 @@ class Tally:
     texts: int = 0
 
 
-def write(model: Any, inputs: dict[str, Any], one: Contestant, tokens: int) -> tuple[Any, Any]:
-    """The texts, and the trace of a drafter."""
+def write(
+    model: Any, inputs: dict[str, Any], one: Contestant, tokens: int
+) -> tuple[Any, Any, float]:
+    """The texts, the trace of a drafter, and the seconds; a draft model is loaded before."""
     held = attach(model, one.method) if one.method else nullcontext()
     with held as attachment:
+        start = time.perf_counter()
         out = model.generate(**inputs, max_new_tokens=tokens, do_sample=False, **one.asked)
-    return out[:, inputs["input_ids"].shape[1] :], getattr(attachment, "trace", None)
+        spent = time.perf_counter() - start
+    return out[:, inputs["input_ids"].shape[1] :], getattr(attachment, "trace", None), spent
 
 
 def measure(
@@ -134,14 +138,11 @@ def measure(
     tallies = {one.name: Tally() for one in runs}
     for inputs in batches:
         plain: Any = None
-        start = time.perf_counter()
-        write(model, inputs, runs[0], tokens=1)
-        prompt = time.perf_counter() - start
+        prompt = write(model, inputs, runs[0], tokens=1)[2]
         for one in runs:
-            start = time.perf_counter()
-            out, trace = write(model, inputs, one, tokens)
+            out, trace, spent = write(model, inputs, one, tokens)
             tally = tallies[one.name]
-            tally.seconds += time.perf_counter() - start
+            tally.seconds += spent
             plain = out if plain is None else plain
             tally.same += sum(
                 _same(a, b) for a, b in zip(out.tolist(), plain.tolist(), strict=True)
