@@ -53,6 +53,7 @@ bench: $(VENV)/installed ## measure speed; writes bench/results/
 	$(BIN)/python bench/bytes.py
 	$(BIN)/python bench/cache.py
 	$(BIN)/python bench/decoding.py
+	$(BIN)/python bench/vocab.py
 
 # `results`, where `tokenry compare` writes by default, holds someone's own measurements and stays.
 clean: ## remove what make made, the virtual environment included

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tokenry.alphabet import LETTERS
 from tokenry.data import load_text
-from tokenry.ops.alphabet import LETTERS
 from tokenry.vocab import Bpe, LessIsBetter
 from tokenry.vocab.less_is_better import parts
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
+from tokenry.alphabet import to_letters
 from tokenry.errors import UsageError
-from tokenry.ops.alphabet import to_letters
 from tokenry.plugs.vocabulary import vocabulary
 from tokenry.vocab import Qtok
 

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from tokenry.alphabet import LETTERS, to_letters
 from tokenry.errors import UsageError
 from tokenry.method import END
-from tokenry.ops.alphabet import LETTERS, to_letters
 from tokenry.plugs.vocabulary import vocabulary
 from tokenry.vocab import Bpe, LessIsBetter, Unigram, WordPiece
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from tokenry import catalog
+from tokenry.alphabet import to_letters
 from tokenry.errors import UsageError
 from tokenry.method import (
     BatchMerger,
@@ -25,7 +26,6 @@ from tokenry.method import (
     Vocab,
     VocabMap,
 )
-from tokenry.ops.alphabet import to_letters
 from tokenry.plugs.moving import embeddings_of
 from tokenry.plugs.vocabulary import vocabulary
 

@@ -10,9 +10,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from tokenry import catalog
+from tokenry.alphabet import LETTERS, to_letters
 from tokenry.errors import UsageError
 from tokenry.method import EmbeddingRows, Embeddings, MergedBatch, Origin, Vocab, VocabMap
-from tokenry.ops.alphabet import LETTERS, to_letters
 from tokenry.plugs.dynamic import new_rows
 from tokenry.plugs.moving import Moved, embeddings_of, with_rows
 from tokenry.plugs.vocabulary import engine, vocabulary

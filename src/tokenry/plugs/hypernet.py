@@ -24,9 +24,9 @@ from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
+from tokenry.alphabet import to_bytes, to_letters
 from tokenry.errors import UsageError
 from tokenry.method import Embeddings, Vocab
-from tokenry.ops.alphabet import to_bytes, to_letters
 from tokenry.ops.hypernet import (
     HypernetShape,
     Hypernetwork,

@@ -22,9 +22,9 @@ from transformers import (
 from transformers.modeling_outputs import CausalLMOutput
 
 from tokenry import catalog
+from tokenry.alphabet import LETTERS
 from tokenry.errors import UsageError
 from tokenry.method import Pooling
-from tokenry.ops.alphabet import LETTERS
 from tokenry.plugs.byte_text import as_bytes
 from tokenry.plugs.packing import IGNORED, form_of
 

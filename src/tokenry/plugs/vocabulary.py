@@ -12,9 +12,9 @@ import numpy as np
 from jaxtyping import Float, Int
 from tokenizers import Tokenizer
 
+from tokenry.alphabet import to_bytes, to_letters
 from tokenry.errors import UsageError
 from tokenry.method import Vocab
-from tokenry.ops.alphabet import to_bytes, to_letters
 
 _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 _WORD = re.compile(rb" *[^ ]+| +")

@@ -12,9 +12,9 @@ from typing import Annotated, ClassVar, final
 from tokenizers import Tokenizer, models
 from tqdm import tqdm
 
+from tokenry.alphabet import LETTERS, to_letters
 from tokenry.card import Card, Claim
 from tokenry.method import END, In, TokenizerTrainer
-from tokenry.ops.alphabet import LETTERS, to_letters
 from tokenry.ops.byte_level import by_lines
 from tokenry.ops.lexicon import Lexicon
 

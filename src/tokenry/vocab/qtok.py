@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, final
 
+from tokenry.alphabet import LETTERS
 from tokenry.card import Card, Claim
 from tokenry.errors import UsageError
 from tokenry.method import Figure, Findings, In, Judge, Usage, Vocab
-from tokenry.ops.alphabet import LETTERS
 from tokenry.ops.scripts import script_of
 
 CLASSES = tuple(

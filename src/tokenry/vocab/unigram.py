@@ -9,9 +9,9 @@ from typing import ClassVar, final
 
 from tokenizers import Tokenizer, models, trainers
 
+from tokenry.alphabet import LETTERS
 from tokenry.card import Card
 from tokenry.method import END, TokenizerTrainer
-from tokenry.ops.alphabet import LETTERS
 from tokenry.ops.byte_level import by_words
 
 

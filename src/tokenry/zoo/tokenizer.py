@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from tokenry.alphabet import LETTERS, to_letters
 from tokenry.errors import UsageError
 from tokenry.zoo.registry import PREFIX
 from tokenry.zoo.tokenizer_list import find
@@ -43,12 +44,7 @@ _SPLITS = {
 }
 """How a text is split into words, by the name of a rank file, which does not say it."""
 _TEKKEN_SPECIAL = ("<unk>", "<s>", "</s>", "[INST]", "[/INST]")
-_SHOWN = (*range(33, 127), *range(161, 173), *range(174, 256))
-_GPT2_ORDER = (*_SHOWN, *(byte for byte in range(256) if byte not in _SHOWN))
-_LETTER = {
-    byte: chr(byte if byte in _SHOWN else 256 + place - len(_SHOWN))
-    for place, byte in enumerate(_GPT2_ORDER)
-}
+_GPT2_ORDER = sorted(range(256), key=LETTERS.__getitem__)
 _CONFIG = "tokenizer_config.json"
 _LARGEST = 2**28  # bytes of an unpacked tokenizer
 
@@ -164,7 +160,7 @@ def _split_of(stem: str) -> str:
 def _gpt2(merges: str) -> Tokenizer:
     """GPT-2's tokenizer from its merges alone: bytes come first, then what each merge makes."""
     pairs = [tuple(line.split(" ")) for line in merges.splitlines()[1:] if line]
-    tokens = [*(_LETTER[byte] for byte in _GPT2_ORDER), *("".join(pair) for pair in pairs)]
+    tokens = [*(LETTERS[byte] for byte in _GPT2_ORDER), *("".join(pair) for pair in pairs)]
     ids = {token: place for place, token in enumerate(tokens)}
     return _built(ids, pairs, _GPT2, {"<|endoftext|>": len(ids)})
 
@@ -188,14 +184,14 @@ def _ranked(tokens: list[bytes], split: str, special: Mapping[str, int] | None =
     front = len(special or ())
     rank = {token: place for place, token in enumerate(tokens)}
     pairs = [
-        (_letters(token[:cut]), _letters(token[cut:]))
+        (to_letters(token[:cut]), to_letters(token[cut:]))
         for token in tokens
         for cut in sorted(
             (cut for cut in range(1, len(token)) if token[:cut] in rank and token[cut:] in rank),
             key=lambda cut: max(rank[token[:cut]], rank[token[cut:]]),
         )
     ]
-    ids = {_letters(token): place + front for token, place in rank.items()}
+    ids = {to_letters(token): place + front for token, place in rank.items()}
     return _built(ids, pairs, split, special or {"<|endoftext|>": len(ids)})
 
 
@@ -215,10 +211,6 @@ def _built(
     built.decoder = decoders.ByteLevel()
     built.add_special_tokens([AddedToken(one, special=True, normalized=False) for one in special])
     return built
-
-
-def _letters(spelled: bytes) -> str:
-    return "".join(_LETTER[byte] for byte in spelled)
 
 
 def _fast(folder: Path) -> Any:
