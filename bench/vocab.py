@@ -157,14 +157,14 @@ PARTS: dict[str, Callable[[], dict[str, Any]]] = {"train": train, "audit": audit
 def main() -> None:
     """Measure parts, print, and write them beside those measured before."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[*PARTS])
+    parser.add_argument("parts", nargs="*", metavar="PART", help=" or ".join(PARTS))
     parser.add_argument("--qtok", default="", help="folder of the sources of Qtok")
     given = parser.parse_args()
     globals()["QTOK"] = given.qtok
     content: dict[str, Any] = {}
     if RESULTS.exists():
         content = json.loads(RESULTS.read_text(encoding="utf-8"))
-    for name in given.parts:
+    for name in given.parts or PARTS:
         content[name] = [PARTS[name]()]
     content["environment"] = {
         "python": platform.python_version(),

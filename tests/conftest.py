@@ -16,6 +16,7 @@ install_import_hook(
         "tokenry.vision",
         "tokenry.cache",
         "tokenry.decoding",
+        "tokenry.vocab",
         "tokenry.probes",
         "tokenry.plugs",
     ],

@@ -41,7 +41,7 @@ def test_figures_by_hand():
     assert value["vocabulary used"] == 100
 
 
-@pytest.mark.parametrize("alpha", [0.5, 1, 2.5])
+@pytest.mark.parametrize("alpha", [0.5, 1.0, 2.5])
 def test_even_use_is_perfect_and_uneven_use_is_not(alpha):
     assert renyi_efficiency(np.full(64, 7), 64, alpha) == pytest.approx(1)
     assert renyi_efficiency(np.full(8, 7), 64, alpha) == pytest.approx(0.5)

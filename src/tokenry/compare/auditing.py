@@ -22,7 +22,6 @@ from tokenry.plugs.usage import usage
 from tokenry.plugs.vocabulary import vocabulary
 from tokenry.zoo.tokenizer import tokenizer
 
-MIXTURE = "data-mixture"
 BLOCKS = 400
 """Neighbouring texts are resampled together where there are more."""
 
@@ -69,11 +68,10 @@ def audit(
     several = isinstance(tokenizers, list | tuple)
     vocabs = _vocabs(tokenizers if several else [tokenizers])
     words = {"lexicon": _lines(lexicon), "morphemes": _lines(morphemes)}
-    chosen = None if judges is None else _judges(judges)
-    needs_words = MIXTURE in (chosen or catalog.names("vocab"))
-    used = usage(vocabs, texts, words=needs_words)
-    if chosen is None:
-        chosen = _usual(len(used[0]), parallel, seed, language, words)
+    chosen = _usual(parallel, seed, language, words) if judges is None else _judges(judges)
+    used = usage(vocabs, texts, words=any(judge.reads_words for judge in chosen.values()))
+    if judges is None:
+        chosen = {slug: one for slug, one in chosen.items() if one.categories <= len(used[0])}
     tokens = {vocab.name: set(filter(None, vocab.spelled)) for vocab in vocabs}
     return Audit(
         texts=str(texts) if isinstance(texts, str | PathLike) else "texts",
@@ -160,14 +158,14 @@ def _judges(given: Sequence[str | Judge]) -> dict[str, Judge]:
 
 
 def _usual(
-    categories: int, parallel: bool, seed: int, language: str, words: Mapping[str, tuple[str, ...]]
+    parallel: bool, seed: int, language: str, words: Mapping[str, tuple[str, ...]]
 ) -> dict[str, Judge]:
+    """The judges that are asked when nobody says which."""
     found = {"parity": catalog.make("parity", parallel=parallel, seed=seed)}
     found |= {name: catalog.make(name) for name in ("qtok", "glitch")}
     if any(words.values()):
         found["token-purity"] = catalog.make("token-purity", language=language, **words)
-    if categories > 1 and MIXTURE in catalog.names("vocab"):
-        found[MIXTURE] = catalog.make(MIXTURE, merges=_MERGES, resamples=_DRAWS)
+    found["data-mixture"] = catalog.make("data-mixture", merges=_MERGES, resamples=_DRAWS)
     return {slug: judge for slug, judge in found.items() if isinstance(judge, Judge)}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tokenry.method.base import Method
 
@@ -92,6 +92,11 @@ class Findings:
 @dataclass(frozen=True, kw_only=True)
 class Judge(Method):
     """Says what a vocabulary is like. It reads nothing but its arguments."""
+
+    reads_words: ClassVar[bool] = False
+    """Whether it needs `Usage.words`, which take as long to count as the tokens."""
+    categories: ClassVar[int] = 0
+    """How many categories it needs at least."""
 
     @abstractmethod
     def judge(self, vocab: Vocab, usage: Sequence[Usage] = ()) -> Findings:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
@@ -64,10 +63,6 @@ def _why_not(model: Any, text: Any, reads: bool) -> str:
             kind = type(layer).__name__
             return f"its cache has a {kind}, of which tokens in the middle cannot be taken back"
     return ""
-
-
-def _parameters(model: nn.Module) -> Mapping[str, inspect.Parameter]:
-    return inspect.signature(model.forward).parameters
 
 
 def _refuse_settings(owner: str, name: str, config: Any) -> None:

@@ -29,8 +29,7 @@ class DataMixture(Judge):
     each category, counted after the merges before it, a linear program
 
     .. math:: \min \sum_t v_t + \sum_p u_p, \quad
-        \sum_i \alpha_i (g_{t,i}(m_t) - g_{t,i}(p)) + v_t + u_p \ge 0,
-        \quad \sum_i \alpha_i = 1
+        \sum_i \alpha_i (g_{t,i}(m_t) - g_{t,i}(p)) + v_t + u_p \ge 0, \quad \sum_i \alpha_i = 1
 
     finds the mixture that contradicts the order of merges least.
 
@@ -97,6 +96,7 @@ class DataMixture(Judge):
             "Each share has an interval: all optimal mixtures, and those of texts drawn anew.",
         ),
     )
+    reads_words, categories = True, 2
 
     merges: Annotated[int, In(1, 1_000_000), "how many merges are replayed"] = 3000
     skip: Annotated[int, In(0, 1_000_000), "first merges that are replayed but not judged"] = 0
