@@ -17,6 +17,8 @@ install_import_hook(
         "tokenry.cache",
         "tokenry.decoding",
         "tokenry.vocab",
+        "tokenry.retrieval",
+        "tokenry.index",
         "tokenry.probes",
         "tokenry.plugs",
     ],

@@ -1,0 +1,3 @@
+"""Search by tokens: scorers, training objectives, makers of pairs, and measures."""
+
+__all__: list[str] = []
