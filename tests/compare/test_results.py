@@ -69,6 +69,15 @@ def test_best_is_the_fastest_that_is_shown_to_lose_little():
     assert found.best(max_loss=0.1).keep == 0.25
 
 
+def test_keep_one_is_never_the_answer():
+    lucky = rows("tome", 1.0, [0.0] * 40, [0.8, 0.88, 0.72, 0.8, 0.84] * 2)
+    found = results(PLAIN + lucky)
+    assert [s.faster for s in found.summary() if s.method == "tome"] == ["faster"]
+    assert found.best(max_loss=0.01).method == "none"
+    drafting = replace(COSINE, dial=False)
+    assert results(PLAIN + lucky, (drafting,)).best(max_loss=0.01).method == "tome"
+
+
 def test_a_mean_loss_below_the_limit_is_not_enough():
     noisy = rows("tome", 0.5, 0.005 + 100 * NOISE, [0.5] * 10)
     best = results(PLAIN + noisy).best(max_loss=0.01)

@@ -152,7 +152,8 @@ class Results:
 
         "Shown" is: the 95 % interval of the paired difference of scores ends above `-max_loss`
         (below `max_loss` where lower scores are better), and the configuration is distinguishably
-        faster than the untouched model. If none qualifies, the untouched model is the answer.
+        faster than the untouched model. If none qualifies, the untouched model is the answer. A
+        method at `keep=1` is the untouched model again; what makes it look faster is chance.
         With `by` another cost, the configuration with the least of it is chosen, whatever its
         speed.
 
@@ -173,8 +174,9 @@ class Results:
         if not summaries:
             raise UsageError("best: nothing was measured; run the comparison to its first batch.")
         sign = 1 if info.higher_is_better else -1
-        safe = [s for s in summaries if _worst(s.difference, sign) >= -max_loss]
         reference = next(s for s in summaries if (s.method, s.keep) == REFERENCE)
+        acting = [s for s in summaries if s is reference or s.keep < 1 or not info.dial]
+        safe = [s for s in acting if _worst(s.difference, sign) >= -max_loss]
         if by == "seconds":
             fast = [s for s in safe if s.faster == "faster"]
             chosen = min(fast, key=lambda s: s.seconds.value, default=reference)
