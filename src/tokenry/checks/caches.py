@@ -18,6 +18,7 @@ from tokenry.checks.restoring import restored
 from tokenry.method import CachePolicy
 from tokenry.plugs.attach import attach
 from tokenry.plugs.decoders import find_decoder
+from tokenry.plugs.past import CACHE
 
 KEEP = 0.7
 CLOSE = 1e-4
@@ -39,7 +40,7 @@ def run(
         if mask is not None:
             places = (mask.cumsum(1) - 1).clamp(min=0)
             inputs = {"attention_mask": mask[:, :stop], "position_ids": places[:, start:stop]}
-        logits.append(model(ids[:, start:stop], past_key_values=cache, **inputs).logits)
+        logits.append(model(ids[:, start:stop], **{CACHE: cache}, **inputs).logits)
     return torch.cat(logits, 1), cache.layers
 
 
@@ -71,9 +72,9 @@ def count(cls: type[CachePolicy]) -> str:
             n = length(method)
             cache = DynamicCache()
             with attach(model, method) as attachment:
-                model(words(2, n), past_key_values=cache)
+                model(words(2, n), **{CACHE: cache})
                 if method.selects:
-                    model(words(2, 1), past_key_values=cache)
+                    model(words(2, 1), **{CACHE: cache})
             trace: Any = attachment.trace
             if abs(trace.share - keep) * trace.seen > (2 if method.selects else 1):
                 verb = "reads" if method.selects else "holds"

@@ -15,6 +15,7 @@ from transformers.cache_utils import DynamicLayer
 
 from tokenry.errors import UnsupportedModelError, UsageError
 from tokenry.plugs.attachment import MARK
+from tokenry.plugs.past import CACHE
 
 _CHUNK = 512  # tokens of a prompt in a pass
 _DEAD = 32  # slots of abandoned branches that are tolerated
@@ -186,7 +187,7 @@ class BranchingCache:
             input_ids=torch.tensor([[b.token for b in branches]], device=device),
             position_ids=torch.tensor([[b.depth for b in branches]], device=device),
             attention_mask=self._mask(branches, old),
-            past_key_values=self._cache,
+            **{CACHE: self._cache},
             use_cache=True,
             logits_to_keep=wanted,
         )

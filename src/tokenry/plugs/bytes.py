@@ -19,6 +19,7 @@ from tokenry.ops.covers import Answer, Cover, Opening, at_border, mixed, scales
 from tokenry.plugs.branches import Branch, BranchingCache
 from tokenry.plugs.byte_text import ByteText, ImpossibleTextError, as_bytes
 from tokenry.plugs.generate import end_of_text
+from tokenry.plugs.past import CACHE
 from tokenry.plugs.spelling import Context, Spelling
 
 _TOKENS = 6  # before a token that is tested
@@ -166,7 +167,7 @@ class ByteLM(ByteText):
         row = torch.tensor([ids], device=self._model.device)
         mask = torch.ones_like(row)
         written = self._model.generate(
-            input_ids=row, attention_mask=mask, past_key_values=past, **kwargs
+            input_ids=row, attention_mask=mask, **{CACHE: past}, **kwargs
         )
         written = getattr(written, "sequences", written)[0, len(self.start) :].tolist()
         return self._spelling.spell(written)[len(self._spelling.lead + text) :]

@@ -22,6 +22,7 @@ from tokenry.plugs.attachment import MARK, Attachment
 from tokenry.plugs.attention import Call, install
 from tokenry.plugs.cache import TrackedLayer
 from tokenry.plugs.decoders import find_decoder
+from tokenry.plugs.past import cache_in, put_cache
 from tokenry.plugs.reading import read
 
 
@@ -160,9 +161,7 @@ class Caching(Attachment[CachePolicy]):
             return args, kwargs
         self._refuse_checkpoints()
         b, t = given.shape[:2]
-        cache, layers = self._admission.cache(
-            inputs.get("past_key_values"), b, inputs.get("use_cache")
-        )
+        cache, layers = self._admission.cache(cache_in(inputs), b, inputs.get("use_cache"))
         seen = layers[self._full[0]].seen
         places = inputs.get("position_ids")
         if places is None:
@@ -171,7 +170,8 @@ class Caching(Attachment[CachePolicy]):
         self._refuse_too_few(seen + t)
         self._pass = _Pass(layers, real, places.expand(b, -1), {})
         self._announce(self._pass)
-        return (), {**inputs, "past_key_values": cache}
+        put_cache(inputs, cache)
+        return (), inputs
 
     def _announce(self, now: _Pass) -> None:
         """Tell each layer of its next tokens; one table of angles serves all."""

@@ -33,6 +33,7 @@ from tokenry.plugs.drafting_seq2seq import SeqGround, sources
 from tokenry.plugs.drafting_texts import Stream, Texts, stacked
 from tokenry.plugs.filling import Filler, Filling
 from tokenry.plugs.guide import Guide
+from tokenry.plugs.past import CACHE
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +192,7 @@ class Drafting(Attachment[Drafter]):
                 f"{self._owner}: the prompt is empty; give at least one token, such as the model's "
                 "beginning of text."
             )
-        cache = admit_cache(self._owner, self._model, kwargs.get("past_key_values"))
+        cache = admit_cache(self._owner, self._model, kwargs.get(CACHE))
         pad = 0 if config._pad_token_tensor is None else int(config._pad_token_tensor)
         stream = Stream(out, texts, pad)
         counts = self._counts(len(ids))
@@ -205,7 +206,7 @@ class Drafting(Attachment[Drafter]):
                 release_cache(cache)
         stream.end()
         self.trace = _traced(loop, texts, counts)
-        return _output(self._model, texts, pad, config, kwargs["past_key_values"])
+        return _output(self._model, texts, pad, config, kwargs[CACHE])
 
     def _start(
         self, ids: Int[Tensor, "b n"], cache: Any, config: Any, kwargs: dict[str, Any]
@@ -215,7 +216,7 @@ class Drafting(Attachment[Drafter]):
         None where it is one token, which goes in together with the first draft.
         """
         if _reads(self._model):
-            ground = SeqGround(self._model, kwargs["past_key_values"], kwargs, len(ids))
+            ground = SeqGround(self._model, kwargs[CACHE], kwargs, len(ids))
             return ground, ground.read(ids)
         given = kwargs
         if self.method.reads_prompt and "logits_to_keep" in kwargs:
@@ -309,4 +310,4 @@ def _output(model: Any, texts: Texts, pad: int, config: Any, cache: Any) -> Any:
     if config.output_logits:
         noted["logits"] = stacked([row.logits[:count] for row in texts.rows])
     kind = GenerateEncoderDecoderOutput if _reads(model) else GenerateDecoderOnlyOutput
-    return kind(sequences=sequences, past_key_values=cache, **noted)
+    return kind(sequences=sequences, **{CACHE: cache}, **noted)

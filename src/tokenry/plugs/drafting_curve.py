@@ -22,6 +22,7 @@ from tokenry.ops.tree import chain, reach
 from tokenry.plugs.drafting_admission import admit_cache
 from tokenry.plugs.drafting_ground import Ground
 from tokenry.plugs.drafting_seq2seq import SeqGround
+from tokenry.plugs.past import CACHE
 from tokenry.zoo.cache import root
 
 CONTEXT = 128
@@ -129,7 +130,7 @@ def _prompted(model: Any, ids: Tensor) -> Ground:
     """A causal model that has read a prompt."""
     cache = DynamicCache(config=model.config.get_text_config(decoder=True))
     admit_cache("drafting", model, cache)
-    model(ids, past_key_values=cache, use_cache=True)
+    model(ids, **{CACHE: cache}, use_cache=True)
     places = torch.arange(ids.shape[1], device=model.device)[None]
     return Ground(model, cache, {"position_ids": places, "use_cache": True}, len(ids))
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
 from tokenry.plugs.cache import RoomyLayer
+from tokenry.plugs.past import CACHE
 
 
 class DraftLayer(RoomyLayer):
@@ -92,7 +93,7 @@ class Ground:
             for name in ("token_type_ids", "mm_token_type_ids")
             if self._kwargs.get(name) is not None
         }
-        for name in ("past_key_values", "inputs_embeds"):
+        for name in (CACHE, "inputs_embeds"):
             self._kwargs.pop(name, None)
         self._kwargs |= {"logits_to_keep": 0} if "logits_to_keep" in kwargs else {}
         config = model.config.get_text_config(decoder=True)
@@ -119,7 +120,7 @@ class Ground:
         inputs = self._model.prepare_inputs_for_generation(
             tokens,
             next_sequence_length=t,
-            past_key_values=self._cache,
+            **{CACHE: self._cache},
             attention_mask=self._mask(lengths, seen),
             position_ids=lengths[:, None] + self._ahead + depth,
             **{name: last.expand(b, t) for name, last in self._types.items()},

@@ -10,6 +10,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers.cache_utils import EncoderDecoderCache
 
+from tokenry.plugs.past import CACHE
+
 
 class SeqGround:
     """The decoder's cache of an encoder-decoder under the texts of a batch.
@@ -34,7 +36,7 @@ class SeqGround:
         self, model: Any, cache: EncoderDecoderCache, kwargs: dict[str, Any], batch: int
     ) -> None:
         self._model, self._cache = model, cache
-        left_out = ("past_key_values", "decoder_attention_mask")
+        left_out = (CACHE, "decoder_attention_mask")
         self._kwargs = {name: one for name, one in kwargs.items() if name not in left_out}
         self.lengths = [int(cache.get_seq_length())] * batch
 
@@ -64,7 +66,7 @@ class SeqGround:
         inputs = self._model.prepare_inputs_for_generation(
             tokens,
             next_sequence_length=tokens.shape[1],
-            past_key_values=self._cache,
+            **{CACHE: self._cache},
             **self._kwargs,
         )
         scores: Tensor = self._model(**inputs, return_dict=True).logits

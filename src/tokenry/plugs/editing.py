@@ -17,6 +17,7 @@ from tokenry.errors import UnsupportedModelError, UsageError
 from tokenry.method import CacheEditor, EditPlan, Method
 from tokenry.ops.edits import Edit, differences, spliced
 from tokenry.ops.rope import rotate
+from tokenry.plugs.past import CACHE
 
 # Half-split rotation of all (phi3: of the first) channels, by one embedding for all layers.
 _ROTARY = ("gemma", "llama", "mistral", "phi3", "qwen2", "qwen3")
@@ -166,9 +167,7 @@ class EditableCache:
         past.crop(-1)  # generate wants a token to begin with
         past.batch_repeat_interleave(_continuations(self._model, kwargs))
         mask = torch.ones_like(ids)
-        return self._model.generate(
-            input_ids=ids, attention_mask=mask, past_key_values=past, **kwargs
-        )
+        return self._model.generate(input_ids=ids, attention_mask=mask, **{CACHE: past}, **kwargs)
 
     def _tokens(self, content: str | Sequence[int] | Tensor) -> tuple[int, ...]:
         if isinstance(content, str):
@@ -275,7 +274,7 @@ class EditableCache:
         output = self._model(
             input_ids=torch.tensor([ids], device=device),
             position_ids=torch.arange(start, start + len(ids), device=device)[None],
-            past_key_values=past,
+            **{CACHE: past},
             use_cache=True,
             logits_to_keep=1,
         )

@@ -12,6 +12,7 @@ from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 from tokenry.plugs.attachment import MARK
 from tokenry.plugs.cache import TrackedLayer
 from tokenry.plugs.decoders import find_decoder
+from tokenry.plugs.past import CACHE
 
 
 class Feed:
@@ -73,7 +74,7 @@ class Feed:
             places = (self.real.cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1] :]
             padded = {"attention_mask": self.real.long(), "position_ids": places}
         output = self._model(
-            input_ids=ids, past_key_values=self.cache, use_cache=True, logits_to_keep=last, **padded
+            input_ids=ids, **{CACHE: self.cache}, use_cache=True, logits_to_keep=last, **padded
         )
         scores: Tensor = output.logits[:, -last:]
         return scores

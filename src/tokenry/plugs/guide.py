@@ -18,6 +18,7 @@ from tokenry.errors import UnsupportedModelError, UsageError
 from tokenry.method import TokenTree
 from tokenry.ops.tree import reach
 from tokenry.plugs.attention import BASES
+from tokenry.plugs.past import CACHE
 
 _WARPERS = (
     logits_process.TemperatureLogitsWarper,
@@ -91,8 +92,8 @@ class Guide:
         parameters = inspect.signature(self._draft.forward).parameters
         config: Any = getattr(self._draft, "config", None)
         why = ""
-        if config is None or not {"past_key_values", "position_ids"} <= parameters.keys():
-            why = "it takes no past_key_values and position_ids: without a cache it would read the "
+        if config is None or not {CACHE, "position_ids"} <= parameters.keys():
+            why = "it takes no cache and no position_ids: without a cache it would read the "
             why += "whole text for every token"
         elif config.is_encoder_decoder or getattr(self._draft, "_is_stateful", False):
             why = "only causal models whose cache can go back to an earlier token can draft"
@@ -184,7 +185,7 @@ class _Text:
         output = self._draft(
             input_ids=new[None],
             position_ids=places[None],
-            past_key_values=self._cache,
+            **{CACHE: self._cache},
             use_cache=True,
             **self._last,
         )
@@ -243,7 +244,7 @@ class _Text:
             input_ids=tokens[None, known:].to(self._draft.device),
             position_ids=(len(self._ids) + depth)[None],
             attention_mask=self._mask(seen),
-            past_key_values=self._cache,
+            **{CACHE: self._cache},
             use_cache=True,
         )
         self._tree = TokenTree(tokens, parents)

@@ -18,6 +18,7 @@ from tokenry.ops.landmark import Marks, place_marks
 from tokenry.plugs.attention import Call
 from tokenry.plugs.cache import BatchedLayer
 from tokenry.plugs.caching import CacheTrace, Caching
+from tokenry.plugs.past import cache_in, put_cache
 
 TOKEN, BLOCK, PASS = "landmark_token_id", "landmark_block", "tokenry_pass"
 
@@ -224,17 +225,18 @@ class Landmarks(Caching):
         valid = None if every is None or bool(every.all()) else every
         self._pass = _Pass(marks, valid, layers)  # type: ignore[assignment]
         changed = {
+            **kwargs,
             "input_ids": marks.inserted(ids, self._landmark),
             "attention_mask": None,
             "position_ids": marks.rank.clamp(min=0),
-            "past_key_values": cache,
             PASS: self._pass,
         }
-        return (), {**kwargs, **changed}
+        put_cache(changed, cache)
+        return (), changed
 
     def _cache(self, kwargs: dict[str, Any]) -> Any:
         """The cache of this pass; None when the model keeps none."""
-        given, wanted = kwargs.get("past_key_values"), kwargs.get("use_cache")
+        given, wanted = cache_in(kwargs), kwargs.get("use_cache")
         layers = self._decoder.modules() if self._decoder.training else ()
         if any(getattr(layer, "gradient_checkpointing", False) is True for layer in layers):
             kwargs["use_cache"] = False  # as transformers does, but before a cache is made

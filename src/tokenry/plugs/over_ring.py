@@ -214,7 +214,7 @@ def _refuse(
     if key.shape[2] != query.shape[2]:
         raise UsageError(
             f"over_ring: {query.shape[2]} queries meet {key.shape[2]} keys of this rank; a ring "
-            "takes the whole text in one pass: use_cache=False, no past_key_values, no generate."
+            "takes the whole text in one pass: use_cache=False, no cache, no generate."
         )
     if attention_mask is not None and attention_mask.ndim != 2:
         raise UsageError(

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from tokenry.errors import AttachError, UnsupportedModelError, UsageError
 from tokenry.method import RowSampler
 from tokenry.plugs.attachment import MARK, Attachment
+from tokenry.plugs.past import cache_in
 
 
 class OwnRows(Attachment[RowSampler]):
@@ -61,7 +62,7 @@ class OwnRows(Attachment[RowSampler]):
                 f"{self._owner}: the model was given no input_ids; embeddings of the tokens are "
                 "drawn here, so inputs_embeds cannot be taken."
             )
-        cache = kwargs.get("past_key_values")
+        cache = cache_in(kwargs)
         if cache is None or not cache.get_seq_length():
             _, text = ids.unique(dim=0, return_inverse=True)
             count, learned = int(text.max()) + 1, self._input.weight

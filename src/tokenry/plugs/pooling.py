@@ -27,6 +27,7 @@ from tokenry.errors import UsageError
 from tokenry.method import Pooling
 from tokenry.plugs.byte_text import as_bytes
 from tokenry.plugs.packing import IGNORED, form_of
+from tokenry.plugs.past import CACHE
 
 END = 256
 """The unit that ends a word. A word of no bytes begins a text and ends it."""
@@ -355,7 +356,7 @@ class PooledModel(PreTrainedModel):  # type: ignore[no-untyped-call]
             inputs_embeds=x,
             attention_mask=_additive(seen, x),
             position_ids=self.method.places(before, stop).to(x.device).unsqueeze(0),
-            past_key_values=cache,
+            **{CACHE: cache},
             use_cache=True,
         )
         last: Tensor = out.last_hidden_state[:, -n:]
@@ -367,7 +368,7 @@ class PooledModel(PreTrainedModel):  # type: ignore[no-untyped-call]
         """The next word, spelled behind the slots of the last one."""
         word, cache = b"", DynamicCache()
         while len(word) < self.method.longest:
-            out = self.decoder(inputs_embeds=x, past_key_values=cache, use_cache=True)
+            out = self.decoder(inputs_embeds=x, **{CACHE: cache}, use_cache=True)
             scores = self.head(out.last_hidden_state[0, -1]).float()
             unit = int(scores.argmax())
             if heat:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from tokenry.errors import UsageError
 from tokenry.method import Item, Response
+from tokenry.plugs.past import CACHE
 
 Span = tuple[int, int]
 
@@ -170,7 +171,7 @@ class Reader:
         for ids, _ in layout:
             start = sum(c.shape[1] for c in columns)
             output = self._pass(ids, mask[:, : start + ids.shape[1]], start, cache, len(parts) > 1)
-            cache = getattr(output, "past_key_values", None)
+            cache = getattr(output, CACHE, None)
             columns.append(_nll(output.logits, ids, before))
             before = output.logits[:, -1]
         table = torch.cat(columns, 1).cpu()
@@ -190,7 +191,7 @@ class Reader:
             input_ids=ids,
             attention_mask=mask,
             position_ids=places,
-            past_key_values=cache,
+            **{CACHE: cache},
             use_cache=True,
         )
 
@@ -204,7 +205,7 @@ class Reader:
         more = {}
         if context.shape[1]:
             output = self._pass(context, seen, 0, None, True)
-            more["past_key_values"] = output.past_key_values
+            more[CACHE] = output[CACHE]
         model: Any = self.model
         ids = torch.cat([context, rest], 1)
         written = model.generate(

@@ -14,6 +14,7 @@ from transformers.cache_utils import DynamicLayer
 
 from tokenry.errors import UnsupportedModelError, UsageError
 from tokenry.plugs.generate import Feed, end_of_text
+from tokenry.plugs.past import CACHE
 
 _PADDING = 1024  # more rows than a vocabulary is rounded up by
 
@@ -106,7 +107,7 @@ class Stem:
             ids = self.model.generate(
                 input_ids=ids,
                 attention_mask=torch.ones_like(ids),
-                past_key_values=cache,
+                **{CACHE: cache},
                 max_new_tokens=length - 1,
                 stopping_criteria=StoppingCriteriaList(
                     [_Closed(self.tokenizer, len(self._ids), closing)]
