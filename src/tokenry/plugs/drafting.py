@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from transformers.generation.utils import GenerateDecoderOnlyOutput, GenerateEnc
 from tokenry.errors import UsageError
 from tokenry.method import Drafter
 from tokenry.plugs.attachment import MARK, Attachment
+from tokenry.plugs.caching import CacheTrace, Caching
 from tokenry.plugs.drafting_admission import (
     admit_cache,
     refuse_call,
@@ -26,6 +28,7 @@ from tokenry.plugs.drafting_admission import (
 )
 from tokenry.plugs.drafting_budget import Chosen, Fixed
 from tokenry.plugs.drafting_curve import Curve, curve
+from tokenry.plugs.drafting_cut import CutGround, refuse_together
 from tokenry.plugs.drafting_ground import Ground
 from tokenry.plugs.drafting_loop import Loop
 from tokenry.plugs.drafting_rules import Rules
@@ -49,6 +52,7 @@ class DraftTrace:
         drafted: Which tokens of the output, prompts included, came from a draft.
         curve: What passes cost on this machine; None where the budget was given.
         verdict: What was decided about the budget, and why.
+        cache: What the cache policy of a stack held after the last pass; None without one.
     """
 
     tokens: int
@@ -59,6 +63,7 @@ class DraftTrace:
     drafted: Bool[Tensor, "b n"]
     curve: Curve | None
     verdict: str
+    cache: CacheTrace | None = None
 
     @property
     def share(self) -> float:
@@ -96,20 +101,21 @@ class Drafting(Attachment[Drafter]):
 
     trace: DraftTrace | None
 
-    def __init__(self, model: nn.Module, method: Drafter) -> None:
-        self.method = method
+    def __init__(self, model: nn.Module, method: Drafter, below: Caching | None = None) -> None:
+        self.method, self._below = method, below
         self.trace = None
         self.memory: dict[str, Any] = {}
         self._chosen: dict[int, Chosen] = {}
         self._owner = type(method).__name__
         self._model: Any = model
-        refuse_carried(self._owner, model)
+        refuse_carried(self._owner, model, below)
         refuse_model(self._owner, model)
         filler = getattr(method, "filler", None)
         self._filler = None if filler is None else Filler(self._owner, filler, model)
         draft = getattr(method, "model", None)
         self._guide = None if draft is None else Guide(self._owner, draft, model)
-        self._marked = list({id(one): one for one in (model, self._model.base_model)}.values())
+        parts = {id(one): one for one in (model, self._model.base_model)}
+        self._marked = [one for one in parts.values() if MARK not in one.__dict__]
         for module in self._marked:
             module.__dict__[MARK] = self
         self._held = model.__dict__.get("generate")
@@ -117,6 +123,8 @@ class Drafting(Attachment[Drafter]):
 
     def detach(self) -> None:
         """Give the model back exactly as it was; a second call does nothing."""
+        if self._below is not None:
+            self._below.detach()
         if self._model.__dict__.get(MARK) is not self:
             return
         for module in self._marked:
@@ -191,7 +199,11 @@ class Drafting(Attachment[Drafter]):
                 f"{self._owner}: the prompt is empty; give at least one token, such as the model's "
                 "beginning of text."
             )
-        cache = admit_cache(self._owner, self._model, kwargs.get("past_key_values"))
+        cache: Any = kwargs.get("past_key_values")
+        if self._below is None:
+            cache = admit_cache(self._owner, self._model, cache)
+        else:
+            refuse_together(self._owner, self._below.method, len(ids))
         pad = 0 if config._pad_token_tensor is None else int(config._pad_token_tensor)
         stream = Stream(out, texts, pad)
         counts = self._counts(len(ids))
@@ -204,7 +216,8 @@ class Drafting(Attachment[Drafter]):
             if config.return_dict_in_generate or getattr(cache, "_is_user_defined", False):
                 release_cache(cache)
         stream.end()
-        self.trace = _traced(loop, texts, counts)
+        cut = None if self._below is None else self._below.trace
+        self.trace = _traced(loop, texts, counts, cut)
         return _output(self._model, texts, pad, config, kwargs["past_key_values"])
 
     def _start(
@@ -221,6 +234,8 @@ class Drafting(Attachment[Drafter]):
         if self.method.reads_prompt and "logits_to_keep" in kwargs:
             given = {**kwargs, "logits_to_keep": 0}
         scores: Tensor = self._model._prefill(ids, config, given).logits
+        if self._below is not None:
+            return CutGround(self._model, cache, kwargs, len(ids), self._below), scores
         return Ground(self._model, cache, kwargs, len(ids)), scores
 
     def _counts(self, batch: int) -> Fixed | Chosen:
@@ -228,7 +243,8 @@ class Drafting(Attachment[Drafter]):
         if self.method.budget is not None:
             return Fixed(self.method.budget)
         if batch not in self._chosen:
-            self._chosen[batch] = Chosen(curve(self._model, batch))
+            with nullcontext() if self._below is None else self._below.resting():
+                self._chosen[batch] = Chosen(curve(self._model, batch))
         self._chosen[batch].begin()
         return self._chosen[batch]
 
@@ -281,7 +297,7 @@ def _texts(
     return Texts(ids, real, limit)
 
 
-def _traced(loop: Loop, texts: Texts, counts: Fixed | Chosen) -> DraftTrace:
+def _traced(loop: Loop, texts: Texts, counts: Fixed | Chosen, cut: CacheTrace | None) -> DraftTrace:
     ends = [row.end or row.stop for row in texts.rows]
     drafted = torch.zeros(len(ends), max(ends), dtype=torch.bool)
     for row, end in zip(texts.rows, ends, strict=True):
@@ -295,6 +311,7 @@ def _traced(loop: Loop, texts: Texts, counts: Fixed | Chosen) -> DraftTrace:
         drafted=drafted,
         curve=counts.curve,
         verdict=counts.verdict(),
+        cache=cut,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from time import perf_counter
 from typing import Any, Protocol, runtime_checkable
@@ -16,14 +16,12 @@ from tokenry.errors import UsageError
 from tokenry.method import Drafter, DraftView, TokenTree, Verified
 from tokenry.ops import tree as trees
 from tokenry.ops.verify import choose
+from tokenry.plugs.drafting_drafts import NOTHING, Draft, part
 from tokenry.plugs.drafting_rules import Rules
 from tokenry.plugs.drafting_texts import Row, Texts
 from tokenry.plugs.drafting_trials import Trials
 from tokenry.plugs.filling import Filling
 from tokenry.plugs.guide import Guide
-
-NOTHING = TokenTree(torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long))
-"""The draft without nodes."""
 
 
 @runtime_checkable
@@ -31,6 +29,7 @@ class Grounds(Protocol):
     """What the loop needs to know of model and cache."""
 
     lockstep: bool
+    chains: bool
     lengths: list[int]
 
     @property
@@ -41,6 +40,9 @@ class Grounds(Protocol):
         self, tokens: Int[Tensor, "b t"], seen: Bool[Tensor, "b t t"]
     ) -> Float[Tensor, "b t v"]:
         """One pass; the scores after each token."""
+
+    def ahead(self) -> int:
+        """Most tokens of a text that a pass may take in with the result of one by one."""
 
     def keep(self, slots: Sequence[Sequence[int]]) -> None:
         """Of the last pass keep in each row these tokens, 0 being the root."""
@@ -63,37 +65,6 @@ class Counts(Protocol):
         self, offered: list[int], paths: list[list[int]], drafting: float, reading: float
     ) -> None:
         """Nodes that each working row was offered, those accepted, and how long it all took."""
-
-
-@dataclass(slots=True)
-class Draft:
-    """The draft of one row, and what became of it.
-
-    Attributes:
-        view: What the drafter saw; None for a row that is done.
-        tree: What it proposed.
-        tokens: The same as a list.
-        children: The nodes under each.
-        path: The nodes that were accepted.
-        written: Tokens that this pass wrote.
-    """
-
-    view: DraftView | None = None
-    tree: TokenTree = NOTHING
-    tokens: list[int] = field(default_factory=list)
-    parents: list[int] = field(default_factory=list)
-    children: dict[int, list[int]] = field(default_factory=dict)
-    path: list[int] = field(default_factory=list)
-    written: int = 0
-
-
-def _chained(tree: TokenTree) -> TokenTree:
-    """The first path of a tree."""
-    path = torch.tensor(trees.first_path(tree.parents.tolist()), dtype=torch.long)
-    probs = tree.probs
-    if probs is not None:
-        probs = probs[torch.cat([path.new_zeros(1), path + 1])]
-    return TokenTree(tree.tokens[path], trees.chain(len(path)), probs)
 
 
 class Loop:
@@ -167,7 +138,7 @@ class Loop:
         if scores is not None:
             self._vocabulary = scores.shape[-1]
             self._verify([Draft() for _ in self._texts.rows], scores[:, -1:], self.working())
-            if self._method.reads_prompt and not ground.lockstep:
+            if self._method.reads_prompt and not ground.chains:
                 self._read(scores)
             self._show()
         while rows := self.working():
@@ -220,10 +191,18 @@ class Loop:
 
     def _drafted(self, row: Row, most: int, ground: Grounds) -> Draft:
         room = min(self._texts.limit - row.stop, self._places - ground.positions[row.index])
-        count = max(0, min(most, room - 1))
+        ahead = ground.ahead()
+        count = max(0, min(most, room - 1)) if ahead > 1 else 0
         view = self._view(row, count)
-        tree = self._method.draft(view) if count else NOTHING
-        return self._checked(view, _chained(tree) if ground.lockstep else tree)
+        draft = self._checked(view, self._method.draft(view) if count else NOTHING)
+        nodes = list(range(len(draft.tokens)))
+        if ground.chains:
+            nodes = trees.first_path(draft.parents)
+        elif ahead <= len(draft.tokens):
+            nodes = trees.down_to(draft.parents, ahead - 1)
+        if len(nodes) == len(draft.tokens):
+            return draft
+        return self._checked(view, part(draft.tree, nodes))
 
     def _try(self, rows: list[Row], ground: Grounds) -> None:
         """Draft in thought where the last such draft has been decided."""
