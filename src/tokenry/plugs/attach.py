@@ -37,7 +37,7 @@ def attach(
             causal language model, or for a drafter one that generates text.
         method: Name of a method, alone or with settings as in "pitome(margin=0.5)"; a configured
             instance; or a list of them, a stack: a drafter and a cache policy that evicts, as in
-            `["prompt-lookup", "snapkv(keep=0.5)"]`.
+            `["prompt-lookup", "snapkv(keep=0.5)"]` or "prompt-lookup+snapkv(keep=0.5)".
         **settings: Settings of the method, when it is one and given by name: `keep=0.6`.
 
     Returns:
@@ -49,7 +49,9 @@ def attach(
         UnsupportedModelError: If tokenry does not know the architecture.
         AttachError: If the model already carries a method.
     """
-    methods = [method] if isinstance(method, str | Method) else list(method)
+    if isinstance(method, str):
+        method = catalog.split(method, "+") or [method]
+    methods = [method] if isinstance(method, Method) else list(method)
     if len(methods) != 1:
         return _stacked(model, methods, settings)
     (one,) = methods
