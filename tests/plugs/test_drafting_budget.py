@@ -47,10 +47,10 @@ def simulate(curve, chance, passes=400, size=10**6, drafting=0.0, seed=0, real=N
 @pytest.mark.parametrize("curve", [CORES, FLAT], ids=["cores", "flat"])
 @pytest.mark.parametrize("chance", [0.0, 0.1, 0.3, 0.5])
 @pytest.mark.parametrize("drafting", [0.0, 0.5, 3.0])
-def test_it_loses_at_most_two_per_cent_and_a_pass(curve, chance, drafting):
+def test_it_loses_at_most_a_small_share_and_half_a_pass(curve, chance, drafting):
     for seed, passes in enumerate((20, 150, 150)):
         cost, tokens, _, _ = simulate(curve, chance, passes, drafting=drafting, seed=seed)
-        assert cost <= 1.02 * tokens + 1 + drafting
+        assert cost <= 1.015 * tokens + 0.5 + drafting
 
 
 @pytest.mark.parametrize("curve", [CORES, FLAT], ids=["cores", "flat"])
@@ -82,7 +82,7 @@ def test_what_one_call_gained_is_not_lost_in_the_next():
         k = chosen.budget() - 1
         chosen.note([k], [[]], 0.0, CORES.cost(k + 1))
         cost, tokens = cost + CORES.cost(k + 1), tokens + 1
-    assert cost <= 1.02 * tokens + 1
+    assert cost <= 1.015 * tokens + 0.5
 
 
 def test_what_does_not_pay_is_not_verified_and_found_out_when_it_does():

@@ -244,7 +244,8 @@ class Drafting(Attachment[Drafter]):
             return Fixed(self.method.budget)
         if batch not in self._chosen:
             with nullcontext() if self._below is None else self._below.resting():
-                self._chosen[batch] = Chosen(curve(self._model, batch))
+                step = 0.0 if self._guide is None else batch * self._guide.weigh()
+                self._chosen[batch] = Chosen(curve(self._model, batch), step)
         self._chosen[batch].begin()
         return self._chosen[batch]
 

@@ -52,8 +52,8 @@ class Grounds(Protocol):
 class Counts(Protocol):
     """Says how many tokens a pass may verify, and listens to what became of them."""
 
-    def budget(self) -> int:
-        """Most tokens of the next pass, the root included."""
+    def budget(self, before: float) -> int:
+        """Most tokens of the next pass, if drafts cost so many seconds beforehand."""
 
     def trial(self) -> int:
         """Nodes to draft in thought beside a pass without drafts; 0 for none."""
@@ -62,7 +62,12 @@ class Counts(Protocol):
         """What became of a node of a draft in thought."""
 
     def note(
-        self, offered: list[int], paths: list[list[int]], drafting: float, reading: float
+        self,
+        offered: list[int],
+        paths: list[list[int]],
+        drafting: float,
+        reading: float,
+        before: float,
     ) -> None:
         """Nodes that each working row was offered, those accepted, and how long it all took."""
 
@@ -179,7 +184,7 @@ class Loop:
 
     def _draft(self, rows: list[Row], ground: Grounds) -> list[Draft]:
         drafts = [Draft() for _ in self._texts.rows]
-        budget = self._counts.budget()
+        budget = self._counts.budget(self._unread(rows))
         if budget <= 1:
             self._try(rows, ground)
             for row in rows:
@@ -189,11 +194,17 @@ class Loop:
             drafts[row.index] = self._drafted(row, budget - 1, ground)
         return drafts
 
-    def _drafted(self, row: Row, most: int, ground: Grounds) -> Draft:
+    def _unread(self, rows: list[Row]) -> float:
+        """Seconds that the draft model needs before it has read these texts."""
+        if self._guide is None:
+            return 0.0
+        return sum(self._guide.unread(row.index, self._texts.text(row)) for row in rows)
+
+    def _drafted(self, row: Row, most: int, ground: Grounds, whole: bool = True) -> Draft:
         room = min(self._texts.limit - row.stop, self._places - ground.positions[row.index])
         ahead = ground.ahead()
         count = max(0, min(most, room - 1)) if ahead > 1 else 0
-        view = self._view(row, count)
+        view = self._view(row, count, whole)
         draft = self._checked(view, self._method.draft(view) if count else NOTHING)
         nodes = list(range(len(draft.tokens)))
         if ground.chains:
@@ -209,13 +220,13 @@ class Loop:
         free = [row for row in rows if row.index not in self._trials]
         count = self._counts.trial() if free else 0
         for row in free if count else ():
-            draft = self._drafted(row, count, ground)
+            draft = self._drafted(row, count, ground, whole=False)
             self._trials.begin(row.index, draft.tokens, draft.children, count)
 
-    def _view(self, row: Row, count: int) -> DraftView:
+    def _view(self, row: Row, count: int, whole: bool = True) -> DraftView:
         text, guide = self._texts.text(row), None
         if count and self._guide is not None:
-            guide = self._guide.under(row.index, text, count, self._rules.processors)
+            guide = self._guide.under(row.index, text, count, self._rules.processors, whole)
         return DraftView(
             text=text,
             source=self._texts.source(row),
@@ -330,7 +341,8 @@ class Loop:
         self.accepted.append(accepted)
         paths = [drafts[row.index].path for row in rows]
         told = [offered[row.index] for row in rows]
-        self._counts.note(told, paths, drafting, reading)
+        before = 0.0 if self._guide is None else self._guide.spent()
+        self._counts.note(told, paths, drafting, reading, before)
         for row in rows:
             places = range(row.stop - drafts[row.index].written, row.stop)
             self._trials.follow(row.index, [self._texts.token(row, place) for place in places])
