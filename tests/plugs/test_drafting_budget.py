@@ -117,6 +117,20 @@ def test_dear_thoughts_are_seldom():
     assert 10 < thoughts < 25
 
 
+@pytest.mark.parametrize("before", [0.4, 3.0])
+def test_what_is_to_be_read_first_is_paid_from_the_credit(before):
+    """Drafts that would pay wait until the credit covers it, and go on as usual afterwards."""
+    _, _, _, chosen = simulate(FLAT, 0.9, passes=30)
+    chosen.begin()
+    waited = 0
+    while chosen.budget(before) == 1:
+        chosen.note([0], [[]], 0.0, 1.0)
+        waited += 1
+    assert waited == pytest.approx(max(0, before - 0.5) / 0.015, abs=8)
+    chosen.note([4], [[0, 1]], before + 0.1, FLAT.cost(5), before)
+    assert chosen.budget() > 1, "what was read once is not held against the next drafts"
+
+
 def note(seen, node, there, passed):
     seen[node] = (there, passed)
 
