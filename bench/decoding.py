@@ -287,9 +287,10 @@ def main() -> None:
         record("curve", costs)
         runs = [one for one in every if b == 1 or one.batches]
         blocks += [Block(kind, b, curve, runs) for kind in arguments.kinds]
-    sources = {kind: iter(shipped(kind)) for kind in arguments.kinds}
-    if "rewrite" in sources:
-        sources["rewrite"] = rewrites(loaded.model, loaded.processor, arguments.tokens)
+    again = rewrites(loaded.model, loaded.processor, arguments.tokens)
+    sources = {
+        kind: again if kind == "rewrite" else iter(shipped(kind)) for kind in arguments.kinds
+    }
     for _, block in product(range(arguments.rounds), blocks):
         if block.took and time.monotonic() + block.took > deadline:
             continue

@@ -206,7 +206,7 @@ class Drafting(Attachment[Drafter]):
             refuse_together(self._owner, self._below.method, len(ids))
         pad = 0 if config._pad_token_tensor is None else int(config._pad_token_tensor)
         stream = Stream(out, texts, pad)
-        counts = self._counts(len(ids))
+        counts = self._counts(len(ids), texts.limit - ids.shape[1])
         try:
             ground, scores = self._start(ids, cache, config, kwargs)
             loop = self._loop(texts, rules, config, stream, counts)
@@ -238,7 +238,7 @@ class Drafting(Attachment[Drafter]):
             return CutGround(self._model, cache, kwargs, len(ids), self._below), scores
         return Ground(self._model, cache, kwargs, len(ids)), scores
 
-    def _counts(self, batch: int) -> Fixed | Chosen:
+    def _counts(self, batch: int, tokens: int) -> Fixed | Chosen:
         """Who sets the budget: the user, or what was seen in batches of this size."""
         if self.method.budget is not None:
             return Fixed(self.method.budget)
@@ -246,7 +246,7 @@ class Drafting(Attachment[Drafter]):
             with nullcontext() if self._below is None else self._below.resting():
                 step = 0.0 if self._guide is None else batch * self._guide.weigh()
                 self._chosen[batch] = Chosen(curve(self._model, batch), step)
-        self._chosen[batch].begin()
+        self._chosen[batch].begin(tokens)
         return self._chosen[batch]
 
     def _loop(
