@@ -136,11 +136,13 @@ def parse(text: str) -> tuple[str, dict[str, Any]]:
     return slug.strip(), settings
 
 
-def split(text: str) -> list[str]:
-    """The parts of a text between commas that no bracket and no quotation holds.
+def split(text: str, mark: str = ",") -> list[str]:
+    """The parts of a text between commas, or other marks, that no bracket and no quotation holds.
 
     >>> split("tome, pitome(margin=0.5, schedule=(8, 8))")
     ['tome', 'pitome(margin=0.5, schedule=(8, 8))']
+    >>> split("prompt-lookup+snapkv(keep=5e+1)", "+")
+    ['prompt-lookup', 'snapkv(keep=5e+1)']
     """
     parts, depth, quote = [""], 0, ""
     for letter in text:
@@ -148,7 +150,7 @@ def split(text: str) -> list[str]:
             quote = "" if letter == quote else quote
         elif letter in "'\"":
             quote = letter
-        elif letter == "," and not depth:
+        elif letter == mark and not depth:
             parts.append("")
             continue
         else:

@@ -146,9 +146,9 @@ def test_changed_code_starts_anew(run, tmp_path, passes, monkeypatch):
 def test_repeats_are_timed_in_turn(run, monkeypatch):
     order = []
 
-    def note(model, method):
-        order.append(method.card.slug)
-        return attach(model, method)
+    def note(model, methods):
+        order.extend(method.card.slug for method in methods)
+        return attach(model, methods)
 
     monkeypatch.setattr(runner, "attach", note)
     results = run(methods=["random", "tome", "grid"], repeats=2, limit=4)

@@ -128,7 +128,7 @@ def test_settings_belong_to_a_name(tiny):
 
 @pytest.mark.parametrize("methods", [[], ["tome", "random"], [ToMe(keep=0.5), Grid(keep=0.5)]])
 def test_two_reducers_cannot_be_stacked(methods, tiny):
-    with pytest.raises(UsageError, match=f"got {len(methods)} methods"):
+    with pytest.raises(UsageError, match=r"(and|nothing).* cannot be combined; a stack is"):
         attach(tiny("vit"), methods)
 
 

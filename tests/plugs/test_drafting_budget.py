@@ -47,10 +47,10 @@ def simulate(curve, chance, passes=400, size=10**6, drafting=0.0, seed=0, real=N
 @pytest.mark.parametrize("curve", [CORES, FLAT], ids=["cores", "flat"])
 @pytest.mark.parametrize("chance", [0.0, 0.1, 0.3, 0.5])
 @pytest.mark.parametrize("drafting", [0.0, 0.5, 3.0])
-def test_it_loses_at_most_two_per_cent_and_a_pass(curve, chance, drafting):
+def test_it_loses_at_most_a_small_share_and_a_pass(curve, chance, drafting):
     for seed, passes in enumerate((20, 150, 150)):
         cost, tokens, _, _ = simulate(curve, chance, passes, drafting=drafting, seed=seed)
-        assert cost <= 1.02 * tokens + 1 + drafting
+        assert cost <= 1.012 * tokens + 1 + drafting
 
 
 @pytest.mark.parametrize("curve", [CORES, FLAT], ids=["cores", "flat"])
@@ -76,13 +76,13 @@ def test_a_curve_that_is_wrong_is_set_right():
 
 def test_what_one_call_gained_is_not_lost_in_the_next():
     _, _, _, chosen = simulate(CORES, 0.9, passes=60)
-    chosen.begin()
+    chosen.begin(100)
     cost = tokens = 0.0
     for _ in range(100):
         k = chosen.budget() - 1
         chosen.note([k], [[]], 0.0, CORES.cost(k + 1))
         cost, tokens = cost + CORES.cost(k + 1), tokens + 1
-    assert cost <= 1.02 * tokens + 1
+    assert cost <= 1.012 * tokens + 1
 
 
 def test_what_does_not_pay_is_not_verified_and_found_out_when_it_does():
@@ -115,6 +115,29 @@ def test_dear_thoughts_are_seldom():
             chosen.saw(node, there=True, passed=False)
         chosen.note([0], [[]], 0.5 * (thought > 0), 1.0)
     assert 10 < thoughts < 25
+
+
+@pytest.mark.parametrize("passes", [20, 40, 64, 200])
+def test_whatever_the_length_it_loses_at_most_three_per_cent(passes):
+    for seed in range(10):
+        chosen = Chosen(CORES)
+        chosen.begin(passes)
+        cost, tokens, _, _ = simulate(CORES, 0.3, passes, seed=seed, chosen=chosen)
+        assert cost <= 1.03 * tokens
+
+
+@pytest.mark.parametrize("before", [0.4, 3.0])
+def test_what_is_to_be_read_first_is_paid_from_the_credit(before):
+    """Drafts that would pay wait until the credit covers it, and go on as usual afterwards."""
+    _, _, _, chosen = simulate(FLAT, 0.9, passes=30)
+    chosen.begin(100)
+    waited = 0
+    while chosen.budget(before) == 1:
+        chosen.note([0], [[]], 0.0, 1.0)
+        waited += 1
+    assert waited == pytest.approx(max(0, before - 1) / 0.012, abs=8)
+    chosen.note([4], [[0, 1]], before + 0.1, FLAT.cost(5), before)
+    assert chosen.budget() > 1, "what was read once is not held against the next drafts"
 
 
 def note(seen, node, there, passed):

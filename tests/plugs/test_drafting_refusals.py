@@ -100,7 +100,7 @@ def test_attention_that_carries_no_tree():
         attach(model, PromptLookup())
 
 
-def test_a_cache_policy_and_a_drafter_are_not_combined():
+def test_a_method_is_not_put_on_top_of_another():
     model = tiny_decoder("llama")
     for first, second in [
         (StreamingLLM(keep=0.5), PromptLookup()),

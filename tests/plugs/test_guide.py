@@ -20,9 +20,13 @@ from transformers import (
     TopKLogitsWarper,
 )
 
+from tokenry.decoding import DySpec
 from tokenry.errors import UnsupportedModelError, UsageError
 from tokenry.method import TokenTree
-from tokenry.plugs.guide import Guide
+from tokenry.plugs import drafting, guide
+from tokenry.plugs.attach import attach
+from tokenry.plugs.drafting_curve import Curve
+from tokenry.plugs.guide import WINDOW, Guide
 
 TREE = TokenTree(torch.tensor([5, 6, 7, 8, 5, 9]), torch.tensor([-1, -1, 0, 2, 1, 0]))
 """0:5 (2:7 (3:8), 5:9), 1:6 (4:5)."""
@@ -127,39 +131,39 @@ def test_another_tree_takes_the_place_of_the_last(models):
 )
 def test_accepted_nodes_stay_and_only_new_text_is_read(models, fed, more, read):
     target, draft = models
-    guide = Guide("DySpec", draft, target)
-    guide.under(0, TEXT, 6, [])(TREE)
+    held = Guide("DySpec", draft, target)
+    held.under(0, TEXT, 6, [])(TREE)
     text = torch.cat([TEXT, torch.tensor(more)])
     del fed[:]
-    ask = guide.under(0, text, 6, [])
+    ask = held.under(0, text, 6, [])
     assert fed == [read]
     equal(ask(TREE), fresh(draft, text, TREE))
 
 
 def test_another_text_keeps_the_beginning_that_it_shares(models, fed):
     target, draft = models
-    guide = Guide("DySpec", draft, target)
-    guide.under(0, TEXT, 6, [])(TREE)
+    held = Guide("DySpec", draft, target)
+    held.under(0, TEXT, 6, [])(TREE)
     for text, read in (([11, 12, 20, 21], 2), ([11, 12], 1), ([30, 31], 2), ([30, 31], 1)):
         text = torch.tensor(text)
         del fed[:]
-        ask = guide.under(0, text, 6, [])
+        ask = held.under(0, text, 6, [])
         assert fed == [read]
         equal(ask(TREE), fresh(draft, text, TREE))
 
 
 def test_a_text_that_changes_in_place_is_not_taken_for_the_old_one(models):
     target, draft = models
-    guide, text = Guide("DySpec", draft, target), TEXT.clone()
-    guide.under(0, text, 6, [])
+    held, text = Guide("DySpec", draft, target), TEXT.clone()
+    held.under(0, text, 6, [])
     text[2:] += 20
-    equal(guide.under(0, text, 6, [])(TREE), fresh(draft, text, TREE))
+    equal(held.under(0, text, 6, [])(TREE), fresh(draft, text, TREE))
 
 
 @pytest.mark.parametrize("layer", [0, 1])
 def test_a_pass_that_failed_can_be_tried_again(models, layer):
     target, draft = models
-    guide = Guide("DySpec", draft, target)
+    held = Guide("DySpec", draft, target)
 
     def failing(ask):
         handle = draft.model.layers[layer].mlp.register_forward_pre_hook(stop)
@@ -168,8 +172,8 @@ def test_a_pass_that_failed_can_be_tried_again(models, layer):
         handle.remove()
 
     for text in (TEXT, torch.cat([TEXT, torch.tensor([5, 9, 30])])):
-        failing(lambda text=text: guide.under(0, text, 6, []))
-        ask = guide.under(0, text, 6, [])
+        failing(lambda text=text: held.under(0, text, 6, []))
+        ask = held.under(0, text, 6, [])
         ask(cut(TREE, 2))
         failing(lambda ask=ask: ask(TREE))
         equal(ask(TREE), fresh(draft, text, TREE))
@@ -181,15 +185,15 @@ def stop(*_):
 
 def test_rows_of_a_batch_do_not_know_each_other(models, fed):
     target, draft = models
-    guide = Guide("DySpec", draft, target)
+    held = Guide("DySpec", draft, target)
     texts = [TEXT, torch.tensor([40, 41])]
-    asks = [guide.under(row, text, 6, []) for row, text in enumerate(texts)]
+    asks = [held.under(row, text, 6, []) for row, text in enumerate(texts)]
     for text, ask in zip(texts, asks, strict=True):
         equal(ask(TREE), fresh(draft, text, TREE))
-    guide.start(1)
+    held.start(1)
     del fed[:]
-    guide.under(0, TEXT, 6, [])
-    guide.under(1, texts[1], 6, [])
+    held.under(0, TEXT, 6, [])
+    held.under(1, texts[1], 6, [])
     assert fed == [1, 2]
 
 
@@ -208,9 +212,9 @@ def test_filters_of_the_model_shape_the_draft_and_nothing_else_does(models):
 
 def test_past_its_own_positions_the_draft_says_nothing(models, language):
     short = language(max_position_embeddings=8).model.double()
-    guide = Guide("DySpec", short, models[0])
-    assert guide.under(0, TEXT, 3, []) is not None
-    assert guide.under(0, TEXT, 4, []) is None
+    held = Guide("DySpec", short, models[0])
+    assert held.under(0, TEXT, 3, []) is not None
+    assert held.under(0, TEXT, 4, []) is None
 
 
 def test_another_vocabulary_is_refused_and_bytes_are_offered(models, language):
@@ -268,3 +272,54 @@ def test_attention_that_takes_no_mask_is_refused(models):
     draft.config._attn_implementation = "flex_attention"
     with pytest.raises(UsageError, match="'flex_attention', which cannot carry the mask"):
         Guide("DySpec", draft, target)
+
+
+LONG = torch.arange(120) % 90 + 3
+CHEAP = Curve({1: 0.01, 2: 0.01, 4: 0.01, 64: 0.02})
+
+
+def test_to_try_only_the_end_of_a_text_is_read(models, fed):
+    target, draft = models
+    held = Guide("DySpec", draft, target)
+    equal(held.under(0, LONG, 6, [], whole=False)(TREE), fresh(draft, LONG[-WINDOW:], TREE))
+    longer = torch.cat([LONG, torch.tensor([40, 41])])
+    held.under(0, longer, 6, [], whole=False)
+    assert fed == [WINDOW, 6, 2]
+    equal(held.under(0, longer, 6, [])(TREE), fresh(draft, longer, TREE))
+    held.under(0, torch.cat([longer, LONG[:3]]), 6, [], whole=False)
+    assert fed[3:] == [122, 6, 3], "what is read stays read"
+    held.under(0, LONG[:50], 6, [], whole=False)
+    held.under(0, LONG.flip(0), 6, [], whole=False)
+    assert fed[6:] == [1, WINDOW]
+
+
+def test_what_reading_a_text_will_take_is_known(models, monkeypatch):
+    target, draft = models
+    monkeypatch.setattr(guide, "curve", lambda model, batch: CHEAP)
+    held = Guide("DySpec", draft, target)
+    assert held.unread(0, LONG) == 0, "a given budget asks no price"
+    assert held.weigh() == 0.01
+    assert held.unread(0, LONG) == pytest.approx(120 / 64 * 0.02)
+    assert held.unread(0, LONG[:WINDOW]) == 0
+    held.under(0, LONG, 6, [], whole=False)
+    assert held.unread(0, LONG) > 0
+    assert held.spent() == 0
+    held.under(0, LONG, 6, [])
+    assert held.unread(0, LONG) == 0
+    assert held.spent() > 0
+    assert held.spent() == 0
+
+
+def test_a_draft_that_does_not_pay_never_reads_the_prompt(models, fed, monkeypatch):
+    target, draft = models
+    steep = Curve({1: 1.0, 2: 2.0, 4: 4.0, 8: 8.0})
+    monkeypatch.setattr(guide, "curve", lambda model, batch: CHEAP)
+    monkeypatch.setattr(drafting, "curve", lambda model, batch: steep)
+    plain = target.generate(LONG[None], max_new_tokens=30, do_sample=False)
+    del fed[:]
+    with attach(target, DySpec(model=draft)) as attachment:
+        written = target.generate(LONG[None], max_new_tokens=30, do_sample=False)
+    assert torch.equal(written, plain)
+    assert "no drafts" in attachment.trace.verdict
+    assert fed[0] == WINDOW
+    assert max(fed) == WINDOW

@@ -52,17 +52,32 @@ def lines(source: Source, method: MethodInfo | None, keep: float) -> str:
     body = [usage.call]
     if method is not None:
         dial = "" if source.kind == "writer" else f"keep={keep!r}"
-        inside = ", ".join(filter(None, [dial, method.settings]))
-        made = f"{method.cls}({inside})"
-        if method.listed:
-            made = ", ".join(filter(None, [repr(method.card["slug"]), inside]))
-        else:
-            imports.append(f"from {method.module} import {method.cls}")
+        made = _made(method, dial)
+        imports += [
+            f"from {one.module} import {one.cls}"
+            for one in method.stack or (method,)
+            if not one.listed
+        ]
         imports.append("import tokenry")
         body = [f"with tokenry.attach(model, {made}):", f"    {usage.call}"]
     imports += usage.imports
     order = sorted(imports, key=lambda line: (line.startswith("from"), line))
     return "\n".join([*order, "", *load, *usage.given, *body, *usage.after, ""])
+
+
+def _made(method: MethodInfo, dial: str) -> str:
+    """What `attach` is given beside the model."""
+    if method.stack:
+        return f"[{', '.join(_one(part) for part in method.stack)}]"
+    inside = ", ".join(filter(None, [dial, method.settings]))
+    if method.listed:
+        return ", ".join(filter(None, [repr(method.card["slug"]), inside]))
+    return f"{method.cls}({inside})"
+
+
+def _one(part: MethodInfo) -> str:
+    """A method of a stack, with its settings."""
+    return repr(part.label) if part.listed else f"{part.cls}({part.settings})"
 
 
 def _images(source: Source) -> _Usage:

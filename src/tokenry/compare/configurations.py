@@ -24,19 +24,19 @@ class Configuration:
         label: Name of the method in the results.
         keep: The dial.
         identity: What the method is called in the store: its class, settings and source code.
-        method: The method; None for the untouched model.
+        methods: The method, or those of a stack; none for the untouched model.
     """
 
     label: str
     keep: float
     identity: str
-    method: Method | None
+    methods: tuple[Method, ...]
 
     def __str__(self) -> str:
-        return "the untouched model" if self.method is None else self.method.describe()
+        return " + ".join(m.describe() for m in self.methods) or "the untouched model"
 
 
-REFERENCE = Configuration(UNTOUCHED, 1.0, UNTOUCHED, None)
+REFERENCE = Configuration(UNTOUCHED, 1.0, UNTOUCHED, ())
 
 
 def keeps(keep: Any, who: str = "compare") -> tuple[float, ...]:
@@ -77,18 +77,22 @@ def configure(
     """
     infos: list[MethodInfo] = []
     chosen, skipped = [REFERENCE], []
-    for method in [_method(m, who) for m in ([methods] if isinstance(methods, str) else methods)]:
-        info = _info(method)
-        if any(info.label == other.label for other in infos):
-            raise UsageError(f"{who}: the method {info.label!r} is given twice.")
-        infos.append(info)
-        identity = f"{info.module}:{info.cls}({info.settings})#{source_digest(type(method))}"
-        for keep in dial if _has_dial(method) else (1.0,):
-            made, reason = _at(method, keep)
-            if made is None:
-                skipped.append(Skipped(info.label, keep, reason))
+    for given in [methods] if isinstance(methods, str) else methods:
+        stack, keep = _stack(given, who)
+        dials = any(map(_has_dial, stack))
+        shares = (keep,) if keep else dial if dials else (1.0,)
+        tried = [(_described(stack, share), share) for share in shares]
+        for info in {info.label: info for info, _ in tried}.values():
+            if any(info.label == other.label for other in infos):
+                raise UsageError(f"{who}: the method {info.label!r} is given twice.")
+            infos.append(info)
+        for info, share in tried:
+            made, reason = _at(stack, share)
+            if made:
+                identity = "+".join(map(_identity, info.stack or (info,), made))
+                chosen.append(Configuration(info.label, share, identity, made))
             else:
-                chosen.append(Configuration(info.label, keep, identity, made))
+                skipped.append(Skipped(info.label, share, reason))
     if not infos:
         raise UsageError(f"{who}: methods is empty; `tokenry list` shows what there is.")
     return infos, chosen, skipped
@@ -106,38 +110,49 @@ def source_digest(cls: type) -> str:
         return secrets.token_hex(6)
 
 
-def _at(method: Any, keep: float) -> tuple[Method | None, str]:
-    """The method at this keep, or why it cannot be."""
-    if not _has_dial(method):
-        return method, ""
+def _identity(info: MethodInfo, method: Method) -> str:
+    return f"{info.module}:{info.cls}({info.settings})#{source_digest(type(method))}"
+
+
+def _at(stack: Sequence[Any], keep: float) -> tuple[tuple[Method, ...], str]:
+    """The methods at this keep; none, and why, if one cannot be."""
     try:
-        return replace(method, keep=keep), ""
+        return tuple(replace(one, keep=keep) if _has_dial(one) else one for one in stack), ""
     except UsageError as error:
-        return None, str(error)
+        return (), str(error)
 
 
 def _has_dial(method: Method) -> bool:
     return any(s.name == "keep" for s in settings(type(method)))
 
 
+def _stack(given: Any, who: str) -> tuple[tuple[Method, ...], float | None]:
+    """The methods of a stack, mostly one, and the keep that stands in the name of one of many."""
+    if isinstance(given, str):
+        given = catalog.split(given, "+")
+    parts = given if isinstance(given, list | tuple) else [given]
+    settings = [catalog.parse(part)[1] if isinstance(part, str) else {} for part in parts]
+    if len(parts) == 1 and "keep" in settings[0]:
+        raise UsageError(
+            f"{who}: {parts[0]!r} sets keep, which {who}'s own keep sets for every method; "
+            "leave it out of the parentheses."
+        )
+    stack = tuple(_method(part, who) for part in parts)
+    if len(stack) != 1 and not any(kind.takes(stack) for kind in KINDS.values()):
+        names = " and ".join(one.card.slug for one in stack) or "nothing"
+        raise UsageError(
+            f"{who}: the stack of {names} cannot be combined: methods that remove tokens from the "
+            "same model exclude each other, and so do drafters. Give them one by one, or one "
+            "drafter with one cache policy."
+        )
+    keep = next((inside["keep"] for inside in settings if "keep" in inside), None)
+    return stack, None if keep is None else float(keep)
+
+
 def _method(given: Any, who: str) -> Method:
-    if isinstance(given, list | tuple):
-        parts = [_method(part, who) for part in given]
-        if len(parts) != 1:
-            names = " and ".join(part.card.slug for part in parts) or "nothing"
-            raise UsageError(
-                f"{who}: the stack of {names} cannot be combined: methods that remove tokens "
-                "from the same model exclude each other. Give them one by one."
-            )
-        return parts[0]
     if isinstance(given, str) and given == UNTOUCHED:
         raise UsageError(
             f"{who}: {UNTOUCHED!r} is the untouched model, which always runs; leave it out."
-        )
-    if isinstance(given, str) and "keep" in catalog.parse(given)[1]:
-        raise UsageError(
-            f"{who}: {given!r} sets keep, which {who}'s own keep sets for every method; "
-            "leave it out of the parentheses."
         )
     method: Any = catalog.make(given) if isinstance(given, str) else given
     contracts: Any = tuple(kind.contract for kind in KINDS.values())
@@ -156,12 +171,43 @@ def _method(given: Any, who: str) -> Method:
     return found
 
 
-def _info(method: Method) -> MethodInfo:
+def _described(stack: Sequence[Method], keep: float) -> MethodInfo:
+    """What is known of a method; of a stack the keep too, which is part of its name."""
+    if len(stack) == 1:
+        return _info(stack[0], None)
+    parts = tuple(_info(one, keep) for one in stack)
+    cards = [part.card for part in parts]
+    texts = {
+        name: " + ".join(dict.fromkeys(filter(None, (str(card[name] or "") for card in cards))))
+        for name in ("slug", "title", "summary", "dial", "arxiv", "venue", "code")
+    }
+    lists = {name: [x for card in cards for x in card[name]] for name in ("claims", "differs")}
+    needs = next((card["needs"] for card in cards if card["needs"] != "nothing"), "nothing")
+    name = " + ".join(
+        f"{part.card['name']}{part.label.removeprefix(part.card['slug'])}" for part in parts
+    )
+    years = [card["year"] for card in cards if card["year"]]
+    facts = {"name": name, "needs": needs, "year": max(years, default=None)}
+    return MethodInfo(
+        label="+".join(part.label for part in parts),
+        cls="",
+        module="",
+        settings="",
+        listed=False,
+        card={**cards[0], **texts, **lists, **facts},
+        stack=parts,
+    )
+
+
+def _info(method: Method, keep: float | None) -> MethodInfo:
+    """What is known of a method; its keep is no setting unless it is given."""
     changed = [
         f"{s.name}={getattr(method, s.name)!r}"
         for s in settings(type(method))
         if s.name != "keep" and getattr(method, s.name) != s.default
     ]
+    if keep is not None and _has_dial(method):
+        changed.append(f"keep={keep!r}")
     inside = ", ".join(changed)
     slug = method.card.slug
     return MethodInfo(

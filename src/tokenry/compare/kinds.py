@@ -32,6 +32,7 @@ class Kind:
         loader: What that function is called.
         task: What is scored when nothing is asked for.
         batch_size: Examples per pass when nothing is asked for.
+        beside: Classes of the methods that one of `contract` makes a stack with.
     """
 
     title: str
@@ -45,6 +46,13 @@ class Kind:
     loader: str
     task: str
     batch_size: int
+    beside: tuple[type[Method], ...] = ()
+
+    def takes(self, stack: Sequence[Method]) -> bool:
+        """Whether these methods go on a model of this kind together."""
+        others = [method for method in stack if not isinstance(method, self.contract)]
+        beside = all(isinstance(method, self.beside) for method in others)
+        return len(stack) - len(others) == 1 and len(others) <= 1 and beside
 
 
 KINDS: dict[str, Kind] = {
@@ -86,6 +94,7 @@ KINDS: dict[str, Kind] = {
         loader="tokenry.data.load_text",
         task="writing",
         batch_size=1,
+        beside=(CachePolicy,),
     ),
 }
 
@@ -93,7 +102,7 @@ _GENERATES = ("ForCausalLM", "LMHeadModel")
 _TRANSLATES = ("ForConditionalGeneration", "MTModel")
 
 
-def kind_of(model: nn.Module, methods: Sequence[Method | None] = ()) -> str:
+def kind_of(model: nn.Module, methods: Sequence[Method] = ()) -> str:
     """The kind of a loaded model, by its class and by what is compared on it."""
     name = type(model).__name__
     if name.endswith(_TRANSLATES):
@@ -124,10 +133,11 @@ def load_data(kind: Kind, data: Any, who: str) -> Any:
     return kind.load(data)
 
 
-def check_methods(kind: Kind, methods: Sequence[Method | None], who: str) -> None:
-    """Raise UsageError unless the methods fit models of this kind; None is the untouched model."""
-    for method in methods:
-        if method is not None and not isinstance(method, kind.contract):
+def check_methods(kind: Kind, stacks: Sequence[Sequence[Method]], who: str) -> None:
+    """Raise UsageError unless the methods fit models of this kind; nothing is the untouched one."""
+    for stack in stacks:
+        if stack and not kind.takes(stack):
+            method = next((one for one in stack if not isinstance(one, kind.contract)), stack[-1])
             raise UsageError(
                 f"compare: {method.card.slug} is a {method.card.family} method, but {who} is a "
                 f"{kind.title}; `tokenry list --family {kind.family}` shows what fits it."

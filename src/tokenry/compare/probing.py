@@ -126,11 +126,12 @@ def _policies(methods: Any, keep: Any) -> tuple[list[Configuration], list[Skippe
     dial = keeps(KEEPS if keep is None else keep, "probe")
     _, wanted, skipped = configure(methods, dial, "probe")
     for one in wanted:
-        if one.method is not None and not isinstance(one.method, CachePolicy):
-            raise UsageError(
-                f"probe: {one.method.card.slug} is a {one.method.card.family} method, but a "
-                "language model takes cache policies; `tokenry list --family cache` shows them."
-            )
+        for method in one.methods:
+            if not isinstance(method, CachePolicy):
+                raise UsageError(
+                    f"probe: {method.card.slug} is a {method.card.family} method, but a language "
+                    "model takes cache policies; `tokenry list --family cache` shows them."
+                )
     return wanted, skipped
 
 
@@ -148,16 +149,16 @@ def _measurements(
     total = len(order) * len(wanted)
     with tqdm(total=total, unit="item", delay=2, leave=False, disable=hidden) as bar:
         for number, configuration in enumerate(wanted, 1):
-            method, responses = configuration.method, {}
+            methods, responses = configuration.methods, {}
             try:
-                with nullcontext() if method is None else attach(reader.model, method):
+                with attach(reader.model, methods) if methods else nullcontext():
                     for i, response in zip(
                         order, reader.respond([items[i] for i in order]), strict=True
                     ):
                         responses[i] = response
                         bar.update()
             except UsageError as error:
-                if method is None:
+                if not methods:
                     raise
                 skipped.append(Skipped(configuration.label, configuration.keep, str(error)))
                 bar.update(number * len(order) - bar.n)

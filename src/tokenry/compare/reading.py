@@ -31,6 +31,11 @@ def read(folder: Path) -> Results:
             ) from error
 
 
+def _info(stored: dict[str, Any]) -> MethodInfo:
+    stack = tuple(_info(part) for part in stored.get("stack", ()))
+    return MethodInfo(**{**stored, "stack": stack})
+
+
 def _results(folder: Path, store: Store, request: dict[str, Any]) -> Results:
     study = int(request["study"])
     keys = {(label, keep): (identity, keep) for label, keep, identity in request["configurations"]}
@@ -40,7 +45,7 @@ def _results(folder: Path, store: Store, request: dict[str, Any]) -> Results:
         model=request["model"],
         data=request["data"],
         tasks=tuple(tasks),
-        infos=tuple(MethodInfo(**info) for info in request["methods"]),
+        infos=tuple(_info(info) for info in request["methods"]),
         keeps=tuple(request["keeps"]),
         labels=dict(request["examples"]),
         skipped=tuple(Skipped(**skipped) for skipped in request["skipped"]),

@@ -73,6 +73,8 @@ class MethodInfo:
         settings: The settings that are not the defaults, besides `keep`: `margin=0.5`.
         listed: Whether the catalog finds the class under the card's slug.
         card: What is known of it; see `tokenry.card.Card`.
+        stack: Of a stack its methods, whose settings name their keep; a stack has neither class
+            nor settings of its own.
     """
 
     label: str
@@ -81,6 +83,7 @@ class MethodInfo:
     settings: str
     listed: bool
     card: dict[str, Any]
+    stack: tuple[MethodInfo, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

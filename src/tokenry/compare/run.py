@@ -61,7 +61,8 @@ def compare(
         model: `zoo:NAME`, a folder, a Hub name, or a model that transformers loaded: a vision
             model, or a causal language model. It is given back exactly as it was.
         methods: Names, as in `"pitome"` or `"pitome(margin=0.5)"`, or configured instances, whose
-            `keep` is replaced; a list stands for a stack.
+            `keep` is replaced. A list in their place is a stack, which may also be written as one
+            name: `["prompt-lookup", "snapkv"]` or `"prompt-lookup+snapkv"`.
         data: For a vision model what `tokenry.data.load` takes, or what it gave; for a language
             model the same of `tokenry.data.load_text`.
         keep: Shares of tokens to try, each in (0, 1].
@@ -99,10 +100,10 @@ def compare(
     chosen = None if task is None else named(task)
     settings = {"query": query, "max_tokens": max_tokens}
     with _folder(out) as folder, Store(folder, write=True) as store:
-        given = [c.method for c in configured[1]]
-        found = subjects.find(model, device, image_size, given)
+        stacks = [c.methods for c in configured[1]]
+        found = subjects.find(model, device, image_size, [m for stack in stacks for m in stack])
         kind = KINDS[found.kind]
-        check_methods(kind, given, found.name)
+        check_methods(kind, stacks, found.name)
         wanted = make_tasks(named(kind.task) if chosen is None else chosen, settings, found.kind)
         examples = load_data(kind, data, found.name)
         if batch_size is None:

@@ -188,7 +188,7 @@ class Runner:
                     with self._attached(configuration) as run:
                         seconds, seen = cost.timed(partial(run, batch), study.subject.device)
                 except UsageError as error:
-                    if configuration.method is None:
+                    if not configuration.methods:
                         raise
                     # What the warm-up could do need not work for a shorter example.
                     study.skip(configuration, str(error))
@@ -244,7 +244,7 @@ class Runner:
         first = examples[list(finite).index(False)].id
         advice = (
             "look at its weights and its number type"
-            if configuration.method is None
+            if not configuration.methods
             else "the untouched model's are finite: leave this method out, or use float32"
         )
         raise UsageError(
@@ -256,10 +256,10 @@ class Runner:
     def _attached(self, configuration: Configuration) -> Iterator[Callable[[Any], Pass]]:
         """A function from a batch to a pass under this configuration."""
         lead, model = self._study.lead, self._study.subject.model
-        if configuration.method is None:
+        if not configuration.methods:
             yield lambda batch: Pass(lead.run(model, batch), None)
             return
-        with attach(model, configuration.method) as attachment:
+        with attach(model, configuration.methods) as attachment:
             yield lambda batch: Pass(lead.run(model, batch), attachment.trace)
 
 

@@ -24,7 +24,7 @@ def find(
     model: Any,
     device: str | torch.device | None,
     image_size: int | None,
-    methods: Sequence[Method | None] = (),
+    methods: Sequence[Method] = (),
 ) -> Subject:
     """The model with its processor.
 
@@ -32,7 +32,7 @@ def find(
         model: A name for `tokenry.zoo.load`, a `zoo.Loaded`, or a model that transformers loaded.
         device: Where to run; None stays where the model is.
         image_size: Side in pixels that images are brought to.
-        methods: What is compared on it; None is the untouched model.
+        methods: What is compared on it.
 
     Raises:
         UsageError: If no processor belongs to the model.

@@ -64,6 +64,18 @@ def first_path(parents: Sequence[int]) -> list[int]:
     return path[1:]
 
 
+def down_to(parents: Sequence[int], depth: int) -> list[int]:
+    """The nodes that stand at most so deep; those under the root stand at 1.
+
+    >>> down_to([-1, -1, 0, 2, 0], 2)
+    [0, 1, 2, 4]
+    """
+    depths = {-1: 0}
+    for node, parent in enumerate(parents):
+        depths[node] = depths[parent] + 1
+    return [node for node in range(len(parents)) if depths[node] <= depth]
+
+
 def padded(
     rows: Sequence[tuple[Sequence[int], Sequence[int]]], fill: Sequence[int]
 ) -> tuple[Int[Tensor, "b n"], Int[Tensor, "b n"]]:

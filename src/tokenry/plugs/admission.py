@@ -86,6 +86,19 @@ class Admission:
                 f"{', '.join(sorted(FIXED_ROTATIONS))}."
             )
 
+    def refuse_checkpoints(self, decoder: nn.Module) -> None:
+        """Refuse a decoder that is trained without a cache.
+
+        Raises:
+            UsageError: If it is one.
+        """
+        layers = decoder.modules() if decoder.training else ()
+        if any(getattr(layer, "gradient_checkpointing", False) for layer in layers):
+            raise UsageError(
+                f"{self.owner}: gradient checkpointing runs the layers without a cache; call "
+                "gradient_checkpointing_disable() or eval() on the model first."
+            )
+
     def cache(
         self, given: Any, b: int, use_cache: bool | None
     ) -> tuple[Cache, dict[int, TrackedLayer]]:

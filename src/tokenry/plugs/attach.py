@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
@@ -13,6 +13,7 @@ from tokenry.method import CachePolicy, Drafter, MarkedPolicy, Method, RowSample
 from tokenry.plugs.attachment import Attachment
 from tokenry.plugs.caching import Caching
 from tokenry.plugs.drafting import Drafting
+from tokenry.plugs.drafting_admission import refuse_policy
 from tokenry.plugs.landmarks import Landmarks
 from tokenry.plugs.own_rows import OwnRows
 from tokenry.plugs.reduction import Reduction
@@ -35,8 +36,9 @@ def attach(
         model: Any model that holds a supported vision encoder, for a cache policy a supported
             causal language model, or for a drafter one that generates text.
         method: Name of a method, alone or with settings as in "pitome(margin=0.5)"; a configured
-            instance; or a list of one: a stack.
-        **settings: Settings of the method, when it is given by name: `keep=0.6`.
+            instance; or a list of them, a stack: a drafter and a cache policy that evicts, as in
+            `["prompt-lookup", "snapkv(keep=0.5)"]` or "prompt-lookup+snapkv(keep=0.5)".
+        **settings: Settings of the method, when it is one and given by name: `keep=0.6`.
 
     Returns:
         The attachment; its `trace` tells what became of the tokens in the last pass.
@@ -47,12 +49,11 @@ def attach(
         UnsupportedModelError: If tokenry does not know the architecture.
         AttachError: If the model already carries a method.
     """
-    methods = [method] if isinstance(method, str | Method) else list(method)
+    if isinstance(method, str):
+        method = catalog.split(method, "+") or [method]
+    methods = [method] if isinstance(method, Method) else list(method)
     if len(methods) != 1:
-        raise UsageError(
-            f"attach: got {len(methods)} methods; methods for the same model cannot be combined, "
-            "a drafter and a cache policy neither; give one."
-        )
+        return _stacked(model, methods, settings)
     (one,) = methods
     if isinstance(one, str):
         one = catalog.make(one, **settings)
@@ -68,3 +69,30 @@ def attach(
         f"attach: {type(one).__name__} is not switched on by attach; `tokenry show "
         f"{one.card.slug}` says how it is used."
     )
+
+
+def _stacked(
+    model: nn.Module, methods: Sequence[str | Method], settings: dict[str, Any]
+) -> Attachment[Method]:
+    """A drafter over a cache policy."""
+    if settings:
+        raise UsageError(
+            f"attach: {', '.join(settings)} is given for {len(methods)} methods; set it on the one "
+            'it belongs to, as in "snapkv(keep=0.5)".'
+        )
+    made = [catalog.make(one) if isinstance(one, str) else one for one in methods]
+    drafters = [one for one in made if isinstance(one, Drafter)]
+    others = [one for one in made if not isinstance(one, Drafter)]
+    if len(drafters) != 1 or len(others) != 1:
+        names = " and ".join(one.describe() for one in made) or "nothing"
+        raise UsageError(
+            f"attach: {names} cannot be combined; a stack is one drafter and one cache policy, as "
+            'in ["prompt-lookup", "snapkv(keep=0.5)"].'
+        )
+    refuse_policy(type(drafters[0]).__name__, model, others[0])
+    below = Caching(model, cast("CachePolicy", others[0]))
+    try:
+        return Drafting(model, drafters[0], below)
+    except BaseException:
+        below.detach()
+        raise

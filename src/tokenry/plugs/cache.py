@@ -201,6 +201,23 @@ class TrackedLayer(RoomyLayer):  # type: ignore[no-untyped-call]
         self.values = self._appended("values", value_states)
         return self.keys, self.values
 
+    def accept(self, new: Int[Tensor, "b m"], t: int) -> None:
+        """Of the last `t` tokens let those stay, one behind the other, as if no others had come.
+
+        Args:
+            new: Which of them, for each text.
+            t: How many came in the last pass.
+        """
+        m, first, new = new.shape[1], self.slots - t, new.to(self.keys.device)
+        if not bool((new == torch.arange(m, device=new.device)).all()):
+            index = (new + first)[:, None].expand(-1, self.keys.shape[1], -1)
+            for x in (self.keys, self.values):
+                x[..., first : first + m, :] = take_slots(x, index)
+            if self.positions is not None:
+                before, last = self.positions[:, :-t], self.positions[:, -t:]
+                self.positions = torch.cat([before, last.gather(1, new), last[:, m:]], 1)
+        self.crop(m - t)
+
     def weigh(self, mass: Float[Tensor, "b h s"]) -> None:
         """Add the attention that each slot got from the queries of this pass."""
         if self.mass is not None:

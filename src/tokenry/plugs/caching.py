@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from tokenry.errors import AttachError, UsageError
@@ -16,7 +18,7 @@ from tokenry.method import CachePolicy, KVView
 from tokenry.ops.attention import attend, column_mass
 from tokenry.ops.budget import kept_count
 from tokenry.ops.rope import angles, turn
-from tokenry.ops.slots import reachable
+from tokenry.ops.slots import reachable, take_slots
 from tokenry.plugs.admission import Admission
 from tokenry.plugs.attachment import MARK, Attachment
 from tokenry.plugs.attention import Call, install
@@ -59,12 +61,19 @@ class CacheTrace:
 
 @dataclass(slots=True)
 class _Pass:
-    """One forward pass under way."""
+    """One forward pass under way; over drafts, until it is said which of them stay.
+
+    Attributes:
+        tree: Which of the tokens each of them attends to; None for those before it.
+        queries: Those of each layer, where `tree` says that some tokens may go.
+    """
 
     layers: dict[int, TrackedLayer]
     real: Bool[Tensor, "b n"] | None
     places: Int[Tensor, "b t"]
     read: dict[int, Int[Tensor, "b g k"]]
+    tree: Bool[Tensor, "b t t"] | None = None
+    queries: dict[int, Float[Tensor, "b h t e"]] = field(default_factory=dict)
     back: tuple[Tensor, Tensor] | None = None
     turns: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
@@ -95,6 +104,9 @@ class Caching(Attachment[CachePolicy]):
         self._acts = method.keep < 1
         self._signature = inspect.signature(self._decoder.forward)
         self._pass: _Pass | None = None
+        self._drafts: _Pass | None = None
+        self._tree: Bool[Tensor, "b t t"] | None = None
+        self._rests = False
         self._configs = self._put_on(install(self._decoder.config._attn_implementation, method))
         self._handles = [
             self._decoder.register_forward_pre_hook(self._start, with_kwargs=True),
@@ -121,6 +133,50 @@ class Caching(Attachment[CachePolicy]):
             if self._over(held + n, kept_count(seen + n, self.method.keep)):
                 return n
         return most
+
+    @contextmanager
+    def drafted(self, tree: Bool[Tensor, "b t t"]) -> Iterator[None]:
+        """The next pass reads tokens that may not stay: nothing is noted or cut before `settle`.
+
+        Args:
+            tree: Which of the tokens each of them attends to, itself included.
+        """
+        self._tree = tree
+        try:
+            yield
+        finally:
+            self._tree = None
+
+    @contextmanager
+    def resting(self) -> Iterator[None]:
+        """The model runs as without the policy."""
+        self._rests = True
+        try:
+            yield
+        finally:
+            self._rests = False
+
+    @torch.no_grad()
+    def settle(self, stay: Int[Tensor, "b m"]) -> None:
+        """Say which tokens of a pass over drafts stay, each under the one before it.
+
+        What is noted, and cut if it is time, is what would be if no others had come.
+        """
+        now, self._drafts = self._drafts, None
+        if now is None:
+            return
+        t = now.places.shape[1]
+        stay = stay.to(now.places.device)
+        now.places = now.places.gather(1, stay)
+        for index, layer in now.layers.items():
+            layer.accept(stay, t)
+            if self._acts:
+                now.real = None if now.real is None else now.real[:, : layer.seen]
+                every = stay[:, None].expand(-1, now.queries[index].shape[1], -1)
+                queries = take_slots(now.queries[index], every)
+                self._note(now, layer, queries, self._scale(index))
+        self._refuse_too_few(now.layers[self._full[0]].seen)
+        self._end(now)
 
     def _put_on(self, implementation: str) -> list[Any]:
         """Point the decoder and its attentions here; what they had for a config."""
@@ -152,14 +208,16 @@ class Caching(Attachment[CachePolicy]):
         self, decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Before a pass: find the cache, track its layers, and note padding and positions."""
-        self._pass = None
+        self._pass = self._drafts = None
+        if self._rests:
+            return args, kwargs
         inputs = dict(self._signature.bind_partial(*args, **kwargs).arguments)
         inputs |= inputs.pop("kwargs", {})
         given = inputs.get("input_ids")
         given = inputs.get("inputs_embeds") if given is None else given
         if given is None:
             return args, kwargs
-        self._refuse_checkpoints()
+        self._admission.refuse_checkpoints(self._decoder)
         b, t = given.shape[:2]
         cache, layers = self._admission.cache(cache_in(inputs), b, inputs.get("use_cache"))
         seen = layers[self._full[0]].seen
@@ -167,8 +225,9 @@ class Caching(Attachment[CachePolicy]):
         if places is None:
             places = torch.arange(seen, seen + t, device=given.device)[None]
         real = self._admission.padding(inputs.get("attention_mask"), seen + t)
-        self._refuse_too_few(seen + t)
-        self._pass = _Pass(layers, real, places.expand(b, -1), {})
+        if self._tree is None:
+            self._refuse_too_few(seen + t)
+        self._pass = _Pass(layers, real, places.expand(b, -1), {}, self._tree)
         self._announce(self._pass)
         put_cache(inputs, cache)
         return (), inputs
@@ -182,14 +241,6 @@ class Caching(Attachment[CachePolicy]):
         for layer in now.layers.values():
             turns = None if layer.inv_freq is None else now.back
             layer.expect(now.places if self.method.unrotated else None, turns)
-
-    def _refuse_checkpoints(self) -> None:
-        layers = self._decoder.modules() if self._decoder.training else ()
-        if any(getattr(layer, "gradient_checkpointing", False) for layer in layers):
-            raise UsageError(
-                f"{self._owner}: gradient checkpointing runs the layers without a cache; call "
-                "gradient_checkpointing_disable() or eval() on the model first."
-            )
 
     def _refuse_too_few(self, n: int) -> None:
         count = kept_count(n, self.method.keep)
@@ -213,20 +264,28 @@ class Caching(Attachment[CachePolicy]):
         if self._acts and self.method.selects:
             return self._read(layer, index, call, now)
         t = call.queries.shape[2]
-        allowed = None
-        if not layer.complete:
-            last = torch.arange(layer.seen - t, layer.seen, device=call.queries.device)
-            valid = layer.valid(now.real)
-            if t > 1 or valid is not None:
-                allowed = reachable(layer.tokens, last, valid)
-            bias = layer.bias()
-            out = attend(call.queries, call.keys, call.values, call.scale, allowed, bias)
-            out = out.transpose(1, 2)
-        else:
+        if layer.complete and (now.tree is None or t == 1):
             out = call.plain()
-        if self._acts:
-            self._note(now, layer, call, allowed)
+        else:
+            allowed = self._allowed(now, layer, t)
+            out = attend(call.queries, call.keys, call.values, call.scale, allowed, layer.bias())
+            out = out.transpose(1, 2)
+        if now.tree is not None:
+            now.queries[index] = call.queries
+        elif self._acts:
+            self._note(now, layer, call.queries, call.scale)
         return out
+
+    def _allowed(self, now: _Pass, layer: TrackedLayer, t: int) -> Bool[Tensor, "b g t s"] | None:
+        """Which of the last `t` tokens reads which slot; None where the last one reads all."""
+        valid = layer.valid(now.real)
+        if t == 1 and valid is None:
+            return None
+        last = torch.arange(layer.seen - t, layer.seen, device=layer.keys.device)
+        allowed = reachable(layer.tokens, last, valid)
+        if now.tree is not None:
+            allowed[..., -t:] = now.tree.unsqueeze(1)
+        return allowed
 
     def _read(self, layer: TrackedLayer, index: int, call: Call, now: _Pass) -> Tensor:
         """One attention over what a selecting policy names."""
@@ -238,18 +297,20 @@ class Caching(Attachment[CachePolicy]):
         return out
 
     @torch.no_grad()
-    def _note(self, now: _Pass, layer: TrackedLayer, call: Call, allowed: Tensor | None) -> None:
-        """Keep what the policy will want to see."""
-        t = call.queries.shape[2]
+    def _note(
+        self, now: _Pass, layer: TrackedLayer, queries: Float[Tensor, "b h t e"], scale: float
+    ) -> None:
+        """Keep what the policy will want to see of the last tokens, each behind the one before."""
+        t = queries.shape[2]
         real = None if now.real is None else now.real[:, -t:]
         if self.method.window:
-            layer.remember(call.queries, real, self.method.window)
+            layer.remember(queries, real, self.method.window)
         if self.method.weighs:
-            if layer.complete and now.real is not None:
-                last = torch.arange(layer.seen - t, layer.seen, device=call.queries.device)
+            allowed = None
+            if now.real is not None:
+                last = torch.arange(layer.seen - t, layer.seen, device=queries.device)
                 allowed = reachable(layer.tokens, last, layer.valid(now.real))
-            bias = layer.bias()
-            layer.weigh(column_mass(call.queries, call.keys, call.scale, allowed, real, bias))
+            layer.weigh(column_mass(queries, layer.keys, scale, allowed, real, layer.bias()))
 
     def _view(
         self, now: _Pass, layer: TrackedLayer, index: int, scale: float, count: int
@@ -280,15 +341,18 @@ class Caching(Attachment[CachePolicy]):
 
     def _finish(self, decoder: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         """After a pass: cut the cache if it is time, and keep the record."""
-        now = self._pass
-        if now is None:
-            return
+        now, self._pass = self._pass, None
+        if now is not None and now.tree is not None:
+            self._drafts = now
+        elif now is not None:
+            self._end(now)
+
+    def _end(self, now: _Pass) -> None:
         layers = [now.layers[index] for index in self._full]
         if self._acts and not self.method.selects:
             with torch.no_grad():
                 self._cut(layers, now)
         self.trace = self._record(layers, now)
-        self._pass = None
 
     def _cut(self, layers: list[TrackedLayer], now: _Pass) -> None:
         seen, depth = layers[0].seen, len(layers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from transformers.generation.utils import GenerateDecoderOnlyOutput, GenerateEnc
 from tokenry.errors import UsageError
 from tokenry.method import Drafter
 from tokenry.plugs.attachment import MARK, Attachment
+from tokenry.plugs.caching import CacheTrace, Caching
 from tokenry.plugs.drafting_admission import (
     admit_cache,
     refuse_call,
@@ -26,6 +28,7 @@ from tokenry.plugs.drafting_admission import (
 )
 from tokenry.plugs.drafting_budget import Chosen, Fixed
 from tokenry.plugs.drafting_curve import Curve, curve
+from tokenry.plugs.drafting_cut import CutGround, refuse_together
 from tokenry.plugs.drafting_ground import Ground
 from tokenry.plugs.drafting_loop import Loop
 from tokenry.plugs.drafting_rules import Rules
@@ -50,6 +53,7 @@ class DraftTrace:
         drafted: Which tokens of the output, prompts included, came from a draft.
         curve: What passes cost on this machine; None where the budget was given.
         verdict: What was decided about the budget, and why.
+        cache: What the cache policy of a stack held after the last pass; None without one.
     """
 
     tokens: int
@@ -60,6 +64,7 @@ class DraftTrace:
     drafted: Bool[Tensor, "b n"]
     curve: Curve | None
     verdict: str
+    cache: CacheTrace | None = None
 
     @property
     def share(self) -> float:
@@ -97,20 +102,21 @@ class Drafting(Attachment[Drafter]):
 
     trace: DraftTrace | None
 
-    def __init__(self, model: nn.Module, method: Drafter) -> None:
-        self.method = method
+    def __init__(self, model: nn.Module, method: Drafter, below: Caching | None = None) -> None:
+        self.method, self._below = method, below
         self.trace = None
         self.memory: dict[str, Any] = {}
         self._chosen: dict[int, Chosen] = {}
         self._owner = type(method).__name__
         self._model: Any = model
-        refuse_carried(self._owner, model)
+        refuse_carried(self._owner, model, below)
         refuse_model(self._owner, model)
         filler = getattr(method, "filler", None)
         self._filler = None if filler is None else Filler(self._owner, filler, model)
         draft = getattr(method, "model", None)
         self._guide = None if draft is None else Guide(self._owner, draft, model)
-        self._marked = list({id(one): one for one in (model, self._model.base_model)}.values())
+        parts = {id(one): one for one in (model, self._model.base_model)}
+        self._marked = [one for one in parts.values() if MARK not in one.__dict__]
         for module in self._marked:
             module.__dict__[MARK] = self
         self._held = model.__dict__.get("generate")
@@ -118,6 +124,8 @@ class Drafting(Attachment[Drafter]):
 
     def detach(self) -> None:
         """Give the model back exactly as it was; a second call does nothing."""
+        if self._below is not None:
+            self._below.detach()
         if self._model.__dict__.get(MARK) is not self:
             return
         for module in self._marked:
@@ -192,10 +200,14 @@ class Drafting(Attachment[Drafter]):
                 f"{self._owner}: the prompt is empty; give at least one token, such as the model's "
                 "beginning of text."
             )
-        cache = admit_cache(self._owner, self._model, kwargs.get(CACHE))
+        cache: Any = kwargs.get(CACHE)
+        if self._below is None:
+            cache = admit_cache(self._owner, self._model, cache)
+        else:
+            refuse_together(self._owner, self._below.method, len(ids))
         pad = 0 if config._pad_token_tensor is None else int(config._pad_token_tensor)
         stream = Stream(out, texts, pad)
-        counts = self._counts(len(ids))
+        counts = self._counts(len(ids), texts.limit - ids.shape[1])
         try:
             ground, scores = self._start(ids, cache, config, kwargs)
             loop = self._loop(texts, rules, config, stream, counts)
@@ -205,7 +217,8 @@ class Drafting(Attachment[Drafter]):
             if config.return_dict_in_generate or getattr(cache, "_is_user_defined", False):
                 release_cache(cache)
         stream.end()
-        self.trace = _traced(loop, texts, counts)
+        cut = None if self._below is None else self._below.trace
+        self.trace = _traced(loop, texts, counts, cut)
         return _output(self._model, texts, pad, config, kwargs[CACHE])
 
     def _start(
@@ -222,15 +235,19 @@ class Drafting(Attachment[Drafter]):
         if self.method.reads_prompt and "logits_to_keep" in kwargs:
             given = {**kwargs, "logits_to_keep": 0}
         scores: Tensor = self._model._prefill(ids, config, given).logits
+        if self._below is not None:
+            return CutGround(self._model, cache, kwargs, len(ids), self._below), scores
         return Ground(self._model, cache, kwargs, len(ids)), scores
 
-    def _counts(self, batch: int) -> Fixed | Chosen:
+    def _counts(self, batch: int, tokens: int) -> Fixed | Chosen:
         """Who sets the budget: the user, or what was seen in batches of this size."""
         if self.method.budget is not None:
             return Fixed(self.method.budget)
         if batch not in self._chosen:
-            self._chosen[batch] = Chosen(curve(self._model, batch))
-        self._chosen[batch].begin()
+            with nullcontext() if self._below is None else self._below.resting():
+                step = 0.0 if self._guide is None else batch * self._guide.weigh()
+                self._chosen[batch] = Chosen(curve(self._model, batch), step)
+        self._chosen[batch].begin(tokens)
         return self._chosen[batch]
 
     def _loop(
@@ -282,7 +299,7 @@ def _texts(
     return Texts(ids, real, limit)
 
 
-def _traced(loop: Loop, texts: Texts, counts: Fixed | Chosen) -> DraftTrace:
+def _traced(loop: Loop, texts: Texts, counts: Fixed | Chosen, cut: CacheTrace | None) -> DraftTrace:
     ends = [row.end or row.stop for row in texts.rows]
     drafted = torch.zeros(len(ends), max(ends), dtype=torch.bool)
     for row, end in zip(texts.rows, ends, strict=True):
@@ -296,6 +313,7 @@ def _traced(loop: Loop, texts: Texts, counts: Fixed | Chosen) -> DraftTrace:
         drafted=drafted,
         curve=counts.curve,
         verdict=counts.verdict(),
+        cache=cut,
     )
 
 

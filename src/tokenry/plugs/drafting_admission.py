@@ -18,8 +18,10 @@ from transformers.generation.logits_process import (
 from transformers.generation.utils import GenerationMixin
 
 from tokenry.errors import AttachError, UnsupportedModelError, UsageError
+from tokenry.method import CachePolicy, MarkedPolicy, Method
 from tokenry.plugs.attachment import MARK
 from tokenry.plugs.attention import BASES
+from tokenry.plugs.caching import Caching
 from tokenry.plugs.decoders import FIXED_ROTATIONS
 from tokenry.plugs.drafting_ground import DraftLayer
 
@@ -83,20 +85,45 @@ def _refuse_settings(owner: str, name: str, config: Any) -> None:
         )
 
 
-def refuse_carried(owner: str, model: nn.Module) -> None:
-    """Refuse a model that carries a method already.
+def refuse_carried(owner: str, model: nn.Module, below: Caching | None) -> None:
+    """Refuse a model that carries a method already, but for the policy `below`.
 
     Raises:
         AttachError: If it does.
     """
     for module in model.modules():
         other = module.__dict__.get(MARK)
-        if other is not None:
+        if other is not None and other is not below:
             raise AttachError(
                 f"attach: {type(model).__name__} already carries {other.method.describe()}, and "
-                f"{owner} is not combined with another method; leave its with-block or call its "
-                "detach() first."
+                f"{owner} is not put on top of it; leave its with-block or call its detach() "
+                "first. A drafter and a cache policy are given to attach together, as a list."
             )
+
+
+def refuse_policy(owner: str, model: nn.Module, policy: Method) -> None:
+    """Refuse a method that cannot lie under drafts.
+
+    Raises:
+        UsageError: If it is one.
+    """
+    name, config = type(policy).__name__, getattr(model, "config", None)
+    reasons = {
+        "it puts landmarks into the text and writes the attention over them itself": isinstance(
+            policy, MarkedPolicy
+        ),
+        "it is no policy for a key-value cache": not isinstance(policy, CachePolicy),
+        "it selects what each token reads, so that each is a pass of its own and nothing can be "
+        "verified ahead": isinstance(policy, CachePolicy) and policy.selects,
+        "an encoder-decoder keeps its encoder's keys, which no policy cuts": getattr(
+            config, "is_encoder_decoder", False
+        ),
+    }
+    for why in (why for why, holds in reasons.items() if holds):
+        raise UsageError(
+            f"attach: {owner} and {name} cannot be combined: {why}. Allowed are a drafter and a "
+            "policy that evicts, such as 'snapkv' or 'streaming-llm', on a causal model."
+        )
 
 
 def refuse_call(owner: str, arguments: dict[str, Any]) -> None:

@@ -9,8 +9,12 @@ best `k`, 0 included, goes next.
 As long as no drafts pay, some are made in thought: no pass verifies them, and what the model then
 writes says which nodes would have passed (`tokenry.plugs.drafting_trials`). Only the drafting takes
 time then. That, and drafts that turn out not to pay, is paid from a credit, which holds what
-drafting has gained in this call and two per cent of what plain decoding would have taken. A call
-therefore never takes longer than plainly by more than those two per cent and one pass.
+drafting has gained in this call and a small share of what plain decoding would have taken. A call
+therefore never takes longer than plainly by more than that share and one pass, or less than one
+where little is to be written: together three per cent.
+
+A draft model has to read the text first. Drafts in thought look at its end alone; all of it is read
+when drafts are to be verified for the first time and the credit pays for that reading too.
 """
 
 from __future__ import annotations
@@ -23,10 +27,11 @@ from statistics import median
 from tokenry.plugs.drafting_curve import Curve
 
 _MEMORY = 0.98  # how much a pass counts once another one has passed
-_LENT = 0.02
+_LENT = 0.012
 _HOPE = 0.1  # the share of first nodes that pass, as long as nothing is known
 _TRIED = 2.0  # drafts in thought are as large as a pass that costs this many single tokens
 _START, _MOST = 1.0, 8.0  # credit, in passes over one token
+_SHORT = 0.018  # credit at the start for each token that may be written, up to _START
 _LAST = 9  # so many passes of a size say how long one takes
 
 
@@ -42,7 +47,7 @@ class Fixed:
     def __init__(self, tokens: int) -> None:
         self._tokens = tokens
 
-    def budget(self) -> int:
+    def budget(self, before: float = 0.0) -> int:
         """Most tokens of the next pass, the root included."""
         return self._tokens
 
@@ -52,6 +57,7 @@ class Fixed:
         paths: Sequence[Sequence[int]],
         drafting: float,
         reading: float,
+        before: float = 0.0,
     ) -> None:
         """Nothing is learned."""
 
@@ -72,10 +78,11 @@ class Chosen:
 
     Args:
         curve: What passes cost.
+        step: Seconds that drafting takes for each node, as long as it was not timed; at most.
     """
 
-    def __init__(self, curve: Curve) -> None:
-        self.curve = curve
+    def __init__(self, curve: Curve, step: float = 0.0) -> None:
+        self.curve, self._step = curve, step
         n = curve.most - 1
         self._timed = [curve.cost(t) for t in range(1, n + 2)]
         self._cost = self._timed
@@ -85,28 +92,36 @@ class Chosen:
         self._credit = _START * self._cost[0]
         self._now = self._thought = 0
 
-    def begin(self) -> None:
-        """A new call: what was gained in earlier ones may not be lost in this."""
-        self._credit = min(self._credit, _START * self._cost[0])
+    def begin(self, tokens: int) -> None:
+        """A new call: what was gained in earlier ones may not be lost in this.
 
-    def budget(self) -> int:
-        """Most tokens of the next pass, the root included."""
+        Args:
+            tokens: How many may be written.
+        """
+        self._credit = min(self._credit, min(_START, _SHORT * tokens) * self._cost[0])
+
+    def budget(self, before: float = 0.0) -> int:
+        """Most tokens of the next pass, the root included.
+
+        Args:
+            before: Seconds that are to be spent before drafts can be made at all.
+        """
         credit, cost = max(self._credit, 0.0), self._cost
         best, self._now, self._thought = 0.0, 0, 0
         for k, (tokens, seconds) in enumerate(self._expected()):
-            lost = cost[k] - cost[0] + self._drafting(k)
+            lost = cost[k] - cost[0] + self._drafting(k) + (before if k else 0.0)
             if tokens / seconds > best and lost <= credit:
                 best, self._now = tokens / seconds, k
         return self._now + 1
 
     def trial(self) -> int:
         """How many nodes to draft in thought beside a pass without drafts."""
-        sizes = range(1, len(self._cost))
-        k = max((k for k in sizes if self._cost[k] <= _TRIED * self._cost[0]), default=1)
-        if self._now or self._drafting(k) > max(self._credit, 0.0):
+        credit, dear = max(self._credit, 0.0), _TRIED * self._cost[0]
+        fit = [k for k in range(1, len(self._cost)) if self._drafting(k) <= credit]
+        if self._now or not fit:
             return 0
-        self._thought = k
-        return k
+        self._thought = max((k for k in fit if self._cost[k] <= dear), default=1)
+        return self._thought
 
     def saw(self, node: int, there: bool, passed: bool) -> None:
         """Take in what became of one node of a draft in thought.
@@ -123,7 +138,7 @@ class Chosen:
     def _drafting(self, k: int) -> float:
         """Seconds that drafting itself takes."""
         if not self._drafts or not k:
-            return 0.0
+            return self._step * k
         return self._seconds * (k + 1) / (self._nodes + self._drafts)
 
     def _expected(self) -> list[tuple[float, float]]:
@@ -149,6 +164,7 @@ class Chosen:
         paths: Sequence[Sequence[int]],
         drafting: float,
         reading: float,
+        before: float = 0.0,
     ) -> None:
         """Take in one pass.
 
@@ -157,6 +173,7 @@ class Chosen:
             paths: Which of them each accepted.
             drafting: Seconds that drafting took.
             reading: Seconds that the model and what follows it took.
+            before: Seconds of the drafting that will not be needed again.
         """
         rows, n = len(offered), max(offered, default=0)
         if not rows:
@@ -172,7 +189,7 @@ class Chosen:
         if asked := self._now or self._thought:
             self._drafts = _MEMORY * self._drafts + 1
             self._nodes = _MEMORY * self._nodes + asked
-            self._seconds = _MEMORY * self._seconds + drafting
+            self._seconds = _MEMORY * self._seconds + drafting - before
         self._correct(n, reading)
         plain = self._cost[0] * (1 + sum(map(len, paths)) / rows)
         gain = plain - self._cost[n] - drafting

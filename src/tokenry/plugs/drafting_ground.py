@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -76,7 +77,9 @@ class Ground:
     """
 
     lockstep = False
-    """Whether all rows must advance by the same count, and drafts must be chains."""
+    """Whether all rows must advance by the same count."""
+    chains = False
+    """Whether drafts must be chains."""
 
     def __init__(self, model: Any, cache: Cache, kwargs: dict[str, Any], batch: int) -> None:
         self._model, self._cache = model, cache
@@ -147,6 +150,10 @@ class Ground:
         dtype = self._model.dtype
         none = torch.zeros((), dtype=dtype, device=mask.device)
         return torch.where(mask, none, torch.finfo(dtype).min)
+
+    def ahead(self) -> int:
+        """Most tokens of a text that a pass may take in with the result of one by one."""
+        return sys.maxsize
 
     def keep(self, slots: Sequence[Sequence[int]]) -> None:
         """Of the last pass keep in each row these tokens, 0 being the root; the rest goes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from time import perf_counter
 from typing import Any, Protocol, runtime_checkable
@@ -16,14 +16,12 @@ from tokenry.errors import UsageError
 from tokenry.method import Drafter, DraftView, TokenTree, Verified
 from tokenry.ops import tree as trees
 from tokenry.ops.verify import choose
+from tokenry.plugs.drafting_drafts import NOTHING, Draft, part
 from tokenry.plugs.drafting_rules import Rules
 from tokenry.plugs.drafting_texts import Row, Texts
 from tokenry.plugs.drafting_trials import Trials
 from tokenry.plugs.filling import Filling
 from tokenry.plugs.guide import Guide
-
-NOTHING = TokenTree(torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long))
-"""The draft without nodes."""
 
 
 @runtime_checkable
@@ -31,6 +29,7 @@ class Grounds(Protocol):
     """What the loop needs to know of model and cache."""
 
     lockstep: bool
+    chains: bool
     lengths: list[int]
 
     @property
@@ -42,6 +41,9 @@ class Grounds(Protocol):
     ) -> Float[Tensor, "b t v"]:
         """One pass; the scores after each token."""
 
+    def ahead(self) -> int:
+        """Most tokens of a text that a pass may take in with the result of one by one."""
+
     def keep(self, slots: Sequence[Sequence[int]]) -> None:
         """Of the last pass keep in each row these tokens, 0 being the root."""
 
@@ -50,8 +52,8 @@ class Grounds(Protocol):
 class Counts(Protocol):
     """Says how many tokens a pass may verify, and listens to what became of them."""
 
-    def budget(self) -> int:
-        """Most tokens of the next pass, the root included."""
+    def budget(self, before: float) -> int:
+        """Most tokens of the next pass, if drafts cost so many seconds beforehand."""
 
     def trial(self) -> int:
         """Nodes to draft in thought beside a pass without drafts; 0 for none."""
@@ -60,40 +62,14 @@ class Counts(Protocol):
         """What became of a node of a draft in thought."""
 
     def note(
-        self, offered: list[int], paths: list[list[int]], drafting: float, reading: float
+        self,
+        offered: list[int],
+        paths: list[list[int]],
+        drafting: float,
+        reading: float,
+        before: float,
     ) -> None:
         """Nodes that each working row was offered, those accepted, and how long it all took."""
-
-
-@dataclass(slots=True)
-class Draft:
-    """The draft of one row, and what became of it.
-
-    Attributes:
-        view: What the drafter saw; None for a row that is done.
-        tree: What it proposed.
-        tokens: The same as a list.
-        children: The nodes under each.
-        path: The nodes that were accepted.
-        written: Tokens that this pass wrote.
-    """
-
-    view: DraftView | None = None
-    tree: TokenTree = NOTHING
-    tokens: list[int] = field(default_factory=list)
-    parents: list[int] = field(default_factory=list)
-    children: dict[int, list[int]] = field(default_factory=dict)
-    path: list[int] = field(default_factory=list)
-    written: int = 0
-
-
-def _chained(tree: TokenTree) -> TokenTree:
-    """The first path of a tree."""
-    path = torch.tensor(trees.first_path(tree.parents.tolist()), dtype=torch.long)
-    probs = tree.probs
-    if probs is not None:
-        probs = probs[torch.cat([path.new_zeros(1), path + 1])]
-    return TokenTree(tree.tokens[path], trees.chain(len(path)), probs)
 
 
 class Loop:
@@ -167,7 +143,7 @@ class Loop:
         if scores is not None:
             self._vocabulary = scores.shape[-1]
             self._verify([Draft() for _ in self._texts.rows], scores[:, -1:], self.working())
-            if self._method.reads_prompt and not ground.lockstep:
+            if self._method.reads_prompt and not ground.chains:
                 self._read(scores)
             self._show()
         while rows := self.working():
@@ -208,7 +184,7 @@ class Loop:
 
     def _draft(self, rows: list[Row], ground: Grounds) -> list[Draft]:
         drafts = [Draft() for _ in self._texts.rows]
-        budget = self._counts.budget()
+        budget = self._counts.budget(self._unread(rows))
         if budget <= 1:
             self._try(rows, ground)
             for row in rows:
@@ -218,25 +194,39 @@ class Loop:
             drafts[row.index] = self._drafted(row, budget - 1, ground)
         return drafts
 
-    def _drafted(self, row: Row, most: int, ground: Grounds) -> Draft:
+    def _unread(self, rows: list[Row]) -> float:
+        """Seconds that the draft model needs before it has read these texts."""
+        if self._guide is None:
+            return 0.0
+        return sum(self._guide.unread(row.index, self._texts.text(row)) for row in rows)
+
+    def _drafted(self, row: Row, most: int, ground: Grounds, whole: bool = True) -> Draft:
         room = min(self._texts.limit - row.stop, self._places - ground.positions[row.index])
-        count = max(0, min(most, room - 1))
-        view = self._view(row, count)
-        tree = self._method.draft(view) if count else NOTHING
-        return self._checked(view, _chained(tree) if ground.lockstep else tree)
+        ahead = ground.ahead()
+        count = max(0, min(most, room - 1)) if ahead > 1 else 0
+        view = self._view(row, count, whole)
+        draft = self._checked(view, self._method.draft(view) if count else NOTHING)
+        nodes = list(range(len(draft.tokens)))
+        if ground.chains:
+            nodes = trees.first_path(draft.parents)
+        elif ahead <= len(draft.tokens):
+            nodes = trees.down_to(draft.parents, ahead - 1)
+        if len(nodes) == len(draft.tokens):
+            return draft
+        return self._checked(view, part(draft.tree, nodes))
 
     def _try(self, rows: list[Row], ground: Grounds) -> None:
         """Draft in thought where the last such draft has been decided."""
         free = [row for row in rows if row.index not in self._trials]
         count = self._counts.trial() if free else 0
         for row in free if count else ():
-            draft = self._drafted(row, count, ground)
+            draft = self._drafted(row, count, ground, whole=False)
             self._trials.begin(row.index, draft.tokens, draft.children, count)
 
-    def _view(self, row: Row, count: int) -> DraftView:
+    def _view(self, row: Row, count: int, whole: bool = True) -> DraftView:
         text, guide = self._texts.text(row), None
         if count and self._guide is not None:
-            guide = self._guide.under(row.index, text, count, self._rules.processors)
+            guide = self._guide.under(row.index, text, count, self._rules.processors, whole)
         return DraftView(
             text=text,
             source=self._texts.source(row),
@@ -351,7 +341,8 @@ class Loop:
         self.accepted.append(accepted)
         paths = [drafts[row.index].path for row in rows]
         told = [offered[row.index] for row in rows]
-        self._counts.note(told, paths, drafting, reading)
+        before = 0.0 if self._guide is None else self._guide.spent()
+        self._counts.note(told, paths, drafting, reading, before)
         for row in rows:
             places = range(row.stop - drafts[row.index].written, row.stop)
             self._trials.follow(row.index, [self._texts.token(row, place) for place in places])

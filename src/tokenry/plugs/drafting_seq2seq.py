@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,7 +31,9 @@ class SeqGround:
     """
 
     lockstep = True
-    """Whether all rows must advance by the same count, and drafts must be chains."""
+    """Whether all rows must advance by the same count."""
+    chains = True
+    """Whether drafts must be chains."""
 
     def __init__(
         self, model: Any, cache: EncoderDecoderCache, kwargs: dict[str, Any], batch: int
@@ -71,6 +74,10 @@ class SeqGround:
         )
         scores: Tensor = self._model(**inputs, return_dict=True).logits
         return scores
+
+    def ahead(self) -> int:
+        """Most tokens of a text that a pass may take in with the result of one by one."""
+        return sys.maxsize
 
     def keep(self, slots: Sequence[Sequence[int]]) -> None:
         """Of the last pass keep so many tokens as the row with most; the rest goes."""

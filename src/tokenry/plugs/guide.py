@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -18,7 +19,11 @@ from tokenry.errors import UnsupportedModelError, UsageError
 from tokenry.method import TokenTree
 from tokenry.ops.tree import reach
 from tokenry.plugs.attention import BASES
+from tokenry.plugs.drafting_curve import Curve, curve
 from tokenry.plugs.past import CACHE
+
+WINDOW = 32
+"""So many tokens at the end of a text tell cheaply whether the draft model is any good for it."""
 
 _WARPERS = (
     logits_process.TemperatureLogitsWarper,
@@ -61,13 +66,46 @@ class Guide:
         self._refuse_vocabulary(model, tokenizer or _tokenizer(draft))
         self._refuse_device(model)
         self._texts: dict[int, _Text] = {}
+        self._curve: Curve | None = None
+        self._spent = 0.0
+
+    def weigh(self) -> float:
+        """Learn what passes of the draft model cost, so that `unread` knows; the cost of one."""
+        self._curve = curve(self._draft, 1)
+        return self._curve.cost(1)
+
+    def unread(self, row: int, text: Int[Tensor, " n"]) -> float:
+        """Seconds that it takes to read what is not read of a text; 0 where that is little.
+
+        Args:
+            row: The row of the batch.
+            text: Its tokens.
+        """
+        n = self._held(row).missing(text, 0)
+        if self._curve is None or n <= WINDOW:
+            return 0.0
+        most = min(n, self._curve.most)
+        return self._curve.cost(most) * n / most
+
+    def spent(self) -> float:
+        """Seconds that such reading took since this was asked last."""
+        spent, self._spent = self._spent, 0.0
+        return spent
+
+    def _held(self, row: int) -> _Text:
+        return self._texts.setdefault(row, _Text(self._draft, 0))
 
     def start(self, rows: int) -> None:
         """Let go of the texts of rows that the next batch has not."""
         self._texts = {row: text for row, text in self._texts.items() if row < rows}
 
     def under(
-        self, row: int, text: Int[Tensor, " n"], count: int, processors: Sequence[Any]
+        self,
+        row: int,
+        text: Int[Tensor, " n"],
+        count: int,
+        processors: Sequence[Any],
+        whole: bool = True,
     ) -> Callable[[TokenTree], Float[Tensor, "m v"]] | None:
         """What a drafter asks about one text.
 
@@ -76,6 +114,7 @@ class Guide:
             text: Its tokens.
             count: Most nodes of a tree.
             processors: Those of the model; the filters among them shape the draft as well.
+            whole: Whether all of the text is read, or its end is enough.
 
         Returns:
             For a tree under the text the draft's probabilities at the root and at each node; None
@@ -84,9 +123,15 @@ class Guide:
         most = getattr(self._draft.config, "max_position_embeddings", None)
         if most is not None and len(text) + count > most:
             return None
-        held = self._texts.setdefault(row, _Text(self._draft))
+        held = self._held(row)
+        start = 0 if whole else held.near(text)
+        if start != held.start:
+            held = self._texts[row] = _Text(self._draft, start)
         warpers = [one for one in processors if isinstance(one, _WARPERS)]
-        return held.under(text, count, warpers)
+        dear, began = held.missing(text, start) > WINDOW, perf_counter()
+        ask = held.under(text[start:], count, warpers)
+        self._spent += perf_counter() - began if dear else 0.0
+        return ask
 
     def _refuse_kind(self) -> None:
         parameters = inspect.signature(self._draft.forward).parameters
@@ -146,10 +191,14 @@ class _Text:
     """One text in the draft model's cache, and behind it the nodes of the last tree.
 
     Slots `0 .. len(ids) - 1` of the cache hold the text, the following ones the nodes.
+
+    Args:
+        draft: The draft model.
+        start: The first token of the text that is read at all.
     """
 
-    def __init__(self, draft: Any) -> None:
-        self._draft = draft
+    def __init__(self, draft: Any, start: int) -> None:
+        self._draft, self.start = draft, start
         self._cache: Any = DynamicCache(config=draft.config)
         keeps = "logits_to_keep" in inspect.signature(draft.forward).parameters
         self._last = {"logits_to_keep": 1} if keeps else {}
@@ -157,6 +206,22 @@ class _Text:
         self._tree = TokenTree(self._ids, self._ids)
         self._probs = torch.zeros(0, 0)
         self._rows = 0
+
+    def missing(self, text: Int[Tensor, " n"], start: int) -> int:
+        """How many tokens of a text from `start` on are not held."""
+        new = text[start:]
+        if start != self.start:
+            return len(new)
+        n = min(len(new), len(self._ids))
+        differ = (new[:n] != self._ids[:n]).nonzero()
+        return len(new) - (int(differ[0]) if len(differ) else n)
+
+    def near(self, text: Int[Tensor, " n"]) -> int:
+        """Where to start so that little has to be read of a text."""
+        for start in (0, self.start):
+            if start < len(text) and self.missing(text, start) <= WINDOW:
+                return start
+        return len(text) - WINDOW
 
     def under(
         self, text: Int[Tensor, " n"], count: int, warpers: Sequence[Any]

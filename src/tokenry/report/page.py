@@ -298,7 +298,7 @@ def _more(entry: Entry) -> list[tuple[str, str, str, float]]:
 
 def _layers(results: Results, keeps: Sequence[float], kind: str) -> list[dict[str, Any]]:
     profiles = results.profiles()
-    shown = [p for p in profiles if p.keep in keeps and p.method != "none"]
+    shown = [p for p in profiles if p.keep in keeps and p.method != "none" and p.layer_seconds]
     untouched = next((p for p in profiles if p.method == "none"), None)
     if not shown:
         return []

@@ -60,6 +60,8 @@ def name(label: str, card: dict[str, Any] | None) -> str:
 
     >>> name("pitome(margin=0.5)", {"name": "PiToMe"})
     'PiToMe(margin=0.5)'
+    >>> name("prompt-lookup+h2o(keep=0.5)", {"slug": "a + b", "name": "A + B(keep=0.5)"})
+    'A + B(keep=0.5)'
     >>> name("none", None)
     'Untouched model'
     """
@@ -68,6 +70,8 @@ def name(label: str, card: dict[str, Any] | None) -> str:
     match = _SPLIT_LABEL.fullmatch(label)
     if card is None or match is None:
         return clean(label, 40)
+    if "+" in card.get("slug", ""):  # a stack names the settings of each method itself
+        return clean(card["name"], 60)
     return clean(f"{card['name']}{match[2]}", 40)
 
 
