@@ -126,8 +126,8 @@ def _method(given: Any, who: str) -> Method:
         if len(parts) != 1:
             names = " and ".join(part.card.slug for part in parts) or "nothing"
             raise UsageError(
-                f"{who}: the stack of {names} cannot be combined: methods that remove tokens "
-                "from the same model exclude each other. Give them one by one."
+                f"{who}: the stack of {names} cannot be combined: methods for the "
+                "same model exclude each other. Give them one by one."
             )
         return parts[0]
     if isinstance(given, str) and given == UNTOUCHED:
