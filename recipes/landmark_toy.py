@@ -64,6 +64,14 @@ def made(landmarks: bool, seed: int = 0, layers: int = 3) -> LlamaForCausalLM:
     return model
 
 
+def loss_of(model: LlamaForCausalLM, ids: Tensor) -> Tensor:
+    """Mean loss of the answers."""
+    labels = ids.clone()
+    labels[:, :-ANSWER] = -100
+    loss: Tensor = model(ids, labels=labels, use_cache=False).loss
+    return loss
+
+
 def train(
     model: LlamaForCausalLM, landmarks: bool, steps: int = 800, seed: int = 0
 ) -> LlamaForCausalLM:
@@ -77,9 +85,7 @@ def train(
             # Short texts first: what follows KEY is found sooner among less.
             length = min(LENGTH, 24 + 2 * LENGTH * step // steps)
             ids, _ = texts(32, length, draw)
-            labels = ids.clone()
-            labels[:, :-ANSWER] = -100
-            loss = model(ids, labels=labels, use_cache=False).loss
+            loss = loss_of(model, ids)
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
