@@ -113,8 +113,8 @@ def gain(worse: np.ndarray, better: np.ndarray) -> tuple[float, float]:
 
 def held(out: Path = OUT) -> list[Document]:
     """The documents that no model has read."""
-    texts = json.loads((out / "held.json").read_text(encoding="utf-8"))
-    return [list(text.encode()) for text in texts]
+    with (out / "held.jsonl").open(encoding="utf-8") as lines:
+        return [list(json.loads(line).encode()) for line in lines]
 
 
 def shipped(arm: str, seed: int, out: Path = OUT) -> LlamaForCausalLM:
@@ -131,8 +131,8 @@ def main() -> None:
     args = parser.parse_args()
     texts = documents()
     args.out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps([bytes(x).decode() for x in texts[:HELD]], ensure_ascii=False, indent=0)
-    (args.out / "held.json").write_text(text + "\n", encoding="utf-8")
+    lines = [json.dumps(bytes(x).decode(), ensure_ascii=False) + "\n" for x in texts[:HELD]]
+    (args.out / "held.jsonl").write_text("".join(lines), encoding="utf-8")
     for seed in SEEDS:
         found = {}
         for arm, method in ARMS.items():
