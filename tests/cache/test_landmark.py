@@ -1,9 +1,6 @@
 """Landmark attention against loops over tokens, and what it finds."""
 
 import math
-import sys
-from importlib import util
-from pathlib import Path
 
 import pytest
 import torch
@@ -259,18 +256,13 @@ def test_keep_sets_the_share_that_is_read(marked):
 
 
 @pytest.fixture(scope="module")
-def recipe():
-    path = Path(__file__).parents[2] / "recipes" / "landmark_toy.py"
-    spec = util.spec_from_file_location("landmark_toy", path)
-    module = util.module_from_spec(spec)
-    sys.modules["landmark_toy"] = module
-    spec.loader.exec_module(module)
-    return module
+def recipe(recipes):
+    return recipes("landmark_toy")
 
 
 @pytest.mark.slow
 def test_two_blocks_find_a_pass_key_at_four_times_the_length(recipe):
-    taught, plain = (recipe.train(landmarks, steps=800) for landmarks in (True, False))
+    taught, plain = (recipe.train(recipe.made(marks), marks) for marks in (True, False))
     policy = Landmark(block=recipe.BLOCK, blocks=2, chunk=64)
     long = 4 * recipe.LENGTH
     assert recipe.found(taught, long, policy) > 0.9

@@ -203,38 +203,6 @@ def test_no_reuse_is_a_threshold_above_one(look, heads):
         assert torch.equal(run.step(s, queries), alone.slots[:, 0])
 
 
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
-@torch.no_grad()
-def test_everything_selected_is_full_attention(tiny_llama, padded_text, attention, monkeypatch):
-    """A keep so near to 1 that all is read, in chunks and then token by token."""
-    monkeypatch.setattr(tiny_llama.config, "_attn_implementation", attention)
-    given = padded_text(150)
-    real = given["attention_mask"].bool()
-    expected = tiny_llama(**given).logits
-    with attach(tiny_llama, TokenSelect(keep=0.99999, chunk=32)) as attachment:
-        got = tiny_llama(**given).logits
-        assert attachment.trace.share == 1
-    torch.testing.assert_close(got[real], expected[real], atol=1e-5, rtol=1e-4)
-
-
-@pytest.mark.parametrize("kind", [{}, {"num_beams": 3}, {"do_sample": True}])
-@torch.no_grad()
-def test_generate_keeps_the_dial(tiny_llama, padded_text, kind):
-    given = padded_text(100)
-    more = {"do_sample": False, "max_new_tokens": 5, "pad_token_id": 0, **kind}
-    with attach(tiny_llama, TokenSelect(keep=0.25, chunk=64)) as attachment:
-        torch.manual_seed(0)
-        first = tiny_llama.generate(**given, **more)
-        torch.manual_seed(0)
-        assert torch.equal(tiny_llama.generate(**given, **more), first)
-        trace = attachment.trace
-    assert trace.seen == 104
-    assert trace.read == (26 + 1,) * 3  # a quarter of 103, rounded, and the query's own
-    assert trace.resident == (104,) * 3
-    for tokens in trace.tokens:
-        assert (tokens[:, :, 1:] > tokens[:, :, :-1]).all()
-
-
 @torch.no_grad()
 def test_reuse_moves_the_output_little(tiny_llama):
     """A threshold of 0.9 on real steps: some votes count again, and the output stays near.

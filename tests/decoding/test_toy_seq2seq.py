@@ -1,9 +1,6 @@
 """What drafts save on a small model that copies letters with edits."""
 
 import random
-import sys
-from importlib import util
-from pathlib import Path
 
 import pytest
 import torch
@@ -15,13 +12,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def recipe():
-    path = Path(__file__).parents[2] / "recipes" / "aggressive_toy.py"
-    spec = util.spec_from_file_location("aggressive_toy", path)
-    module = util.module_from_spec(spec)
-    sys.modules["aggressive_toy"] = module
-    spec.loader.exec_module(module)
-    return module
+def recipe(recipes):
+    return recipes("aggressive_toy")
 
 
 @pytest.fixture(scope="module")

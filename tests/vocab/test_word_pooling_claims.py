@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
-from importlib import util
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -15,13 +12,8 @@ STEPS, LAYERS, WIDTH = 100, 4, 64
 
 
 @pytest.fixture(scope="module")
-def recipe():
-    path = Path(__file__).parents[2] / "recipes" / "word_pooling_toy.py"
-    spec = util.spec_from_file_location("word_pooling_toy", path)
-    module = util.module_from_spec(spec)
-    sys.modules["word_pooling_toy"] = module
-    spec.loader.exec_module(module)
-    return module
+def recipe(recipes):
+    return recipes("word_pooling_toy")
 
 
 def sizes(model):

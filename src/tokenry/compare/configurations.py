@@ -141,9 +141,8 @@ def _stack(given: Any, who: str) -> tuple[tuple[Method, ...], float | None]:
     if len(stack) != 1 and not any(kind.takes(stack) for kind in KINDS.values()):
         names = " and ".join(one.card.slug for one in stack) or "nothing"
         raise UsageError(
-            f"{who}: the stack of {names} cannot be combined: methods that remove tokens from the "
-            "same model exclude each other, and so do drafters. Give them one by one, or one "
-            "drafter with one cache policy."
+            f"{who}: the stack of {names} cannot be combined: methods for the same model exclude "
+            "each other, but one drafter goes with one cache policy. Give them one by one."
         )
     keep = next((inside["keep"] for inside in settings if "keep" in inside), None)
     return stack, None if keep is None else float(keep)

@@ -55,6 +55,14 @@ class Kind:
         return len(stack) - len(others) == 1 and len(others) <= 1 and beside
 
 
+_TEXTS: dict[str, Any] = {
+    "processor": "AutoTokenizer",
+    "reads": "tokenizer",
+    "data": datasets.TextData,
+    "loader": "tokenry.data.load_text",
+    "batch_size": 1,
+}
+
 KINDS: dict[str, Kind] = {
     "vision": Kind(
         title="vision model",
@@ -74,27 +82,19 @@ KINDS: dict[str, Kind] = {
         family="cache",
         contract=CachePolicy,
         does="say what becomes of a key-value cache",
-        processor="AutoTokenizer",
-        reads="tokenizer",
-        data=datasets.TextData,
         load=texts,
-        loader="tokenry.data.load_text",
         task="lm-agreement",
-        batch_size=1,
+        **_TEXTS,
     ),
     "writer": Kind(
         title="language model that writes",
         family="decoding",
         contract=Drafter,
         does="draft tokens ahead",
-        processor="AutoTokenizer",
-        reads="tokenizer",
-        data=datasets.TextData,
         load=datasets.load_text,
-        loader="tokenry.data.load_text",
         task="writing",
-        batch_size=1,
         beside=(CachePolicy,),
+        **_TEXTS,
     ),
 }
 

@@ -114,6 +114,7 @@ def attend(
     return ungrouped(out, t)
 
 
+@torch.no_grad()
 def column_mass(
     queries: Float[Tensor, "b h t e"],
     keys: Float[Tensor, "b g s e"],
@@ -124,7 +125,7 @@ def column_mass(
 ) -> Float[Tensor, "b h s"]:
     r"""Attention that each key gets, summed over the queries: $m_j = \sum_i A_{ij}$.
 
-    One pass of products in chunks of queries; the whole matrix never exists.
+    One pass of products in chunks of queries; the whole matrix never exists. No gradient flows.
 
     Args:
         queries: Query rows.
@@ -136,23 +137,27 @@ def column_mass(
     """
     (b, h, t, _), (g, s) = queries.shape, keys.shape[1:3]
     mass = queries.new_zeros(b, g, h // g, s, dtype=torch.float32)
-    columns = keys.float().transpose(-1, -2)
+    columns = keys.float().transpose(-1, -2).contiguous().flatten(0, 1)
     rows = min(t, max(16, _SCORES // (b * h * s)))
     triangle = torch.ones(rows, rows, dtype=torch.bool, device=keys.device).triu(1)
+    # One piece of memory for all chunks: new pages for each would cost as much as the softmax.
+    room = mass.new_empty(b * h * rows * s)
     for start in range(0, t, rows):
         stop = min(start + rows, t)
         n, reach = stop - start, s - t + stop if allowed is None else s
-        some = grouped(queries[:, :, start:stop].float() * scale, g)
-        scores = (some @ columns[..., :reach]).reshape(b, g, h // g, n, reach)
+        some = grouped(queries[:, :, start:stop].float() * scale, g).flatten(0, 1)
+        flat = room[: b * h * n * reach].view(b * g, -1, reach)
+        torch.bmm(some, columns[..., :reach], out=flat)
+        scores = flat.view(b, g, h // g, n, reach)
         if bias is not None:
             scores += bias[:, :, None, None, :reach]
         if allowed is None:
             scores[..., reach - n :].masked_fill_(triangle[:n, :n], float("-inf"))
         else:
             scores.masked_fill_(~allowed[:, :, None, start:stop], float("-inf"))
-        share = scores.softmax(-1)
+        torch.softmax(scores, -1, out=scores)
         if real is not None:
             # Not a product: the row of a query that reads nothing is NaN.
-            share = share.masked_fill(~real[:, None, None, start:stop, None], 0)
-        mass[..., :reach] += share.sum(-2)
+            scores.masked_fill_(~real[:, None, None, start:stop, None], 0)
+        mass[..., :reach] += scores.sum(-2)
     return mass.flatten(1, 2)

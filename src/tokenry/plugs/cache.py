@@ -234,6 +234,8 @@ class TrackedLayer(RoomyLayer):  # type: ignore[no-untyped-call]
         tokens = torch.arange(self.seen - t, self.seen, device=queries.device).expand(b, -1)
         if real is not None:
             tokens = tokens.where(real, -1)
+        else:  # of a long prompt nothing else is copied
+            queries, tokens = queries[:, :, -window:], tokens[:, -window:]
         if self.queries is not None and self.query_tokens is not None:
             queries = torch.cat([self.queries, queries], 2)
             tokens = torch.cat([self.query_tokens, tokens], 1)
