@@ -27,6 +27,7 @@ from tokenry.plugs import drafting, guide
 from tokenry.plugs.attach import attach
 from tokenry.plugs.drafting_curve import Curve
 from tokenry.plugs.guide import WINDOW, Guide
+from tokenry.plugs.past import cache_in
 
 TREE = TokenTree(torch.tensor([5, 6, 7, 8, 5, 9]), torch.tensor([-1, -1, 0, 2, 1, 0]))
 """0:5 (2:7 (3:8), 5:9), 1:6 (4:5)."""
@@ -71,7 +72,7 @@ def fed(models):
     counts = []
 
     def note(_, __, kwargs):
-        if kwargs.get("past_key_values") is not None:
+        if cache_in(kwargs) is not None:
             counts.append(kwargs["input_ids"].shape[1])
 
     models[1].register_forward_pre_hook(note, with_kwargs=True)

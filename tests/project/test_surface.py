@@ -60,3 +60,8 @@ def test_public_names_are_once_and_there(path):
 
 def test_the_package_itself_lists_its_names():
     assert PACKAGE / "__init__.py" in WITH_LIST
+
+
+def test_one_file_knows_what_the_cache_is_called():
+    old = [p for p in PACKAGE.rglob("*.py") if "past_key_values" in p.read_text(encoding="utf-8")]
+    assert old == [PACKAGE / "plugs" / "past.py"]
