@@ -13,7 +13,7 @@ from tokenry.card import Card, Claim
 from tokenry.errors import UsageError
 from tokenry.method import Figure, Findings, In, Judge, Usage, Vocab
 from tokenry.ops.merges import Replay, base, spell, trained
-from tokenry.ops.mixture import History, Mixture, MixtureProgram, history
+from tokenry.ops.mixture import History, MixtureProgram, history
 
 _ROUNDS = 10  # of rows added to the program of resampled texts, which begins with known rows
 _AMISS = 0.1  # share of missing merges from which on texts are not split as the trainer split
@@ -139,8 +139,8 @@ class DataMixture(Judge):
         fold: Float[np.ndarray, "k n"] = (of[:, None] == np.arange(len(usage))) / totals
         program = MixtureProgram(seen.weighed(fold))
         found = program.solve()
-        optimal = np.vstack([found.weights, program.optimal(_ROUNDS)])
-        drawn = np.array([*self._resampled(seen, sums, of, found)]).reshape(-1, len(usage))
+        drawn = np.array([*self._resampled(seen, sums, of, program)]).reshape(-1, len(usage))
+        optimal = np.vstack([found.weights, program.optimal()])
         missing = [merges[self.skip + at] for at in seen.missing]
         return Findings(
             figures=_figures(usage, totals, optimal, drawn, found.slack),
@@ -159,7 +159,7 @@ class DataMixture(Judge):
         seen: History,
         totals: Float[np.ndarray, " k"],
         of: Int[np.ndarray, " k"],
-        found: Mixture,
+        program: MixtureProgram,
     ) -> Iterator[Float[np.ndarray, " n"]]:
         """Weights of texts whose parts are drawn anew, as many of each category as it has."""
         kinds = of[-1] + 1
@@ -171,7 +171,7 @@ class DataMixture(Judge):
                 fold[own, kind] = draw.multinomial(len(own), np.full(len(own), 1 / len(own)))
             sums = totals @ fold
             if sums.all():
-                yield MixtureProgram(seen.weighed(fold / sums), found.rows).solve(_ROUNDS).weights
+                yield program.again(seen.weighed(fold / sums)).solve(_ROUNDS).weights
 
 
 def _refuse(vocab: Vocab, usage: Sequence[Usage]) -> None:
