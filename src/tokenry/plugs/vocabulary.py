@@ -134,13 +134,16 @@ def _special(tokenizer: Any, added: Mapping[int, Any]) -> dict[str, int]:
 
 def _merges(model: Mapping[str, Any], ids: Mapping[str, int]) -> Int[np.ndarray, "t 3"]:
     """Left, right and made token of each merge; older files write both parts in one string."""
-    rows = []
-    for merge in model.get("merges", ()):
-        left, right = merge.split(" ") if isinstance(merge, str) else merge
-        inner = model.get("continuing_subword_prefix") or ""
-        made = left + right.removeprefix(inner)
-        rows.append((ids[left], ids[right], ids[made]))
-    return np.array(rows, dtype=np.int64).reshape(-1, 3)
+    pairs = model.get("merges") or ()
+    if pairs and isinstance(pairs[0], str):
+        pairs = [merge.split(" ") for merge in pairs]
+    inner = model.get("continuing_subword_prefix") or ""
+    rows = [
+        [ids[left] for left, _ in pairs],
+        [ids[right] for _, right in pairs],
+        [ids[left + right.removeprefix(inner)] for left, right in pairs],
+    ]
+    return np.array(rows, dtype=np.int64).T.copy()
 
 
 def _scores(model: Mapping[str, Any], size: int) -> Float[np.ndarray, " v"] | None:
