@@ -138,12 +138,15 @@ def _merges(model: Mapping[str, Any], ids: Mapping[str, int]) -> Int[np.ndarray,
     if pairs and isinstance(pairs[0], str):
         pairs = [merge.split(" ") for merge in pairs]
     inner = model.get("continuing_subword_prefix") or ""
-    rows = [
-        [ids[left] for left, _ in pairs],
-        [ids[right] for _, right in pairs],
-        [ids[left + right.removeprefix(inner)] for left, right in pairs],
-    ]
-    return np.array(rows, dtype=np.int64).T.copy()
+    rows: Int[np.ndarray, "3 t"] = np.array(
+        [
+            [ids[left] for left, _ in pairs],
+            [ids[right] for _, right in pairs],
+            [ids[left + right.removeprefix(inner)] for left, right in pairs],
+        ],
+        np.int64,
+    )
+    return rows.T
 
 
 def _scores(model: Mapping[str, Any], size: int) -> Float[np.ndarray, " v"] | None:
