@@ -146,7 +146,8 @@ def _merges(model: Mapping[str, Any], ids: Mapping[str, int]) -> Int[np.ndarray,
         ],
         np.int64,
     )
-    return rows.T
+    made: Int[np.ndarray, "t 3"] = rows.T
+    return made
 
 
 def _scores(model: Mapping[str, Any], size: int) -> Float[np.ndarray, " v"] | None:
