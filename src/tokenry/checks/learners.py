@@ -21,26 +21,30 @@ def bases(count: int = 8, seed: int = 0) -> list[str]:
 
 
 @cache
-def learned(cls: type[TokenizerTrainer]) -> Tokenizer:
-    """What it learns with the settings that it has when none are given."""
-    return cls(size=SIZE).train(bases())
+def _learned(cls: type[TokenizerTrainer]) -> tuple[Tokenizer, str]:
+    """What it learns with the settings that it has when none are given, and how it changed."""
+    method = cls(size=SIZE)
+    before = repr(vars(method))
+    made = method.train(bases())
+    after = repr(vars(method))
+    return made, "" if before == after else f"the method changed: {before} became {after}."
 
 
 def size(cls: type[TokenizerTrainer]) -> str:
     """There are no more tokens than `size`, with special and added ones."""
-    made = learned(cls).get_vocab_size(with_added_tokens=True)
+    made = _learned(cls)[0].get_vocab_size(with_added_tokens=True)
     return f"it makes {made} tokens, not at most {SIZE}." if made > SIZE else ""
 
 
 def repeat(cls: type[TokenizerTrainer]) -> str:
     """The same texts give the same tokenizer."""
-    one, other = learned(cls), cls(size=SIZE).train(bases())
+    one, other = _learned(cls)[0], cls(size=SIZE).train(bases())
     return "" if one.to_str() == other.to_str() else "the same texts give different tokenizers."
 
 
 def written(cls: type[TokenizerTrainer]) -> str:
     """Every letter of a text is in the tokens, in order, also of texts it has not seen."""
-    made = learned(cls)
+    made, _ = _learned(cls)
     for text in bases(8, seed=1):
         spans = [span for span in made.encode(text).offsets if span[0] < span[1]]
         if {place for start, end in spans for place in range(start, end)} != {*range(len(text))}:
@@ -52,7 +56,7 @@ def written(cls: type[TokenizerTrainer]) -> str:
 
 def saved(cls: type[TokenizerTrainer]) -> str:
     """Its file gives a tokenizer that writes the same."""
-    made = learned(cls)
+    made, _ = _learned(cls)
     again = Tokenizer.from_str(made.to_str())
     same = all(again.encode(text).ids == made.encode(text).ids for text in bases(8, seed=1))
     return "" if same else "the tokenizer writes otherwise once it was saved."
@@ -71,8 +75,4 @@ def nothing(cls: type[TokenizerTrainer]) -> str:
 
 def untouched(cls: type[TokenizerTrainer]) -> str:
     """The method stays as it is."""
-    method = cls(size=SIZE)
-    before = repr(vars(method))
-    method.train(bases())
-    after = repr(vars(method))
-    return "" if before == after else f"the method changed: {before} became {after}."
+    return _learned(cls)[1]
