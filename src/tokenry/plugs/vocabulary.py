@@ -76,7 +76,8 @@ def engine(tokenizer: Any) -> Tokenizer:
         raise UsageError(
             f"vocabulary: {type(tokenizer).__name__} is a slow tokenizer, which cannot say what "
             "its tokens spell or how they were learned; load the fast one, as "
-            "AutoTokenizer.from_pretrained does, or a tokenizer.json."
+            "AutoTokenizer.from_pretrained does, a tokenizer.json, or the .model file of "
+            "sentencepiece beside it, as tokenry.zoo.tokenizer.tokenizer reads it."
         )
     return backend
 
