@@ -137,14 +137,7 @@ def transplant_on(
         )
     held, texts = _split(_texts(text), held_out, seed)
     given = _given(source_text, dictionary, source_words, target_words)
-    masked = fills_in(model)
-    if masked and train_steps:
-        raise UsageError(
-            f"transplant: {model!r} fills in hidden tokens; only rows of models that write are "
-            "trained here. Give train_steps=0, and train the folder that is saved."
-        )
-    loaded = zoo.load(model, kind="masked-lm" if masked else "causal-lm")
-    measure: Any = masked_bits_per_byte if masked else partial(bits_per_byte, chunk=_PART)
+    loaded, measure = _loaded(model, train_steps)
     before = measure(loaded.model, loaded.processor, held, progress=progress)
     start = time.perf_counter()
     given |= {"texts": texts, "special": special, "seed": seed}
@@ -159,6 +152,18 @@ def transplant_on(
         moved.save(out, **found.figures())
         shutil.rmtree(Path(out) / "training", ignore_errors=True)
     return found
+
+
+def _loaded(model: str, train_steps: int) -> tuple[zoo.Loaded, Any]:
+    """The model with its head, and what measures its bits."""
+    if not fills_in(model):
+        return zoo.load(model, kind="causal-lm"), partial(bits_per_byte, chunk=_PART)
+    if train_steps:
+        raise UsageError(
+            f"transplant: {model!r} fills in hidden tokens; only rows of models that write are "
+            "trained here. Give train_steps=0, and train the folder that is saved."
+        )
+    return zoo.load(model, kind="masked-lm"), masked_bits_per_byte
 
 
 def _given(text: Any, dictionary: Any, source_words: Any, target_words: Any) -> dict[str, Any]:

@@ -304,10 +304,10 @@ def _with_special(
 @torch.no_grad()
 def with_rows(model: Any, rows: Embeddings) -> Any:
     """A copy of the model with these rows."""
-    made = copy.deepcopy(model)
+    made: Any = copy.deepcopy(model)
     made.resize_token_embeddings(len(rows.input), mean_resizing=False)
     made.get_input_embeddings().weight.copy_(rows.input)
-    head = made.get_output_embeddings()
+    head: Any = made.get_output_embeddings()
     if rows.output is not None:
         head.weight.copy_(rows.output)
     if rows.bias is not None:
@@ -322,8 +322,8 @@ def with_rows(model: Any, rows: Embeddings) -> Any:
 def _rename(model: Any, source: Vocab, target: Vocab, special: Mapping[int, int]) -> None:
     """The ids of special tokens in the configurations, as the new vocabulary has them."""
     new = {parent: token for token, parent in reversed(list(special.items()))}
-    configs = (model.config, model.config.get_text_config())
-    configs += (getattr(model, "generation_config", None),)
+    configs: tuple[Any, ...] = (model.config, model.config.get_text_config())
+    configs = (*configs, getattr(model, "generation_config", None))
     for config in filter(None, configs):
         for name, old in list(vars(config).items()):
             if name.endswith("_token_id"):
