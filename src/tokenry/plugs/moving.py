@@ -314,7 +314,7 @@ def with_rows(model: Any, rows: Embeddings) -> Any:
         head.bias.copy_(rows.bias)
         for module in made.modules():  # some keep a second bias beside the head, which none reads
             if getattr(module, "decoder", None) is head and "bias" in module._parameters:
-                module.bias = nn.Parameter(head.bias.detach().clone())
+                module.bias = nn.Parameter(rows.bias.detach().clone())
     made.tie_weights()
     return made
 

@@ -69,7 +69,8 @@ def _held(path: Path) -> Any:
 def _normalizer(held: Any) -> Any:
     from tokenizers import Regex, normalizers
 
-    how, steps = held.normalizer_spec, []
+    how = held.normalizer_spec
+    steps: list[Any] = []
     if how.precompiled_charsmap:
         steps.append(normalizers.Precompiled(how.precompiled_charsmap))
     if how.remove_extra_whitespaces:
@@ -82,7 +83,7 @@ def _normalizer(held: Any) -> Any:
 def _decoder(held: Any) -> Any:
     from tokenizers import decoders
 
-    steps = [decoders.Replace(_SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
+    steps: list[Any] = [decoders.Replace(_SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
     if held.normalizer_spec.add_dummy_prefix:
         steps.append(decoders.Strip(" ", 1, 0))
     return decoders.Sequence(steps)
