@@ -10,7 +10,10 @@ LETTERS = "".join(
 )
 """The letter of each byte: visible ones stand for themselves, the others for U+0100 and on."""
 
-_BYTES = {letter: byte for byte, letter in enumerate(LETTERS)}
+_NO_BYTE = "\uffff"  # becomes of what is no letter, and has no code in latin-1
+_AS_BYTES = dict.fromkeys(_HIDDEN, _NO_BYTE) | {
+    ord(letter): chr(byte) for byte, letter in enumerate(LETTERS)
+}
 _AS_LETTERS = dict(enumerate(LETTERS))
 
 
@@ -32,4 +35,7 @@ def to_bytes(letters: str) -> bytes:
     >>> to_bytes("ĠÃ©").decode()
     ' é'
     """
-    return bytes(_BYTES[letter] for letter in letters)
+    try:
+        return letters.translate(_AS_BYTES).encode("latin-1")
+    except UnicodeEncodeError as error:
+        raise KeyError(letters[error.start]) from error

@@ -218,29 +218,32 @@ def report(
 
 @app.command
 def zoo(*, json: Json = False) -> None:
-    """List the real models that installable packages carry.
+    """List the real models and tokenizers that installable packages carry.
 
     Example: `tokenry zoo`
 
     Args:
         json: Print for machines instead.
     """
-    from tokenry.zoo import models
+    from tokenry.zoo import models, tokenizers
 
+    both = (*models(), *tokenizers())
     if json:
         fields = ("name", "title", "license", "size_mb", "kind", "installed", "install")
-        console.write_json(
-            [{field: getattr(model, field) for field in fields} for model in models()]
-        )
+        rows = [{field: getattr(one, field) for field in fields} for one in both]
+        for row in rows[len(models()) :]:
+            row["kind"] = "tokenizer"
+        console.write_json(rows)
         return
-    table = console.table("Model", "What it is", "Licence", "MB", "Installed")
-    for model in models():
-        size, here = str(model.size_mb), "yes" if model.installed else "no"
-        table.add_row(f"zoo:{model.name}", model.title, model.license, size, here)
-    console.write(table)
-    for model in models():
-        if not model.installed:
-            console.write(f"zoo:{model.name}: {model.install}")
+    for first, entries in (("Model", models()), ("Tokenizer", tokenizers())):
+        table = console.table(first, "What it is", "Licence", "MB", "Installed")
+        for one in entries:
+            size, here = str(one.size_mb), "yes" if one.installed else "no"
+            table.add_row(f"zoo:{one.name}", one.title, one.license, size, here)
+        console.write(table)
+    for one in both:
+        if not one.installed:
+            console.write(f"zoo:{one.name}: {one.install}")
 
 
 @app.command

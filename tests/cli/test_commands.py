@@ -125,13 +125,15 @@ def test_show_for_machines(tokenry):
     assert found["arxiv"] == "2405.16148"
 
 
-def test_zoo_lists_every_model(tokenry):
+def test_zoo_lists_every_model_and_tokenizer(tokenry):
     done = tokenry("zoo")
     assert done.code == 0
-    assert all(f"zoo:{model.name}" in done.out for model in zoo.models())
-    assert [m["name"] for m in json.loads(tokenry("zoo", "--json").out)] == [
-        model.name for model in zoo.models()
-    ]
+    every = [*zoo.models(), *zoo.tokenizers()]
+    assert all(f"zoo:{one.name}" in done.out for one in every)
+    found = json.loads(tokenry("zoo", "--json").out)
+    assert [one["name"] for one in found] == [one.name for one in every]
+    kinds = {one["name"]: one["kind"] for one in found}
+    assert (kinds["smollm2-135m"], kinds["gpt-2"]) == ("causal-lm", "tokenizer")
 
 
 def test_zoo_gives_the_line_that_installs_a_missing_model(tokenry, monkeypatch):

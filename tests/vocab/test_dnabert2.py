@@ -229,5 +229,5 @@ def test_claim_species_are_told_apart_no_worse_than_by_kmers(bpe, sixmers):
     """As many tokens are trained on with both: equal compute. A spread of 0.02 is chance."""
     found = {name: species(one, 300_000) for name, one in (("bpe", bpe), ("kmers", sixmers))}
     print(found)
-    assert found["bpe"] > found["kmers"] - 0.05
+    assert found["bpe"] >= found["kmers"]
     assert found["bpe"] > 0.5

@@ -65,19 +65,30 @@ def test_tokens_that_no_text_was_written_with():
 
 @pytest.mark.parametrize("planted", [("Ġzqx", "Solid", "Gold"), ()])
 def test_rows_that_were_not_trained_are_suspects(planted):
-    """Untrained rows stay near one point (many planted) or small (none known)."""
+    """Untrained rows stay near one point, as do those of bytes that no text holds."""
     vocab = vocabulary(trained(planted))
     rows = torch.randn(len(vocab), 32, generator=torch.Generator().manual_seed(0))
+    never = [
+        t for t, s in enumerate(vocab.spelled) if s and s in b"\xc0\xc1" + bytes(range(245, 256))
+    ]
     guilty = [40, 50, 60]
-    still = torch.ones(32) if planted else torch.zeros(32)
-    for token in (*guilty, *range(len(vocab) - len(planted), len(vocab))):
-        rows[token] = still + 0.01 * rows[token]
-    found = Glitch(most=3 + len(planted)).suspects(vocab, Embeddings(input=rows))
-    assert {row["id"] for row in found.tables["suspects"]} >= set(guilty)
-    assert found.figures["known"].value == len(planted)
+    for token in (*guilty, *never, *range(len(vocab) - len(planted), len(vocab))):
+        rows[token] = torch.ones(32) + (0 if token in guilty else 0.01) * rows[token]
+    found = Glitch().judge_rows(vocab, Embeddings(input=rows))
+    assert {row["id"] for row in found.tables["suspects"]} == set(guilty)
+    assert found.figures["known"].value == len(planted) + 13
+    ordinary = len(vocab) - 1 - 13 - len(planted)
+    assert found.figures["hardly trained"].value == pytest.approx(100 * 3 / ordinary)
+
+
+def test_nobody_is_suspected_without_rows_to_compare_with():
+    vocab = vocabulary(trained(metaspace=True))
+    found = Glitch().judge_rows(vocab, Embeddings(input=torch.randn(len(vocab), 4)))
+    assert "suspects" not in found.tables
+    assert "too few to judge by" in found.notes[0]
 
 
 def test_a_model_with_too_few_rows_is_refused():
     vocab = vocabulary(trained())
     with pytest.raises(UsageError, match="tokens, the model 3 rows"):
-        Glitch().suspects(vocab, Embeddings(input=torch.zeros(3, 4)))
+        Glitch().judge_rows(vocab, Embeddings(input=torch.zeros(3, 4)))

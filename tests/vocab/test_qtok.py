@@ -45,7 +45,9 @@ def table(found, name, column):
 @pytest.mark.parametrize("kind", EXAMPLES)
 def test_each_class_by_example(kind):
     vocab = vocab_of(EXAMPLES[kind])
-    assert [Qtok().kind(vocab, token)[0] for token in range(len(vocab))] == [kind] * len(vocab)
+    assert [Qtok().kind(*token)[0] for token in zip(vocab.spelled, vocab.pieces, strict=True)] == [
+        kind
+    ] * len(vocab)
 
 
 def test_classes_add_up_and_shares_are_percentages():
@@ -86,8 +88,10 @@ def test_a_word_of_several_languages_is_shared_among_them():
 
 def test_the_released_code_takes_letters_of_its_alphabet_for_bytes():
     vocab = vocab_of(["é", "ж", "Ġ"])
-    assert [Qtok().kind(vocab, t)[0] for t in range(3)] == ["char_alpha"] * 3
-    kinds = [Qtok(released=True).kind(vocab, t)[0] for t in range(3)]
+    assert [Qtok().kind(vocab.spelled[t], vocab.pieces[t])[0] for t in range(3)] == [
+        "char_alpha"
+    ] * 3
+    kinds = [Qtok(released=True).kind(vocab.spelled[t], vocab.pieces[t])[0] for t in range(3)]
     assert kinds == ["pure_unicode", "char_alpha", "pure_unicode"]
 
 

@@ -10,9 +10,26 @@ from typing import Any, Literal
 import torch
 
 from tokenry import catalog
-from tokenry.checks import caches, declaration, drafts, handling, tokens
+from tokenry.checks import (
+    caches,
+    declaration,
+    drafts,
+    handling,
+    judges,
+    learners,
+    moves,
+    tokens,
+)
 from tokenry.errors import UnknownNameError, UsageError
-from tokenry.method import CachePolicy, Drafter, Method, TokenReducer
+from tokenry.method import (
+    CachePolicy,
+    Drafter,
+    Judge,
+    Method,
+    TokenizerTrainer,
+    TokenReducer,
+    VocabMap,
+)
 
 Outcome = Literal["passed", "failed", "expected failure"]
 Check = Callable[[type[Any]], str]
@@ -69,10 +86,42 @@ DRAFTER: dict[str, Check] = {
 }
 """Further checks of a `Drafter`."""
 
+VOCAB_MAP: dict[str, Check] = {
+    "shapes": moves.shapes,
+    "provenance": moves.provenance,
+    "repeat": moves.repeat,
+    "untouched": moves.untouched,
+    "precision": moves.precision,
+}
+"""Further checks of a `VocabMap`."""
+
+JUDGE: dict[str, Check] = {
+    "figures": judges.figures,
+    "kinds": judges.kinds,
+    "nothing": judges.nothing,
+    "repeat": judges.repeat,
+    "order": judges.order,
+    "untouched": judges.untouched,
+}
+"""Further checks of a `Judge`."""
+
+TRAINER: dict[str, Check] = {
+    "size": learners.size,
+    "repeat": learners.repeat,
+    "written": learners.written,
+    "saved": learners.saved,
+    "nothing": learners.nothing,
+    "untouched": learners.untouched,
+}
+"""Further checks of a `TokenizerTrainer`."""
+
 _KINDS: dict[type[Method], dict[str, Check]] = {
     TokenReducer: REDUCER,
     CachePolicy: CACHE,
     Drafter: DRAFTER,
+    VocabMap: VOCAB_MAP,
+    Judge: JUDGE,
+    TokenizerTrainer: TRAINER,
 }
 
 
@@ -118,7 +167,7 @@ def names(cls: type[Method]) -> tuple[str, ...]:
 
 def _checks(cls: type[Method]) -> dict[str, Check]:
     found = dict(DECLARATION)
-    if cls.card.needs == "training":  # the tiny models have no landmarks, nor fillers
+    if cls.card.needs == "training":  # the tiny models have no landmarks, fillers or networks
         return found
     for kind, checks in _KINDS.items():
         if issubclass(cls, kind):

@@ -17,7 +17,8 @@ from tokenry.compare.records import Interval
 from tokenry.compare.splits import EXAMPLE, pieces_of, worst
 from tokenry.compare.stats import bounds, resampled_means, verdict
 from tokenry.errors import DataError, UsageError
-from tokenry.method import Judge, Usage, Vocab
+from tokenry.method import Embeddings, Judge, Usage, Vocab
+from tokenry.plugs.token_rows import token_rows
 from tokenry.plugs.usage import usage
 from tokenry.plugs.vocabulary import vocabulary
 from tokenry.zoo.tokenizer import tokenizer
@@ -43,6 +44,9 @@ def audit(
 ) -> Audit:
     """Say what tokenizers are like, side by side, on the same texts.
 
+    Where a name or folder holds a model as well, its rows are judged too: tokens that it has
+    hardly learned.
+
     Args:
         tokenizers: One or several: `zoo:NAME`, a folder, a tokenizer.json, or tokenizers of
             transformers or of the `tokenizers` library.
@@ -66,7 +70,8 @@ def audit(
         DataError: If texts or a list cannot be read, or a category is empty.
     """
     several = isinstance(tokenizers, list | tuple)
-    vocabs = _vocabs(tokenizers if several else [tokenizers])
+    sources = tokenizers if several else [tokenizers]
+    vocabs = _vocabs(sources)
     words = {"lexicon": _lines(lexicon), "morphemes": _lines(morphemes)}
     chosen = _usual(parallel, seed, language, words) if judges is None else _judges(judges)
     used = usage(vocabs, texts, words=any(judge.reads_words for judge in chosen.values()))
@@ -76,8 +81,8 @@ def audit(
     return Audit(
         texts=str(texts) if isinstance(texts, str | PathLike) else "texts",
         tokenizers=tuple(
-            _audited(vocab, own, chosen, seed, tokens)
-            for vocab, own in zip(vocabs, used, strict=True)
+            _audited(vocab, own, chosen, seed, tokens, source)
+            for vocab, own, source in zip(vocabs, used, sources, strict=True)
         ),
         categories=tuple(
             Category(one.category, one.texts, one.size, one.characters, one.broken)
@@ -96,14 +101,18 @@ def _audited(
     judges: Mapping[str, Judge],
     seed: int,
     tokens: Mapping[str, set[bytes]],
+    source: Any,
 ) -> Audited:
     """What there is to say of one of several tokenizers, given the tokens of each."""
+    rows = None
+    if isinstance(source, str | PathLike) and any(one.reads_rows for one in judges.values()):
+        rows = token_rows(str(source))
     mine, rest = tokens[vocab.name], {n: t for n, t in tokens.items() if n != vocab.name}
     return Audited(
         name=vocab.name,
         kind=vocab.kind,
         size=len(vocab),
-        found={slug: _judged(judge, vocab, used) for slug, judge in judges.items()},
+        found={slug: _judged(judge, vocab, used, rows) for slug, judge in judges.items()},
         bytes_per_token=_intervals(used, seed),
         examples={one.category: _example(vocab, one) for one in used},
         splits={one.category: worst(vocab, one) for one in used},
@@ -169,13 +178,18 @@ def _usual(
     return {slug: judge for slug, judge in found.items() if isinstance(judge, Judge)}
 
 
-def _judged(judge: Judge, vocab: Vocab, used: Sequence[Usage]) -> Found:
+def _judged(judge: Judge, vocab: Vocab, used: Sequence[Usage], rows: Embeddings | None) -> Found:
     try:
-        findings = judge.judge(vocab, used)
+        findings = [judge.judge(vocab, used)]
+        if rows is not None:
+            findings.append(judge.judge_rows(vocab, rows))
     except UsageError as error:
         return Found(refused=str(error))
-    figures = {name: asdict(figure) for name, figure in findings.figures.items()}
-    return Found(figures, findings.tables, findings.notes)
+    return Found(
+        figures={n: asdict(one) for found in findings for n, one in found.figures.items()},
+        tables={name: rows for found in findings for name, rows in found.tables.items()},
+        notes=tuple(note for found in findings for note in found.notes),
+    )
 
 
 def _example(vocab: Vocab, used: Usage) -> tuple[str, ...]:

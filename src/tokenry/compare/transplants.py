@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,9 +17,11 @@ from tokenry.data.text_loader import load_text
 from tokenry.errors import UsageError
 from tokenry.method import VocabMap
 from tokenry.plugs.bits import Bits, bits_per_byte, parts
+from tokenry.plugs.masked_bits import masked_bits_per_byte
 from tokenry.plugs.moving import Moved, transplant
 from tokenry.plugs.retraining import train_embeddings
 from tokenry.plugs.wordvectors import read_words
+from tokenry.zoo.loading import fills_in
 
 _PART, _TEXT = 2048, 65536  # bytes of a text that is measured on, and of one that is learned from
 
@@ -134,13 +137,13 @@ def transplant_on(
         )
     held, texts = _split(_texts(text), held_out, seed)
     given = _given(source_text, dictionary, source_words, target_words)
-    loaded = zoo.load(model, kind="causal-lm")
-    before = bits_per_byte(loaded.model, loaded.processor, held, chunk=_PART, progress=progress)
+    loaded, measure = _loaded(model, train_steps)
+    before = measure(loaded.model, loaded.processor, held, progress=progress)
     start = time.perf_counter()
     given |= {"texts": texts, "special": special, "seed": seed}
     moved = transplant(loaded.model, loaded.processor, new_tokenizer, method, **given)
     seconds = {"move": time.perf_counter() - start}
-    after = bits_per_byte(moved.model, moved.tokenizer, held, chunk=_PART, progress=progress)
+    after = measure(moved.model, moved.tokenizer, held, progress=progress)
     found = Transplanted(moved=moved, before=before, after=after, trained=None, seconds=seconds)
     if out is not None:
         if train_steps:
@@ -149,6 +152,18 @@ def transplant_on(
         moved.save(out, **found.figures())
         shutil.rmtree(Path(out) / "training", ignore_errors=True)
     return found
+
+
+def _loaded(model: str, train_steps: int) -> tuple[zoo.Loaded, Any]:
+    """The model with its head, and what measures its bits."""
+    if not fills_in(model):
+        return zoo.load(model, kind="causal-lm"), partial(bits_per_byte, chunk=_PART)
+    if train_steps:
+        raise UsageError(
+            f"transplant: {model!r} fills in hidden tokens; only rows of models that write are "
+            "trained here. Give train_steps=0, and train the folder that is saved."
+        )
+    return zoo.load(model, kind="masked-lm"), masked_bits_per_byte
 
 
 def _given(text: Any, dictionary: Any, source_words: Any, target_words: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import Int
 
-    from tokenry.method.vocab import Vocab
+    from tokenry.method.vocab import Embeddings, Vocab
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, slots=True)
@@ -97,6 +97,8 @@ class Judge(Method):
     """Whether it needs `Usage.words`, which take as long to count as the tokens."""
     categories: ClassVar[int] = 0
     """How many categories it needs at least."""
+    reads_rows: ClassVar[bool] = False
+    """Whether it has something to say of a model's rows, by `judge_rows`."""
 
     @abstractmethod
     def judge(self, vocab: Vocab, usage: Sequence[Usage] = ()) -> Findings:
@@ -110,3 +112,15 @@ class Judge(Method):
         Raises:
             UsageError: If something is missing that this judge needs, such as text or merges.
         """
+
+    def judge_rows(self, vocab: Vocab, embeddings: Embeddings) -> Findings:
+        """What the rows of a model with this vocabulary tell besides; nothing, of most judges.
+
+        Args:
+            vocab: The vocabulary.
+            embeddings: The model's rows.
+
+        Raises:
+            UsageError: If the rows are not those of the vocabulary.
+        """
+        return Findings(figures={})

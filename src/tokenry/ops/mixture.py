@@ -17,7 +17,7 @@ from tokenry.ops.merges import Replay
 _ENOUGH = 200  # rows added at a time
 _FORGET = 10  # rounds after which rows that do not bind are taken away
 _LOOSE = 1e-3  # of a row; from there on it does not bind
-_CLOSE = 1e-6  # of a row, and of the objective: ten times what the solver allows itself
+_CLOSE = 1e-6  # of a row, and of a price: ten times what the solver allows itself
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, slots=True)
@@ -87,12 +87,10 @@ class Mixture:
     Attributes:
         weights: Of each kind; they sum to one.
         slack: What the merges and pairs that do not fit cost at the optimum, in shares of pairs.
-        rows: The merges and spans whose rows were needed.
     """
 
     weights: Float[np.ndarray, " n"]
     slack: float
-    rows: tuple[tuple[int, int], ...]
 
 
 class MixtureProgram:
@@ -108,27 +106,32 @@ class MixtureProgram:
 
     Args:
         shares: The history with a column per kind, each divided by all pairs of that kind.
-        rows: Merges and spans to begin with, such as those of a similar program.
 
     Raises:
         MissingExtraError: If highspy is not installed.
     """
 
-    def __init__(self, shares: History, rows: Iterable[tuple[int, int]] = ()) -> None:
+    def __init__(self, shares: History) -> None:
         self._shares = shares
-        self._kinds = shares.counts.shape[1]
+        self._kinds = kinds = shares.counts.shape[1]
         self._unit = float(np.median(shares.counts[shares.taken].mean(1)))  # rows are about 1
         self._solver = solver = _solver()
-        for _ in range(self._kinds):
+        for _ in range(kinds):
             solver.addCol(0.0, 0.0, 1.0, 0, [], [])
-        self._total = self._kinds  # the column of the sum of all slack
-        solver.addCol(1.0, 0.0, solver.inf, 0, [], [])
-        solver.addRow(1.0, 1.0, self._kinds, range(self._kinds), np.ones(self._kinds))
-        solver.addRow(0.0, 0.0, 1, [self._total], [-1.0])
+        solver.addRow(1.0, 1.0, kinds, range(kinds), np.ones(kinds))
         self._merges: dict[int, int] = {}
         self._pairs: dict[int, int] = {}
         self._rows: list[tuple[int, int]] = []
-        self._add(list(rows))
+        self._most = float(solver.inf)  # slack that a merge or pair which comes in now may have
+
+    def again(self, shares: History) -> MixtureProgram:
+        """The same rows for other counts of the same pairs, solved from where this one stands."""
+        made = MixtureProgram(shares)
+        made._slacks(len(self._merges) + len(self._pairs))
+        made._merges, made._pairs = {**self._merges}, {**self._pairs}
+        made._add(self._rows)
+        made._solver.setBasis(self._solver.getBasis())
+        return made
 
     def solve(self, rounds: int | None = None) -> Mixture:
         """The weights that cost the least slack.
@@ -139,29 +142,48 @@ class MixtureProgram:
         values = self._settle(rounds)
         return Mixture(
             weights=values[: self._kinds],
-            slack=float(values[self._total]) * self._unit,
-            rows=tuple(self._rows),
+            slack=float(values[self._kinds :].sum()) * self._unit,
         )
 
-    def optimal(self, rounds: int | None = None) -> Float[np.ndarray, "m n"]:
+    def optimal(self) -> Float[np.ndarray, "m n"]:
         """Optimal weights in which each kind has its least, and in which it has its largest one.
 
-        Args:
-            rounds: How often rows are added for each at most; what is then left out makes the
-                range larger, never smaller.
+        A solution is optimal where rows with a price bind and slack that costs more than it saves
+        is none; among these the weights that go furthest are looked for.
         """
-        solver, least = self._solver, self._settle()[self._total]
-        solver.changeColBounds(self._total, 0.0, least * (1 + _CLOSE) + _CLOSE)
-        solver.changeColCost(self._total, 0.0)
+        solver = self._solver
+        self._settle()
+        found = solver.getSolution()
+        prices, costs = np.array(found.row_dual)[1:], np.array(found.col_dual)
+        rows = np.flatnonzero(np.abs(prices) > _CLOSE) + 1
+        columns = np.flatnonzero(np.abs(costs) > _CLOSE)
+        for row in rows.tolist():
+            solver.changeRowBounds(row, 0.0, 0.0)
+        for column in columns.tolist():
+            solver.changeColBounds(column, found.col_value[column], found.col_value[column])
+        for column in range(len(costs)):
+            solver.changeColCost(column, 0.0)
+        self._most = 0.0
         weights = []
         for kind in range(self._kinds):
             for cost in (1.0, -1.0):
                 solver.changeColCost(kind, cost)
-                weights.append(self._settle(rounds)[: self._kinds])
+                weights.append(self._settle()[: self._kinds])
             solver.changeColCost(kind, 0.0)
-        solver.changeColBounds(self._total, 0.0, solver.inf)
-        solver.changeColCost(self._total, 1.0)
+        self._free()
         return np.array(weights)
+
+    def _free(self) -> None:
+        """Back to the program whose cost is its slack."""
+        solver = self._solver
+        self._most = float(solver.inf)
+        for row in range(len(self._rows)):
+            solver.changeRowBounds(row + 1, 0.0, solver.inf)
+        for column in range(self._kinds):
+            solver.changeColBounds(column, 0.0, 1.0)
+        for column in range(self._kinds, self._kinds + len(self._merges) + len(self._pairs)):
+            solver.changeColBounds(column, 0.0, solver.inf)
+            solver.changeColCost(column, 1.0)
 
     def _settle(self, rounds: int | None = None) -> Float[np.ndarray, " c"]:
         """Solve until no row is broken; the values of all columns."""
@@ -173,7 +195,7 @@ class MixtureProgram:
             if not broken:
                 break
             cost = self._solver.getObjectiveValue()
-            if done % _FORGET == 0 and cost > forgotten:  # so that it cannot go in circles
+            if self._most and done % _FORGET == 0 and cost > forgotten:  # never in circles
                 forgotten = cost
                 self._forget()
             self._add(broken)
@@ -181,10 +203,10 @@ class MixtureProgram:
 
     def _forget(self) -> None:
         """Without the rows that do not bind now; those needed later are found again."""
-        values = np.array(self._solver.getSolution().row_value)[2:]
+        values = np.array(self._solver.getSolution().row_value)[1:]
         loose = np.flatnonzero(values > _LOOSE)
         if len(loose):
-            self._solver.deleteRows(len(loose), (loose + 2).astype(np.int32))
+            self._solver.deleteRows(len(loose), (loose + 1).astype(np.int32))
             away = set(loose.tolist())
             self._rows = [row for at, row in enumerate(self._rows) if at not in away]
 
@@ -208,23 +230,36 @@ class MixtureProgram:
 
     def _add(self, rows: Sequence[tuple[int, int]]) -> None:
         """Rows that say: before this merge, its pair was no rarer than that of the span."""
-        shares = self._shares
-        for merge, span in rows:
-            self._rows.append((merge, span))
-            slacks = [
-                self._column(self._merges, merge),
-                self._column(self._pairs, int(shares.pair[span])),
-            ]
-            row = (shares.counts[shares.taken[merge]] - shares.counts[span]) / self._unit
-            columns, factors = [*range(self._kinds), *slacks], [*row, 1.0, 1.0]
-            self._solver.addRow(0.0, self._solver.inf, len(columns), columns, factors)
+        shares, inf = self._shares, self._solver.inf
+        columns = np.empty((len(rows), self._kinds + 2), np.int32)
+        columns[:, : self._kinds] = range(self._kinds)
+        known = len(self._merges) + len(self._pairs)
+        for place, (merge, span) in enumerate(rows):
+            pair = int(shares.pair[span])
+            columns[place, -2:] = self._column(self._merges, merge), self._column(self._pairs, pair)
+        self._slacks(len(self._merges) + len(self._pairs) - known)
+        merges, spans = np.array(rows, np.int64).reshape(-1, 2).T
+        factors = np.ones(columns.shape)
+        gain = shares.counts[shares.taken[merges]] - shares.counts[spans]
+        factors[:, : self._kinds] = gain / self._unit
+        starts = np.arange(len(rows), dtype=np.int32) * columns.shape[1]
+        none, most = np.zeros(len(rows)), np.full(len(rows), inf)
+        sizes: Any = (columns.size, starts, columns.ravel(), factors.ravel())
+        self._solver.addRows(len(rows), none, most, *sizes)
+        self._rows += rows
 
     def _column(self, columns: dict[int, int], place: int) -> int:
-        """The column of the slack of a merge or of a pair, which the sum of slack holds."""
-        if place not in columns:
-            columns[place] = self._total + 1 + len(self._merges) + len(self._pairs)
-            self._solver.addCol(0.0, 0.0, self._solver.inf, 1, [1], [1.0])
-        return columns[place]
+        """The column of the slack of a merge or of a pair; a new one if there is none."""
+        return columns.setdefault(place, self._kinds + len(self._merges) + len(self._pairs))
+
+    def _slacks(self, count: int) -> None:
+        """Columns for the slack of merges and pairs."""
+        ones, none = np.ones(count), np.zeros(0, np.int32)
+        costs = ones * (self._most > 0)
+        starts = np.zeros(count, np.int32)
+        limits: Any = (costs, ones * 0, ones * self._most)
+        if count:
+            self._solver.addCols(count, *limits, 0, starts, none, np.zeros(0))
 
 
 def _least(

@@ -26,6 +26,7 @@ from tokenry.method import (
 )
 from tokenry.plugs.vocabulary import vocabulary
 from tokenry.plugs.wordvectors import learn_words
+from tokenry.zoo.loading import fills_in
 from tokenry.zoo.tokenizer import tokenizer as load_tokenizer
 
 SUMMARY, ROWS = "transplant.json", "transplant-rows.jsonl"
@@ -73,7 +74,7 @@ class Moved:
         }
 
     def save(self, folder: str | Path, **more: Any) -> Path:
-        """Write a folder that `AutoTokenizer` and `AutoModelForCausalLM` load.
+        """Write a folder that `AutoTokenizer` and the model's own `AutoModel...` class load.
 
         Beside model and tokenizer it holds `transplant.json`, the summary, and
         `transplant-rows.jsonl`, a line per row: its token, its origin and its parents.
@@ -191,7 +192,7 @@ def _configured(method: str | VocabMap, settings: Mapping[str, Any]) -> VocabMap
 
 def _found(model: Any, tokenizer: Any) -> tuple[Any, Any]:
     if isinstance(model, str | Path):
-        loaded = zoo.load(model)
+        loaded = zoo.load(model, kind="masked-lm" if fills_in(model) else None)
         return loaded.model, loaded.processor if tokenizer is None else _loaded(tokenizer)
     if not isinstance(model, nn.Module) or tokenizer is None:
         raise UsageError(
@@ -303,14 +304,17 @@ def _with_special(
 @torch.no_grad()
 def with_rows(model: Any, rows: Embeddings) -> Any:
     """A copy of the model with these rows."""
-    made = copy.deepcopy(model)
+    made: Any = copy.deepcopy(model)
     made.resize_token_embeddings(len(rows.input), mean_resizing=False)
     made.get_input_embeddings().weight.copy_(rows.input)
-    head = made.get_output_embeddings()
+    head: Any = made.get_output_embeddings()
     if rows.output is not None:
         head.weight.copy_(rows.output)
     if rows.bias is not None:
         head.bias.copy_(rows.bias)
+        for module in made.modules():  # some keep a second bias beside the head, which none reads
+            if getattr(module, "decoder", None) is head and "bias" in module._parameters:
+                module.bias = nn.Parameter(rows.bias.detach().clone())
     made.tie_weights()
     return made
 
@@ -318,7 +322,8 @@ def with_rows(model: Any, rows: Embeddings) -> Any:
 def _rename(model: Any, source: Vocab, target: Vocab, special: Mapping[int, int]) -> None:
     """The ids of special tokens in the configurations, as the new vocabulary has them."""
     new = {parent: token for token, parent in reversed(list(special.items()))}
-    configs = (model.config, model.config.get_text_config(), model.generation_config)
+    configs: tuple[Any, ...] = (model.config, model.config.get_text_config())
+    configs = (*configs, getattr(model, "generation_config", None))
     for config in filter(None, configs):
         for name, old in list(vars(config).items()):
             if name.endswith("_token_id"):

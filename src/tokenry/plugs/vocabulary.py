@@ -76,7 +76,8 @@ def engine(tokenizer: Any) -> Tokenizer:
         raise UsageError(
             f"vocabulary: {type(tokenizer).__name__} is a slow tokenizer, which cannot say what "
             "its tokens spell or how they were learned; load the fast one, as "
-            "AutoTokenizer.from_pretrained does, or a tokenizer.json."
+            "AutoTokenizer.from_pretrained does, a tokenizer.json, or the .model file of "
+            "sentencepiece beside it, as tokenry.zoo.tokenizer.tokenizer reads it."
         )
     return backend
 
@@ -134,13 +135,20 @@ def _special(tokenizer: Any, added: Mapping[int, Any]) -> dict[str, int]:
 
 def _merges(model: Mapping[str, Any], ids: Mapping[str, int]) -> Int[np.ndarray, "t 3"]:
     """Left, right and made token of each merge; older files write both parts in one string."""
-    rows = []
-    for merge in model.get("merges", ()):
-        left, right = merge.split(" ") if isinstance(merge, str) else merge
-        inner = model.get("continuing_subword_prefix") or ""
-        made = left + right.removeprefix(inner)
-        rows.append((ids[left], ids[right], ids[made]))
-    return np.array(rows, dtype=np.int64).reshape(-1, 3)
+    pairs = model.get("merges") or ()
+    if pairs and isinstance(pairs[0], str):
+        pairs = [merge.split(" ") for merge in pairs]
+    inner = model.get("continuing_subword_prefix") or ""
+    rows: Int[np.ndarray, "3 t"] = np.array(
+        [
+            [ids[left] for left, _ in pairs],
+            [ids[right] for _, right in pairs],
+            [ids[left + right.removeprefix(inner)] for left, right in pairs],
+        ],
+        np.int64,
+    )
+    made: Int[np.ndarray, "t 3"] = rows.T
+    return made
 
 
 def _scores(model: Mapping[str, Any], size: int) -> Float[np.ndarray, " v"] | None:

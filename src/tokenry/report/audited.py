@@ -31,6 +31,7 @@ HEADLINES = (
     ("qtok", "latin", "of these Latin, %"),
     ("qtok", "word-initial", "Tokens with a blank in front, %"),
     ("glitch", "unreachable", "Tokens that cannot be reached, %"),
+    ("glitch", "hardly trained", "Tokens that the model hardly learned, %"),
 )
 """Judge, figure, and what the table calls it."""
 NONE = "\u2013"
@@ -296,10 +297,13 @@ def _shared(audit: Audit, one: Audited) -> dict[str, Any]:
 
 
 def _lost(one: Audited) -> dict[str, Any]:
-    rows = _of(one, "glitch").tables.get("unreachable", ())
+    tables = _of(one, "glitch").tables
     return {
         "name": words.clean(one.name, 40),
-        "tokens": [words.piece(str(row["token"])) for row in rows][:ROWS],
+        **{
+            table: [words.piece(str(row["token"])) for row in tables.get(table, ())][:ROWS]
+            for table in ("unreachable", "suspects")
+        },
     }
 
 

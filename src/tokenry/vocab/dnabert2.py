@@ -79,7 +79,7 @@ class DNABERT2(TokenizerTrainer):
             ),
             Claim(
                 paper="Better than k-mers on 23 of 28 data sets.",
-                effect="Species are told apart no worse than with 6-mers at equal compute.",
+                effect="Species are told apart at least as well as with 6-mers at equal compute.",
                 test="tests/vocab/test_dnabert2.py::"
                 "test_claim_species_are_told_apart_no_worse_than_by_kmers",
                 measured="0.75, 0.78 and 0.84 right of four bacteria against 0.66, 0.71 and 0.68 "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, final
@@ -14,6 +15,8 @@ from tokenry.errors import UsageError
 from tokenry.method import Embeddings, Figure, Findings, In, Judge, Usage, Vocab
 
 _SHOWN = 60
+_FEW = 3  # rows that cannot have been trained, and are too few to judge others by
+_NEVER = re.compile(rb"[\xc0\xc1\xf5-\xff]")  # bytes that no text in UTF-8 holds
 
 
 @final
@@ -22,8 +25,8 @@ class Glitch(Judge):
     r"""Finds tokens whose own text is written otherwise, and tokens that no text was written with.
 
     A token $t$ cannot be reached if $encode(decode(t)) \neq [t]$. With the embeddings of a model,
-    `suspects` ranks tokens by how near their row is to the mean of those that cannot have been
-    trained (Land and Bartolo 2024).
+    tokens are suspects whose row lies as near to the mean of rows that cannot have been trained
+    as half of those do (Land and Bartolo 2024, section 3).
 
     Args:
         most: Tokens in a table.
@@ -44,8 +47,11 @@ class Glitch(Judge):
         differs=(
             "Tokens that are not valid UTF-8 by themselves cannot be written alone; they are "
             "counted, not tried.",
+            "What all rows share is taken off as their mean, not as their first principal "
+            "component.",
         ),
     )
+    reads_rows = True
 
     most: Annotated[int, In(1, 100_000), "the tokens in a table"] = _SHOWN
 
@@ -70,11 +76,12 @@ class Glitch(Judge):
         rows = [_shown(vocab, token) for token in lost[: self.most]]
         return Findings(figures=figures, tables={"unreachable": rows})
 
-    def suspects(self, vocab: Vocab, embeddings: Embeddings) -> Findings:
+    def judge_rows(self, vocab: Vocab, embeddings: Embeddings) -> Findings:
         """Tokens that a model has hardly learned, most suspicious first.
 
-        The rows of special tokens without use, of ids that nothing has and of tokens that cannot be
-        reached are known not to be trained; where there are fewer than three, small rows count.
+        Rows of ids that nothing has, of tokens that cannot be reached and of bytes that no text
+        holds cannot have been trained. Where there are fewer than three, nothing is told: short
+        rows may be those of the most frequent tokens.
 
         Args:
             vocab: The vocabulary.
@@ -90,18 +97,32 @@ class Glitch(Judge):
                 f"Glitch: {vocab.name!r} has {len(vocab)} tokens, the model {len(rows)} rows; give "
                 "the tokenizer that belongs to it."
             )
-        known = [token for token, piece in enumerate(vocab.pieces) if not piece]
-        known += [*range(len(vocab), len(rows)), *unreachable(vocab)[1]]
-        if len(known) < 3:
-            score, how = rows.norm(dim=1), "norm"
-        else:
-            rows = rows - rows.mean(0)
-            mean = rows[torch.tensor(known)].mean(0)
-            score, how = 1 - torch.cosine_similarity(rows, mean[None], dim=1), "distance"
-        order = [t for t in score.argsort().tolist() if t < len(vocab) and vocab.spelled[t]]
-        table = [_shown(vocab, token) | {how: float(score[token])} for token in order[: self.most]]
-        known_rows = Figure(value=len(known), unit="rows that cannot have been trained")
-        return Findings(figures={"known": known_rows}, tables={"suspects": table})
+        known = _untrained(vocab, len(rows))
+        figures = {"known": Figure(value=len(known), unit="rows that cannot have been trained")}
+        if len(known) < _FEW:
+            note = (
+                f"{vocab.name}: {len(known)} rows are known not to be trained, too few to judge by."
+            )
+            return Findings(figures=figures, notes=(note,))
+        rows = rows - rows.mean(0)
+        mean = rows[torch.tensor(known)].mean(0)
+        score = 1 - torch.cosine_similarity(rows, mean[None], dim=1)
+        near = (score <= score[torch.tensor(known)].median()).nonzero()[:, 0].tolist()
+        apart = {t for t, spelled in enumerate(vocab.spelled) if spelled}.difference(known)
+        order = sorted(apart.intersection(near), key=lambda token: float(score[token]))
+        table = [
+            _shown(vocab, token) | {"distance": float(score[token])} for token in order[: self.most]
+        ]
+        share = 100 * len(order) / max(1, len(apart))
+        figures["hardly trained"] = Figure(value=share, unit="% of the other tokens", better="low")
+        return Findings(figures=figures, tables={"suspects": table})
+
+
+def _untrained(vocab: Vocab, rows: int) -> list[int]:
+    """Rows that no text can have trained."""
+    nothing = [token for token, piece in enumerate(vocab.pieces) if not piece]
+    never = [t for t, spelled in enumerate(vocab.spelled) if _NEVER.search(spelled or b"")]
+    return sorted({*nothing, *never, *range(len(vocab), rows), *unreachable(vocab)[1]})
 
 
 def unreachable(vocab: Vocab) -> tuple[list[int], list[int]]:

@@ -96,6 +96,11 @@ class TokenPurity(Judge):
     shortest: Annotated[int, In(1, 20), "the fewest letters of a word or morpheme"] = 2
     letters_only: Annotated[bool, "whether tokens without a letter are left out"] = False
 
+    expected_failures: ClassVar[dict[str, str]] = dict.fromkeys(
+        ("figures", "repeat", "order", "untouched"),
+        "the words of a language are settings, and it refuses to judge without",
+    )
+
     def judge(self, vocab: Vocab, usage: Sequence[Usage] = ()) -> Findings:
         """Percentages of words and of morphemes.
 

@@ -41,6 +41,10 @@ class Unigram(TokenizerTrainer):
         dial="none: there is no keep; `size` says how many tokens there may be",
     )
 
+    expected_failures: ClassVar[dict[str, str]] = {
+        "repeat": "the library sums in an order that changes from run to run, and scores with it",
+    }
+
     def train(self, texts: Iterable[str]) -> Tokenizer:
         """The tokenizer learned from texts.
 

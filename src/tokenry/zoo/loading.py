@@ -54,9 +54,11 @@ def load(
 
     Args:
         name_or_path: ``zoo:NAME``, a local folder, or a name on the Hugging Face Hub.
-        kind: ``"vision"``, ``"causal-lm"``, ``"text-encoder"`` or ``"image-text"``; by default
-            what the configuration says. A CLIP or SigLIP model is taken as ``"vision"``: its
-            vision tower alone; ``"image-text"`` loads both towers.
+        kind: ``"vision"``, ``"causal-lm"``, ``"masked-lm"``, ``"text-encoder"`` or
+            ``"image-text"``; by default what the configuration says. A masked language model is
+            taken as ``"text-encoder"``: without its head; ``"masked-lm"`` loads that, too. A CLIP
+            or SigLIP model is taken as ``"vision"``: its vision tower alone; ``"image-text"``
+            loads both towers.
         trust_remote_code: run code that the checkpoint brings along.
         **kwargs: for ``from_pretrained``: ``dtype``, ``attn_implementation``, ``revision``,
             ``local_files_only`` and so on. Weights are read from safetensors only.
@@ -110,6 +112,19 @@ def load_saliency_decoder() -> SaliencyDecoder:
     return decoder.eval()
 
 
+def fills_in(name_or_path: str | PathLike[str]) -> bool:
+    """Whether a model, by its configuration, is a masked language model with its head.
+
+    Raises:
+        UsageError: there is no such folder or Hub model.
+    """
+    from transformers import AutoConfig
+
+    name, source, _ = _resolve(name_or_path, None)
+    with explained(name):
+        return _architecture(AutoConfig.from_pretrained(source)).endswith("ForMaskedLM")
+
+
 def _resolve(
     name_or_path: str | PathLike[str], kind: Kind | None
 ) -> tuple[str, str | Path, Kind | None]:
@@ -146,6 +161,8 @@ def _model_class(config: PreTrainedConfig, kind: Kind) -> Any:
     architecture = _architecture(config)
     if kind == "causal-lm":
         return transformers.AutoModelForCausalLM
+    if kind == "masked-lm":
+        return transformers.AutoModelForMaskedLM
     if kind == "vision" and architecture in _TOWERS:
         return getattr(transformers, _TOWERS[architecture])
     if kind == "vision" and "ForImageClassification" in architecture:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from tokenry.errors import MissingExtraError, UnknownNameError
 
-Kind = Literal["vision", "causal-lm", "text-encoder", "image-text"]
+Kind = Literal["vision", "causal-lm", "masked-lm", "text-encoder", "image-text"]
 
 PREFIX = "zoo:"
 _ROOT = Path(__file__).parents[2]

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from tokenry.alphabet import LETTERS, to_letters
-from tokenry.errors import UsageError
+from tokenry.errors import MissingExtraError, UsageError
 from tokenry.zoo.registry import PREFIX
+from tokenry.zoo.sentencepiece import read_sentencepiece
 from tokenry.zoo.tokenizer_list import find
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def tokenizer(source: str | Path) -> Any:
     Args:
         source: `zoo:NAME` (of a tokenizer or of a model), a folder, a `tokenizer.json`, a rank
             file of tiktoken (`cl100k_base.tiktoken`, `qwen.tiktoken`, `vocab.bpe`), a
-            `tekken.json`, or a name on the Hugging Face Hub.
+            `tekken.json`, a `.model` of sentencepiece, or a name on the Hugging Face Hub.
 
     Raises:
         UnknownNameError: no zoo tokenizer or model has this name.
@@ -101,17 +102,20 @@ def read(path: Path) -> Tokenizer:
         if path.suffix == ".tiktoken":
             ranks = [line.split() for line in path.read_bytes().splitlines() if line]
             return _ranked([base64.b64decode(token) for token, _ in ranks], _split_of(path.stem))
+        if path.suffix == ".model":
+            return read_sentencepiece(path)
         if path.suffix == ".bpe":
             return _gpt2(path.read_text("utf-8"))
         text = path.read_text("utf-8")
         held = json.loads(text)
         return _tekken(held) if "config" in held else Tokenizer.from_str(text)
-    except UsageError:
+    except (UsageError, MissingExtraError):
         raise
     except Exception as error:  # `tokenizers` raises nothing narrower
         raise UsageError(
             f"tokenizer: {str(path)!r} cannot be read ({error}); it must be a tokenizer.json, a "
-            "rank file of tiktoken, a vocab.bpe, a tekken.json or an npm package of one."
+            "rank file of tiktoken, a vocab.bpe, a tekken.json, a .model of sentencepiece or an "
+            "npm package of one."
         ) from error
 
 
