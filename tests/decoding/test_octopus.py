@@ -27,7 +27,8 @@ QUERIES = st.text(min_size=1, max_size=40).map(str.strip).filter(len)
 def test_a_call_that_was_written_is_read_again(query, expert):
     octopus = Octopus()
     written = octopus.token(expert) + octopus.call(query)
-    assert octopus.parse(written, 31) == (Call(expert, query),)
+    harmless = query.replace("<nexa_", "<nexa ")  # a query never calls anyone itself
+    assert octopus.parse(written, 31) == (Call(expert, harmless),)
 
 
 @pytest.mark.parametrize(
