@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tokenry.compare.results import Results
     from tokenry.compare.run import compare
     from tokenry.errors import TokenryError
+    from tokenry.finder import find
     from tokenry.plugs.attach import attach
     from tokenry.plugs.moving import transplant
     from tokenry.report.page import report
@@ -24,6 +25,7 @@ __all__ = [
     "audit",
     "check",
     "compare",
+    "find",
     "methods",
     "probe",
     "report",
@@ -37,6 +39,7 @@ _HOME = {
     "audit": "tokenry.compare.auditing:audit",
     "check": "tokenry.checks:check",
     "compare": "tokenry.compare.run:compare",
+    "find": "tokenry.finder:find",
     "methods": "tokenry.catalog:names",
     "probe": "tokenry.compare.probing:probe",
     "report": "tokenry.report.page:report",
