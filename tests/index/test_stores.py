@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from tokenry.index.store import Shape
-from tokenry.index.stores import STORES, open_store
+from tokenry.index.stores import open_store
 from tokenry.ops.ragged import Ragged
 
 SHAPE = Shape(8, 4)
+STORES = ["segments", "lance", "qdrant(at=':memory:')"]
 
 
 def documents(lengths, seed=0):
