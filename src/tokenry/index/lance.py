@@ -13,8 +13,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tokenry.errors import MissingExtraError, StoreError, UsageError
+from tokenry.errors import MissingExtraError, StoreError, TokenryError, UsageError
 from tokenry.index import columns
+from tokenry.index.elsewhere import claim
 from tokenry.index.store import Keys, Ranking, Scanned, Shape, Size, TokenStore
 from tokenry.ops.ragged import Ragged, offsets
 
@@ -30,7 +31,7 @@ class LanceStore(TokenStore):
     `AWS_ENDPOINT` and so on), never from the index.
 
     Args:
-        folder: Where the table lies, unless `at` is given.
+        folder: Where the table lies; where `at` is given, it remembers that.
         shape: Lengths of the vectors.
         write: Whether anything will be changed.
         at: Address of a folder in an object store, as `s3://bucket/folder`.
@@ -75,25 +76,27 @@ class LanceStore(TokenStore):
         self._local = "://" not in self.at
         self._synced: set[Path] = set()
         with self._explained():
-            if write and self._local:
-                folder.mkdir(parents=True, exist_ok=True)
-            base = lancedb.connect(self.at)
-            made = TABLE in base.list_tables().tables
-            if made:
-                self._table = base.open_table(TABLE)
-            elif write:
-                self._table = base.create_table(TABLE, schema=_schema(shape))
-            else:
-                raise StoreError(f"{self.at}: holds no table {TABLE!r}; build the index first.")
+            self._open(lancedb.connect(self.at))
         self._check()
         self._refresh()
+
+    def _open(self, base: Any) -> None:
+        there = TABLE in base.list_tables().tables
+        if not (there or self.write):
+            raise StoreError(f"{self.at}: holds no table {TABLE!r}; build the index first.")
+        if self.write and not self._local:
+            claim(self.folder, self.at, taken=there)
+        if there:
+            self._table = base.open_table(TABLE)
+        else:
+            self._table = base.create_table(TABLE, schema=_schema(self.shape))
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
         """Say whose error it is that LanceDB raised."""
         try:
             yield
-        except StoreError:
+        except TokenryError:
             raise
         except (OSError, RuntimeError, ValueError) as error:
             raise StoreError(
@@ -123,8 +126,6 @@ class LanceStore(TokenStore):
         """Append documents as a version of the table."""
         if not len(keys):
             return
-        if len(self._keys) and keys[0] <= self._keys[-1]:
-            self.delete(self._keys[self._keys >= keys[0]])  # left by a process that was killed
         with self._explained():
             self._table.add(_table(keys, tokens, pooled, self.shape))
         self._keys = np.concatenate([self._keys, keys])
@@ -150,7 +151,8 @@ class LanceStore(TokenStore):
 
     def keys(self) -> Keys:
         """The documents that are there."""
-        return self._keys
+        found: Keys = self._keys
+        return found
 
     def size(self) -> Size:
         """How much is there; of a bucket nobody knows the bytes."""
@@ -158,7 +160,9 @@ class LanceStore(TokenStore):
 
         with self._explained():
             parts = self._table.search().select(["tokens"]).to_batches()
-            tokens = sum(pc.sum(pc.list_value_length(part["tokens"])).as_py() or 0 for part in parts)
+            tokens = sum(
+                pc.sum(pc.list_value_length(part["tokens"])).as_py() or 0 for part in parts
+            )
         return Size(len(self._keys), tokens, columns.size_of(self.folder) if self._local else 0)
 
     def _take(self, keys: Keys, column: str) -> tuple[Any, Keys, Keys]:
@@ -222,7 +226,13 @@ class LanceStore(TokenStore):
         """Join the files, make the index if one is asked for, and remove old versions."""
         with self._explained():
             if not self.exact and self.size().tokens >= ENOUGH:
-                self._table.create_index(metric="cosine", vector_column_name="tokens", replace=True)
+                from lancedb.index import IvfPq
+
+                parts = max(1, self.shape.dimension // 4)
+                while self.shape.dimension % parts:
+                    parts -= 1
+                config = IvfPq(distance_type="cosine", num_sub_vectors=parts)
+                self._table.create_index("tokens", config=config)
             grace = timedelta(seconds=self._grace, milliseconds=1)
             self._table.optimize(cleanup_older_than=grace)
         self._refresh()

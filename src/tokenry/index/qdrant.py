@@ -12,13 +12,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tokenry.errors import MissingExtraError, StoreError, UsageError
+from tokenry.errors import MissingExtraError, StoreError, TokenryError, UsageError
+from tokenry.index.elsewhere import claim, remembered
 from tokenry.index.store import Keys, Ranking, Shape, Size, TokenStore
 from tokenry.ops.ragged import Ragged
 
@@ -36,12 +38,13 @@ class QdrantStore(TokenStore):
     index that somebody gives you cannot ask for your key.
 
     Args:
-        folder: Stays empty.
+        folder: Remembers the collection's name.
         shape: Lengths of the vectors.
         write: Whether anything will be changed.
         at: The server's address, such as `http://localhost:6333`; that of `QDRANT_URL` when not
             given. `:memory:` keeps everything in this process and forgets it at its end.
-        collection: Name of the collection on the server.
+        collection: Name of the collection on the server; one that no other index has when not
+            given.
         candidates: Documents that `maxsim` scores where nobody chose them; 0 for all.
         client: A client that is there already, in the place of `at`.
 
@@ -58,7 +61,7 @@ class QdrantStore(TokenStore):
         *,
         write: bool,
         at: str = "",
-        collection: str = "tokenry",
+        collection: str = "",
         candidates: int = 1000,
         client: Any = None,
     ) -> None:
@@ -66,19 +69,25 @@ class QdrantStore(TokenStore):
         if candidates < 0:
             raise UsageError(f"qdrant: candidates={candidates} is negative; 0 is all documents.")
         self.at = at or os.environ.get("QDRANT_URL", "")
-        self._collection, self._candidates, self.exact = collection, candidates, candidates == 0
-        self._mine = client is None
+        self._collection = collection or remembered(folder) or f"tokenry-{uuid4().hex}"
+        self._candidates, self.exact, self._mine = candidates, candidates == 0, client is None
         self._client = _connect(self.at) if client is None else client
-        with self._explained():
-            if self._client.collection_exists(collection):
-                self._check()
-            elif write:
-                self._client.create_collection(collection, vectors_config=_vectors(shape))
-            else:
-                raise StoreError(
-                    f"{self.at}: has no collection {collection!r}; build the index first."
-                )
+        self._open()
         self._refresh()
+
+    def _open(self) -> None:
+        name = self._collection
+        with self._explained():
+            there = self._client.collection_exists(name)
+        if not (there or self.write):
+            raise StoreError(f"{self.at}: has no collection {name!r}; build the index first.")
+        if self.write:
+            claim(self.folder, name, taken=there)
+        with self._explained():
+            if there:
+                self._check()
+            else:
+                self._client.create_collection(name, vectors_config=_vectors(self.shape))
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -87,7 +96,7 @@ class QdrantStore(TokenStore):
 
         try:
             yield
-        except StoreError:
+        except TokenryError:
             raise
         except (ApiException, OSError, ValueError) as error:
             raise StoreError(
@@ -128,8 +137,6 @@ class QdrantStore(TokenStore):
         """Send documents, and wait until the server has them."""
         if not len(keys):
             return
-        if len(self._keys) and keys[0] <= self._keys[-1]:
-            self.delete(self._keys[self._keys >= keys[0]])  # left by a process that was killed
         for start, stop in tokens.chunks(ROWS):
             points = [
                 _point(int(keys[i]), tokens[i], None if pooled is None else pooled[i])
@@ -157,7 +164,8 @@ class QdrantStore(TokenStore):
 
     def keys(self) -> Keys:
         """The documents that were there when the store was opened, and what it did since."""
-        return self._keys
+        found: Keys = self._keys
+        return found
 
     def size(self) -> Size:
         """How much is there; nobody knows the bytes."""

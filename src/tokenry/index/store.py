@@ -240,6 +240,6 @@ def _nothing() -> tuple[Keys, Shaped[np.ndarray, " c"]]:
     return np.empty(0, np.int64), np.empty(0, np.float32)
 
 
-def _best(found: list[tuple[Keys, Shaped[np.ndarray, " c"]]], k: int) -> Ranking:
+def _best(found: list[tuple[Keys, Shaped[np.ndarray, " _"]]], k: int) -> Ranking:
     keys, scores = zip(*[_nothing(), *found], strict=True)
     return Ranking.best(np.concatenate(keys), np.concatenate(scores), k)

@@ -12,6 +12,7 @@ from tokenry.index.store import Shape, TokenStore
 STORES: dict[str, str] = {
     "segments": "tokenry.index.segments:SegmentStore",
     "lance": "tokenry.index.lance:LanceStore",
+    "graph": "tokenry.index.graph:GraphStore",
     "qdrant": "tokenry.index.qdrant:QdrantStore",
 }
 """Name of each store, and its class: `Class(folder, shape, write=..., **settings)`."""
