@@ -74,7 +74,7 @@ class LanceStore(TokenStore):
         self.at, self.exact = at or str(folder), not ann
         self._probes, self._refine, self._grace = probes, refine, grace
         self._local = "://" not in self.at
-        self._synced: set[Path] = set()
+        self._synced = set(folder.rglob("*")) if self._local else set()
         with self._explained():
             self._open(lancedb.connect(self.at))
         self._check()

@@ -25,8 +25,8 @@ from tokenry.index.store import Keys, Ranking, Shape, Size, TokenStore
 from tokenry.ops.ragged import Ragged
 
 START = "docker run -p 127.0.0.1:6333:6333 -v qdrant:/qdrant/storage qdrant/qdrant"
-ROWS = 1 << 12
-"""Token vectors of one request; a server refuses more than 32 MiB."""
+NUMBERS = 1 << 20
+"""Numbers of one request, about ten letters each; a server refuses more than 32 MiB."""
 
 MEMORY = ":memory:"
 
@@ -137,7 +137,7 @@ class QdrantStore(TokenStore):
         """Send documents, and wait until the server has them."""
         if not len(keys):
             return
-        for start, stop in tokens.chunks(ROWS):
+        for start, stop in tokens.chunks(NUMBERS // self.shape.dimension):
             points = [
                 _point(int(keys[i]), tokens[i], None if pooled is None else pooled[i])
                 for i in range(start, stop)
@@ -244,9 +244,9 @@ def _connect(at: str) -> Any:
         return QdrantClient(MEMORY)
     if not at.startswith(("http://", "https://")):
         raise UsageError(
-            f"qdrant: at={at!r} is not the address of a server. Start one with: {START}\nand give "
-            "at='http://localhost:6333' or set QDRANT_URL. (Folders of the client's own are not "
-            "opened: they hold pickled objects, which can run anything.)"
+            f"qdrant: at={at!r} is not the address of a server. Start one with: {START} (and give "
+            "at='http://localhost:6333' or set QDRANT_URL). Folders of the client's own are not "
+            "opened: they hold pickled objects, which can run anything."
         )
     key = os.environ.get("QDRANT_API_KEY") if at == os.environ.get("QDRANT_URL") else None
     return QdrantClient(url=at, api_key=key, timeout=60, check_compatibility=False)
@@ -277,7 +277,12 @@ def _point(key: int, tokens: Tensor, pooled: Tensor | None) -> Any:
 
     vectors: dict[str, Any] = {}
     if len(tokens):
-        vectors = {"tokens": tokens.float().tolist(), "mean": tokens.float().mean(0).tolist()}
+        vectors = {"tokens": _plain(tokens), "mean": _plain(tokens.double().mean(0))}
     if pooled is not None and len(pooled):
-        vectors["pooled"] = pooled.float().tolist()
+        vectors["pooled"] = _plain(pooled)
     return PointStruct(id=key, vector=vectors, payload={"tokens": len(tokens)})
+
+
+def _plain(values: Tensor) -> Any:
+    """Numbers in as few letters as float16 needs."""
+    return values.double().numpy().round(7).tolist()
