@@ -96,7 +96,7 @@ def pack(buckets: UInt8[Tensor, "n d"], bits: int) -> UInt8[Tensor, "n w"]:
     >>> pack(torch.tensor([[1, 15, 0, 2]], dtype=torch.uint8), 4).tolist()
     [[31, 2]]
     """
-    parts = buckets.view(len(buckets), -1, 8 // bits)
+    parts = buckets.view(len(buckets), buckets.shape[1] * bits // 8, 8 // bits)
     shifts = torch.arange(8 - bits, -1, -bits, dtype=torch.uint8)
     return (parts << shifts).sum(-1, dtype=torch.int32).to(torch.uint8)
 
