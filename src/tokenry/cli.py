@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 import tokenry
-from tokenry import catalog, cli_catalog, cli_vocab, console
+from tokenry import catalog, cli_catalog, cli_retrieval, cli_vocab, console
 from tokenry.errors import TokenryError, UsageError
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ app = App(
 for _group, _commands in (
     (cli_catalog.app, ("list", "show", "find")),
     (cli_vocab.app, ("audit", "tokenizer", "transplant")),
+    (cli_retrieval.app, ("index", "search")),
 ):
     for _command in _commands:
         app.command(_group[_command], name=_command)
