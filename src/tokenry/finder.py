@@ -28,7 +28,7 @@ SUBJECTS = {
     "vocab": "vocabulary tokenizer tokenization embedding",
     "codes": "codebook quantization discrete code",
     "diffusion": "diffusion image generation",
-    "retrieval": "retrieval search ranking embedding document query",
+    "retrieval": "retrieval search ranking late interaction embedding document query",
     "linking": "record linkage duplicate matching table",
     "training": "training objective loss",
     "probes": "probe measure language model",

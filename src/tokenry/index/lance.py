@@ -211,9 +211,10 @@ class LanceStore(TokenStore):
     def maxsim(self, query: Float[Tensor, "n d"], k: int, among: Keys | None = None) -> Ranking:
         """Exact over all tokens; with an index, exact over the documents that it proposes."""
         self._fits(query)
-        if self.exact or not len(query) or not self._table.list_indices():
-            return super().maxsim(query, k, among)
         wanted = k * self._refine
+        few = among is not None and len(among) <= wanted
+        if self.exact or few or not len(query) or not self._table.list_indices():
+            return super().maxsim(query, k, among)
         with self._explained():
             asked = self._table.search(query.half().numpy(), vector_column_name="tokens")
             asked = asked.distance_type("cosine").nprobes(self._probes).limit(wanted)
