@@ -117,6 +117,17 @@ def test_a_lost_graph_is_said_and_made_again(opened, tmp_path):
         assert store.maxsim(queries[3], 1).keys.tolist() == [4]
 
 
+def test_a_graph_that_cannot_be_written_costs_no_vectors(opened, tmp_path):
+    store, _, queries = filled(opened, tmp_path / "a")
+    (tmp_path / "a" / "graph-1.usearch").mkdir()  # in the way, as a full disk is
+    with pytest.raises(StoreError, match="the vectors are safe"):
+        store.compact()
+    assert store.maxsim(queries[3], 1).keys.tolist() == [4]
+    (tmp_path / "a" / "graph-1.usearch").rmdir()
+    store.compact()
+    assert store.maxsim(queries[3], 1).keys.tolist() == [4]
+
+
 def test_settings_and_the_extra(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match="near=0"):
         GraphStore(tmp_path, SHAPE, write=True, near=0)

@@ -187,21 +187,32 @@ class GraphStore(TokenStore):
         for block in self.scan(alive[alive > last], tokens=1 << 16):
             graph.add(_names(block), block.tokens.values.float().numpy())
             last, documents = int(block.keys[-1]), documents + len(block.keys)
-        before, after = self._file(self._number), self._file(self._number + 1)
+        after = self._file(self._number + 1)
         if len(graph):
-            with columns.explained(after):
-                graph.save(str(after))
-                columns.sync_folder(after)
+            _save(graph, after)
         content = {"last": last, "documents": documents, "tokens": len(graph)}
         more = {"format": FORMAT, "number": self._number + 1}
         columns.replace(self.folder / MANIFEST, {**content, **more})
-        before.unlink(missing_ok=True)
+        self._graph = None
+        for path in set(self.folder.glob("graph-*.usearch")) - {after}:
+            path.unlink(missing_ok=True)
         self._open()
 
     def close(self) -> None:
         """Let go of the files."""
         self._graph = None
         self._segments.close()
+
+
+def _save(graph: Any, path: Path) -> None:
+    try:
+        graph.save(str(path))
+    except RuntimeError as error:  # usearch has no other
+        raise StoreError(
+            f"{path}: cannot be written: {error}. Make room; the vectors are safe, and `compact` "
+            "makes the graph again."
+        ) from error
+    columns.sync_folder(path)
 
 
 def _names(block: Scanned) -> np.ndarray:
