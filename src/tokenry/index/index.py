@@ -112,7 +112,7 @@ class Index(Searchable):
         stopped goes on when the same documents are added again.
 
         Args:
-            documents: Texts, dicts with `text`, perhaps `id`, and metadata, or `Document`s.
+            documents: Texts, dicts with `text`, perhaps `id`, and metadata, or `Document` objects.
 
         Raises:
             UsageError: If one of them is no document, or the index was opened for reading.
