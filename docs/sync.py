@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tokenry import catalog
 from tokenry.card import FAMILIES
+from tokenry.finder import CardIndex, Found
 from tokenry.method import Method, Probe, settings
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "docs"))
+
+from find_box import find_box  # noqa: E402
+
 BEGIN = "<!-- methods: written by `make sync` -->"
 END = "<!-- end of methods -->"
+SIMILAR = 4
 
 Cards = list[dict[str, Any]]
 
@@ -56,8 +63,13 @@ def chooser(cards: Cards) -> str:
     return "\n".join(lines)
 
 
-def method_page(cls: type[Method]) -> str:
-    """The page of one method, from its card and the annotations of its settings."""
+def method_page(cls: type[Method], near: Sequence[Found] = ()) -> str:
+    """The page of one method, from its card and the annotations of its settings.
+
+    Args:
+        cls: The method.
+        near: Similar ones, for the last section.
+    """
     card = cls.card.to_dict()
     parts = [
         f"# {card['name']}\n\n{card['summary']}",
@@ -68,6 +80,9 @@ def method_page(cls: type[Method]) -> str:
         f"## Rule\n\n```{{eval-rst}}\n.. autoclass:: {cls.__module__}.{cls.__name__}\n"
         f"   :members: {_rule(cls)}\n```",
     ]
+    if near:
+        links = [f"- [{one.name}]({one.slug}.md): {one.summary}" for one in near]
+        parts.append("## Similar\n\n" + "\n".join(links))
     return "\n\n".join(parts) + "\n"
 
 
@@ -77,11 +92,16 @@ def pages() -> dict[str, str]:
     slugs = "\n".join(card["slug"] for card in cards)
     index = (
         "# Methods\n\nMade from the cards in the methods' own files.\n\n"
+        f"{find_box(cards)}\n\n"
         f"## I have, I want\n\n{chooser(cards)}\n\n"
         f"## All\n\n{method_table(cards, '{slug}.md')}\n\n"
         f"```{{toctree}}\n:hidden:\n\n{slugs}\n```\n"
     )
-    methods = {f"{cls.card.slug}.md": method_page(cls) for cls in catalog.classes()}
+    finder = CardIndex(cards)
+    methods = {
+        f"{cls.card.slug}.md": method_page(cls, finder.like(cls.card.slug)[:SIMILAR])
+        for cls in catalog.classes()
+    }
     return {"index.md": index, **methods}
 
 

@@ -13,17 +13,21 @@ if TYPE_CHECKING:
     from tokenry.compare.results import Results
     from tokenry.compare.run import compare
     from tokenry.errors import TokenryError
+    from tokenry.finder import find
+    from tokenry.index.index import Index
     from tokenry.plugs.attach import attach
     from tokenry.plugs.moving import transplant
     from tokenry.report.page import report
 
 __all__ = [
+    "Index",
     "Results",
     "TokenryError",
     "attach",
     "audit",
     "check",
     "compare",
+    "find",
     "methods",
     "probe",
     "report",
@@ -31,12 +35,14 @@ __all__ = [
 ]
 
 _HOME = {
+    "Index": "tokenry.index.index:Index",
     "Results": "tokenry.compare.results:Results",
     "TokenryError": "tokenry.errors:TokenryError",
     "attach": "tokenry.plugs.attach:attach",
     "audit": "tokenry.compare.auditing:audit",
     "check": "tokenry.checks:check",
     "compare": "tokenry.compare.run:compare",
+    "find": "tokenry.finder:find",
     "methods": "tokenry.catalog:names",
     "probe": "tokenry.compare.probing:probe",
     "report": "tokenry.report.page:report",

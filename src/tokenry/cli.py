@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 import tokenry
-from tokenry import catalog, cli_vocab, console
-from tokenry.card import Family
+from tokenry import catalog, cli_catalog, cli_retrieval, cli_vocab, console
 from tokenry.errors import TokenryError, UsageError
 
 if TYPE_CHECKING:
@@ -31,8 +30,13 @@ app = App(
     version=lambda: tokenry.__version__,
     help_format="markdown",
 )
-for _command in ("audit", "tokenizer", "transplant"):
-    app.command(cli_vocab.app[_command], name=_command)
+for _group, _commands in (
+    (cli_catalog.app, ("list", "show", "find")),
+    (cli_vocab.app, ("audit", "tokenizer", "transplant")),
+    (cli_retrieval.app, ("index", "search")),
+):
+    for _command in _commands:
+        app.command(_group[_command], name=_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -146,56 +150,6 @@ def compare(
             **inputs,
         )
     return _conclude(found, bool(interrupts), results, out, picture, (max_loss, by), json)
-
-
-@app.command(name="list")
-def list_(*, family: Family | None = None, json: Json = False) -> None:
-    """List the methods, those of installed packages included.
-
-    Example: `tokenry list --family vision`
-
-    Args:
-        family: Only this family.
-        json: Print the cards for machines instead.
-    """
-    cards = [catalog.card(name) for name in tokenry.methods()]
-    cards = [card for card in cards if family in (None, card["family"])]
-    if json:
-        console.write_json(cards)
-        return
-    table = console.table("Method", "What it does", "Needs", "Paper")
-    for card in cards:
-        paper = f"{card['name']}, {card['year']}" if card["arxiv"] else "plain baseline"
-        table.add_row(card["slug"], card["summary"], card["needs"], paper)
-    console.write(table)
-
-
-@app.command
-def show(method: str, /, *, json: Json = False) -> None:
-    """Show one method: what it does, its paper, its settings, what holds of it here.
-
-    Example: `tokenry show pitome`
-
-    Args:
-        method: Its name.
-        json: Print for machines instead.
-    """
-    from tokenry.method import settings
-
-    card = catalog.card(method)
-    found = settings(catalog.find(method))
-    if json:
-        plain = [
-            {"name": s.name, "allowed": s.allowed, "default": s.default, "doc": s.doc}
-            for s in found
-        ]
-        console.write_json({**card, "settings": plain})
-        return
-    console.write(console.described(card))
-    table = console.table("Setting", "What it is", "Allowed", "Default")
-    for setting in found:
-        table.add_row(setting.name, setting.doc, setting.allowed, repr(setting.default))
-    console.write(table)
 
 
 @app.command

@@ -38,6 +38,7 @@ def loaded_after(code: str) -> list[str]:
         "import tokenry",
         "import tokenry; dir(tokenry)",
         "from tokenry import catalog; catalog.names(); catalog.card('tome')",
+        "import tokenry; tokenry.find('merge tokens'); tokenry.find(like='tome')",
         "import tokenry.cli",
     ],
 )

@@ -16,6 +16,7 @@ from tokenry.checks import (
     drafts,
     handling,
     judges,
+    late,
     learners,
     moves,
     tokens,
@@ -25,6 +26,7 @@ from tokenry.method import (
     CachePolicy,
     Drafter,
     Judge,
+    LateScorer,
     Method,
     TokenizerTrainer,
     TokenReducer,
@@ -115,6 +117,16 @@ TRAINER: dict[str, Check] = {
 }
 """Further checks of a `TokenizerTrainer`."""
 
+LATE: dict[str, Check] = {
+    "shape": late.shape,
+    "nothing": late.nothing,
+    "queries": late.queries,
+    "documents": late.documents,
+    "repeat": late.repeat,
+    "precision": late.precision,
+}
+"""Further checks of a `LateScorer`."""
+
 _KINDS: dict[type[Method], dict[str, Check]] = {
     TokenReducer: REDUCER,
     CachePolicy: CACHE,
@@ -122,6 +134,7 @@ _KINDS: dict[type[Method], dict[str, Check]] = {
     VocabMap: VOCAB_MAP,
     Judge: JUDGE,
     TokenizerTrainer: TRAINER,
+    LateScorer: LATE,
 }
 
 
