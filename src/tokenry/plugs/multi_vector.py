@@ -54,7 +54,8 @@ class MultiVectorReader:
         self.tokenizer = self.model.tokenizer
         limit = getattr(self.model, "max_seq_length", None) or self.tokenizer.model_max_length
         self.room = max(1, min(int(limit), 1 << 20) - _MARKS)
-        self.dimension = self.pooled = int(self.model.get_embedding_dimension())
+        width: Any = self.model.get_embedding_dimension()
+        self.dimension = self.pooled = int(width)
 
     def read(self, parts: list[Window], mode: str) -> list[WindowStates]:
         """The vectors of windows, as the checkpoint wants queries or documents read."""
