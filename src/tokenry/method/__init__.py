@@ -9,6 +9,7 @@ from tokenry.method.editor import CacheEditor, EditPlan
 from tokenry.method.judge import Figure, Findings, Judge, Usage
 from tokenry.method.marked import MarkedPolicy, MarkedView
 from tokenry.method.navigator import LIST, WAYS, Form, Navigator
+from tokenry.method.objective import Batch, Losses, Objective, PairObjective
 from tokenry.method.packing import PackedAttention
 from tokenry.method.policy import CachePolicy, KVView, Read, Slots
 from tokenry.method.pooling import Pooling
@@ -34,6 +35,7 @@ __all__ = [
     "END",
     "LIST",
     "WAYS",
+    "Batch",
     "BatchMerger",
     "ByteReader",
     "CacheEditor",
@@ -56,6 +58,7 @@ __all__ = [
     "Keep",
     "LayerView",
     "Learner",
+    "Losses",
     "MarkedPolicy",
     "MarkedView",
     "Measurement",
@@ -63,8 +66,10 @@ __all__ = [
     "Method",
     "Move",
     "Navigator",
+    "Objective",
     "Origin",
     "PackedAttention",
+    "PairObjective",
     "Pooling",
     "Probe",
     "Read",

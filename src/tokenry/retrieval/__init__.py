@@ -1,3 +1,6 @@
 """Search by tokens: scorers, training objectives, makers of pairs, and measures."""
 
-__all__: list[str] = []
+from tokenry.retrieval.in_batch import InBatch
+from tokenry.retrieval.mirror_bert import MirrorBert
+
+__all__ = ["InBatch", "MirrorBert"]
