@@ -7,6 +7,7 @@ from tokenry.method.coder import TextCoder
 from tokenry.method.drafter import Drafter, DraftView, TokenTree, Verified
 from tokenry.method.editor import CacheEditor, EditPlan
 from tokenry.method.judge import Figure, Findings, Judge, Usage
+from tokenry.method.late import LateScorer, Reads
 from tokenry.method.marked import MarkedPolicy, MarkedView
 from tokenry.method.navigator import LIST, WAYS, Form, Navigator
 from tokenry.method.objective import Batch, Losses, Objective, PairObjective
@@ -56,6 +57,7 @@ __all__ = [
     "Judge",
     "KVView",
     "Keep",
+    "LateScorer",
     "LayerView",
     "Learner",
     "Losses",
@@ -73,6 +75,7 @@ __all__ = [
     "Pooling",
     "Probe",
     "Read",
+    "Reads",
     "Response",
     "Router",
     "RowSampler",
