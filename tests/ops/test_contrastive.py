@@ -7,7 +7,7 @@ import warnings
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenry.errors import UsageError
@@ -69,6 +69,7 @@ def test_hard_negatives_are_further_candidates():
         in_batch(a, b, hard=hard, against="both")
 
 
+@settings(deadline=None)
 @given(st.integers(2, 9), st.integers(0, 99))
 def test_equal_vectors_give_the_logarithm_of_the_candidates(b, seed):
     same = vectors(1, seed=seed).expand(b, -1)
@@ -77,6 +78,7 @@ def test_equal_vectors_give_the_logarithm_of_the_candidates(b, seed):
     assert views == pytest.approx(math.log(2 * b - 1), abs=1e-5)
 
 
+@settings(deadline=None)
 @given(st.integers(2, 6), st.integers(0, 99))
 def test_order_of_pairs_does_not_matter(b, seed):
     x, y = vectors(b, seed=seed), vectors(b, seed=seed + 100)

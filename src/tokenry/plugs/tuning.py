@@ -103,12 +103,12 @@ def tune(
     start, losses, draw = time.perf_counter(), [], random.Random(seed)  # noqa: S311 - an order
     optimizer = torch.optim.AdamW(encoder.parameters(), lr=rate, weight_decay=decay)
     with (
-        _training(encoder, seed),
+        training(encoder, seed),
         tqdm(total=steps, unit="step", leave=False, disable=_hidden(progress)) as bar,
     ):
-        for step, chosen in enumerate(islice(_order(len(texts), batch_size, draw), steps)):
+        for step, chosen in enumerate(islice(steps_of(len(texts), batch_size, draw), steps)):
             for group in optimizer.param_groups:
-                group["lr"] = rate * _share(step, steps, warm)
+                group["lr"] = rate * share(step, steps, warm)
             read = [rule.pair(*texts[i], draw) for i in chosen]
             same = [texts[i] for i in chosen] if groups is None else [groups[i] for i in chosen]
             losses.append(_step(encoder, rule, read, _numbers(same, groups is None), optimizer))
@@ -163,7 +163,7 @@ def _vectors(encoder: Any, texts: list[str], tokens: bool, task: str) -> tuple[T
     return vectors, made["attention_mask"].bool()
 
 
-def _order(count: int, batch_size: int, draw: random.Random) -> Iterator[list[int]]:
+def steps_of(count: int, batch_size: int, draw: random.Random) -> Iterator[list[int]]:
     """Rows of each step, no row twice in one; what is left over of a round is skipped."""
     while True:
         order = draw.sample(range(count), count)
@@ -183,13 +183,15 @@ def _numbers(same: list[Any], pairs: bool) -> Tensor:
     return torch.tensor(root)
 
 
-def _share(step: int, steps: int, warm: float) -> float:
+def share(step: int, steps: int, warm: float) -> float:
+    """The learning rate of a step as a share of the highest."""
     rise = max(1, round(warm * steps))
     return min((step + 1) / rise, (steps - step) / max(steps - rise, 1))
 
 
 @contextmanager
-def _training(encoder: Any, seed: int) -> Iterator[None]:
+def training(encoder: Any, seed: int) -> Iterator[None]:
+    """Training mode under a seed of its own; afterwards all but the weights is as before."""
     before = encoder.training
     encoder.train()
     try:

@@ -57,8 +57,8 @@ class MirrorBert(PairObjective):
         code="https://github.com/cambridgeltl/mirror-bert",
         claims=(
             Claim(
-                paper="Tuned on 10,000 raw strings, a masked language model comes close to encoders "
-                "that were tuned with labels (abstract).",
+                paper="Tuned on 10,000 raw strings, a masked language model comes close to "
+                "encoders that were tuned with labels (abstract).",
                 effect="Human similarity judgements are met better than by the raw model.",
                 not_shown="Not measured yet.",
             ),

@@ -112,9 +112,11 @@ class XTR(LateScorer, PairObjective):
     def score(self, q: Ragged, d: Ragged) -> Float[Tensor, "q d"]:
         """One score per query and document; a document without tokens has minus infinity."""
         tokens, owners = vectors(d), d.owners
-        found = torch.stack([self._row(one.float(), tokens, owners, len(d)) for one in q]) if (
-            len(q)
-        ) else tokens.new_zeros(0, len(d))
+        found = (
+            torch.stack([self._row(one.float(), tokens, owners, len(d)) for one in q])
+            if (len(q))
+            else tokens.new_zeros(0, len(d))
+        )
         return found.masked_fill(d.lengths == 0, -torch.inf)
 
     def _row(self, query: Tensor, tokens: Tensor, owners: Tensor, count: int) -> Tensor:
