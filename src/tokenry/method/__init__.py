@@ -10,7 +10,7 @@ from tokenry.method.judge import Figure, Findings, Judge, Usage
 from tokenry.method.late import LateScorer, Reads
 from tokenry.method.marked import MarkedPolicy, MarkedView
 from tokenry.method.navigator import LIST, WAYS, Form, Navigator
-from tokenry.method.objective import Batch, Losses, Objective, PairObjective
+from tokenry.method.objective import Batch, DuplexObjective, Losses, Objective, PairObjective
 from tokenry.method.packing import PackedAttention
 from tokenry.method.policy import CachePolicy, KVView, Read, Slots
 from tokenry.method.pooling import Pooling
@@ -45,6 +45,7 @@ __all__ = [
     "Condition",
     "DraftView",
     "Drafter",
+    "DuplexObjective",
     "EditPlan",
     "EmbeddingRows",
     "Embeddings",

@@ -5,15 +5,15 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from tokenry.method.base import Method
+from tokenry.method.base import In, Method
 
 if TYPE_CHECKING:
     from random import Random
 
     from jaxtyping import Bool, Float, Int
-    from torch import Tensor
+    from torch import Generator, Tensor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,3 +69,35 @@ class PairObjective(Objective):
     def pair(self, left: str, right: str, draw: Random) -> tuple[str, str]:
         """The two texts as they are read this time; by default as they are."""
         return left, right
+
+
+@dataclass(frozen=True, kw_only=True)
+class DuplexObjective(Objective):
+    """An objective with two decoders beside a masked language model: one on its first token.
+
+    `tokenry.plugs.duplex` trains any BERT with it. The views are `masked`, the logits of the
+    encoder where it was masked; `decoded`, those of the decoder on the first token; `bag`, one
+    logit for each word, made of the other tokens. The last two are left out where they weigh 0.
+    """
+
+    encoder_share: Annotated[float, In(0, 1, open="both"), "the words hidden from the encoder"] = (
+        0.3
+    )
+    decode: Annotated[float, In(0, 100), "the weight of the decoder"] = 1.0
+    bag: Annotated[float, In(0, 100), "the weight of the bag of words"] = 1.0
+
+    @abstractmethod
+    def hidden(
+        self, words: Int[Tensor, "b n"], share: float, draw: Generator
+    ) -> Bool[Tensor, "b n"]:
+        """Which tokens are hidden: whole words, this share of them; -1 is no word."""
+
+    @abstractmethod
+    def visible(
+        self, words: Int[Tensor, "b n"], real: Bool[Tensor, "b n"], draw: Generator
+    ) -> Bool[Tensor, "b n n"]:
+        """What each row of the decoder sees."""
+
+    @abstractmethod
+    def words(self, mu: Float[Tensor, "b v"]) -> tuple[Float[Tensor, "b k"], Int[Tensor, "b k"]]:
+        """Of the bag, the entries that stand in the vector of a text, and their words."""

@@ -4,48 +4,21 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from tokenry.errors import UnsupportedModelError, UsageError
-from tokenry.method import Batch, Losses
+from tokenry.method import Batch, DuplexObjective, Losses
 from tokenry.plugs.tuning import Tuned, share, steps_of, training
 
 _HEADS = ("cls", "lm_head")
 """What architectures call the head that turns states into logits."""
-
-
-class Duplex(Protocol):
-    """What the plug asks of an objective."""
-
-    encoder_share: float
-    decode: float
-    bag: float
-
-    def hidden(
-        self, words: Int[Tensor, "b n"], share: float, draw: Generator
-    ) -> Bool[Tensor, "b n"]:
-        """Words that are not seen."""
-
-    def visible(
-        self, words: Int[Tensor, "b n"], real: Bool[Tensor, "b n"], draw: Generator
-    ) -> Bool[Tensor, "b n n"]:
-        """What each row of the decoder sees."""
-
-    def loss(self, batch: Batch) -> Losses:
-        """The loss."""
-
-    def words(self, mu: Float[Tensor, "b v"]) -> tuple[Float[Tensor, "b k"], Int[Tensor, "b k"]]:
-        """The words of a text's vector."""
-
-    def describe(self) -> str:
-        """The call that makes it."""
 
 
 class DuplexModel(nn.Module):
@@ -62,7 +35,7 @@ class DuplexModel(nn.Module):
         UnsupportedModelError: If the model has no head or no embeddings of a known name.
     """
 
-    def __init__(self, model: nn.Module, method: Duplex, seed: int = 0) -> None:
+    def __init__(self, model: nn.Module, method: DuplexObjective, seed: int = 0) -> None:
         super().__init__()
         inner: Any = model
         body = getattr(inner, "base_model", None)
@@ -88,7 +61,7 @@ class DuplexModel(nn.Module):
         logits: Tensor = getattr(self.model, self._head)(states)
         return logits
 
-    def forward(self, features: dict[str, Tensor]) -> Losses:
+    def forward(self, features: Mapping[str, Tensor]) -> Losses:
         """The losses of a batch that `DuplexCollator` made."""
         ids, real = features["input_ids"], features["attention_mask"].bool()
         states = self.body(features["masked_ids"], attention_mask=real.long()).last_hidden_state
@@ -125,7 +98,7 @@ class DuplexModel(nn.Module):
 
     @torch.no_grad()
     def embed(
-        self, features: dict[str, Tensor]
+        self, features: Mapping[str, Tensor]
     ) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b k"], Int[Tensor, "b k"]]:
         """The vector of each text: [CLS], the entries of its bag of words, and which words.
 
@@ -148,7 +121,9 @@ class DuplexCollator:
         seed: Of the draws.
     """
 
-    def __init__(self, tokenizer: Any, method: Duplex, longest: int = 128, seed: int = 0) -> None:
+    def __init__(
+        self, tokenizer: Any, method: DuplexObjective, longest: int = 128, seed: int = 0
+    ) -> None:
         self.tokenizer, self.method, self.longest = tokenizer, method, longest
         self.draw = torch.Generator().manual_seed(seed)
 

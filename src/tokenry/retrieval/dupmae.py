@@ -11,13 +11,13 @@ from torch import Generator, Tensor
 from torch.nn.functional import cross_entropy
 
 from tokenry.card import Card, Claim
-from tokenry.method import Batch, In, Losses, Objective
+from tokenry.method import Batch, DuplexObjective, In, Losses
 from tokenry.ops.similarity import unit
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class DupMAE(Objective):
+class DupMAE(DuplexObjective):
     r"""Pre-training for retrieval with two weak decoders, and a vector of two parts.
 
     The encoder reads a text with `encoder_share` of its words masked. The loss is
@@ -87,13 +87,8 @@ class DupMAE(Objective):
         ),
     )
 
-    encoder_share: Annotated[float, In(0, 1, open="both"), "the words hidden from the encoder"] = (
-        0.3
-    )
     decoder_share: Annotated[float, In(0, 1), "the words hidden from a row of the decoder"] = 0.5
     patterns: Annotated[int, In(1, 100_000), "the sets of words to see that are drawn"] = 256
-    decode: Annotated[float, In(0, 100), "the weight of the decoder"] = 1.0
-    bag: Annotated[float, In(0, 100), "the weight of the bag of words"] = 1.0
     kept: Annotated[int, In(1, 1_000_000), "the words that stand in the vector of a text"] = 384
 
     def hidden(
