@@ -5,7 +5,7 @@ archive that maintainers put it in is the normal form of its title. Sections are
 training: the encoder learns from titles and skills alone, and then finds the name of the section
 among all of them. Sections that say what kind of file a package is (libs, devel, ...) are left out.
 
-Run from the repository root on a machine with apt (about five minutes on one core):
+Run from the repository root on a machine with apt (about two minutes on one core):
 
     python recipes/vacancysbert_packages.py
 """
@@ -114,9 +114,9 @@ def say(name: str, found: dict[str, Tensor]) -> None:
 def main() -> None:
     """Tune with true and with shuffled skills, and compare."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--layers", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=60)
-    parser.add_argument("--batch", type=int, default=48)
+    parser.add_argument("--layers", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--test", type=int, default=600)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
