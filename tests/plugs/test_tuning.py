@@ -186,3 +186,25 @@ def test_stops_when_the_loss_is_no_number(build):
     with pytest.raises(TokenryError, match="loss of step 1 is nan"):
         tune(encoder, PAIRS, steps=2)
     assert not encoder.training
+
+
+def test_claim_strings_come_apart():
+    """Mirror-BERT: strings drawn at random are less alike, and two readings of one are nearest."""
+    strings = [f"{a} {b}" for a in WORDS for b in WORDS if a < b][:64]
+    encoder = text_encoder((bert(), tokenizer()))
+
+    def mean_cosine():
+        vectors = encoder.encode(strings, convert_to_tensor=True)
+        near = vectors @ vectors.mT
+        return float((near.sum() - near.trace()) / (near.numel() - len(near)))
+
+    before = mean_cosine()
+    tune(encoder, strings, MirrorBert(span=0), steps=40, batch_size=32, rate=1e-3)
+    after = mean_cosine()
+    encoder.train()
+    torch.manual_seed(0)
+    with torch.no_grad():
+        given = encoder.preprocess(strings)
+        one, two = (encoder(dict(given))["sentence_embedding"] for _ in range(2))
+    assert float(((one @ two.mT).argmax(1) == torch.arange(64)).float().mean()) > 0.95
+    assert after < before - 0.2
