@@ -5,7 +5,7 @@ their place, and the rest is trained as a masked language model on package descr
 That is the raw model. It is tuned on raw strings, and both are measured on human judgements: pairs
 of words (WordSim-353, SimLex-999) and of documents (Lee), which the package gensim carries.
 
-Run from the repository root on a machine with apt (about ten minutes on one core):
+Run from the repository root on a machine with apt (about eight minutes on one core):
 
     python recipes/mirror_bert_minilm.py
 """
@@ -141,7 +141,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--raw-steps", type=int, default=300)
     parser.add_argument("--steps", type=int, default=50)
-    parser.add_argument("--batch", type=int, default=100)
+    parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="folder for the raw model; taken if it is there")
     args = parser.parse_args()
@@ -157,13 +157,13 @@ def main() -> None:
             model.save_pretrained(args.keep)
     raw, sets = (model.bert, tokenizer), judged()
     plans: tuple[tuple[str, Any, list[str]], ...] = (
-        ("mean", MirrorBert(), texts[:10_000]),
         ("cls", MirrorBert(temperature=0.2, span=0), words),
+        ("mean", MirrorBert(), texts[:10_000]),
     )
     for pooling, method, strings in plans:
         encoder = text_encoder(raw, pooling=pooling, longest=128)
         say(f"raw, {pooling}: {json.dumps(measure(encoder, sets, strings))}")
-        encoder[0].max_seq_length = 50 if method.span else 25
+        encoder[0].max_seq_length = 24 if method.span else 12
         pairs: list[Pair] = [*strings]
         done = tune(
             encoder, pairs, method, steps=args.steps, batch_size=args.batch, warm=0.0,
