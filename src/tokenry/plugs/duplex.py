@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from tokenry.errors import UnsupportedModelError, UsageError
 from tokenry.method import Batch, DuplexObjective, Losses
-from tokenry.plugs.tuning import Tuned, share, steps_of, training
+from tokenry.plugs.tuning import Tuned, descend, share, steps_of, training
 
 _HEADS = ("cls", "lm_head")
 """What architectures call the head that turns states into logits."""
@@ -197,10 +197,7 @@ def pretrain(
             for group in optimizer.param_groups:
                 group["lr"] = rate * share(step, steps, warm)
             loss = model(read([texts[i] for i in rows])).total
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
+            descend(model, loss, optimizer)
             losses.append(float(loss.detach()))
             bar.update()
     seconds = time.perf_counter() - start

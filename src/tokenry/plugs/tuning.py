@@ -111,12 +111,14 @@ def tune(
                 group["lr"] = rate * share(step, steps, warm)
             read = [rule.pair(*texts[i], draw) for i in chosen]
             same = [texts[i] for i in chosen] if groups is None else [groups[i] for i in chosen]
-            losses.append(_step(encoder, rule, read, _numbers(same, groups is None), optimizer))
+            loss = _loss(encoder, rule, read, _numbers(same, groups is None))
+            losses.append(float(loss.detach()))
             if not math.isfinite(losses[-1]):
                 raise TokenryError(
                     f"tune: the loss of step {step + 1} is {losses[-1]}; take a smaller rate than "
                     f"{rate}."
                 )
+            descend(encoder, loss, optimizer)
             bar.update()
             bar.set_postfix(loss=f"{losses[-1]:.3f}")
     if folder is not None:
@@ -129,13 +131,15 @@ def tune(
     )
 
 
-def _step(
-    encoder: Any,
-    rule: PairObjective,
-    read: list[tuple[str, str]],
-    groups: Tensor,
-    optimizer: torch.optim.Optimizer,
-) -> float:
+def descend(model: nn.Module, loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
+    """One step down a loss, with a gradient of length one at most."""
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(model.parameters(), _CLIP)
+    optimizer.step()
+
+
+def _loss(encoder: Any, rule: PairObjective, read: list[tuple[str, str]], groups: Tensor) -> Tensor:
     vectors, real = {}, {}
     for side, name, task in ((0, "left", "query"), (1, "right", "document")):
         found = _vectors(encoder, [pair[side] for pair in read], rule.tokens, task)
@@ -143,12 +147,7 @@ def _step(
     batch = Batch(
         vectors=vectors, real=real if rule.tokens else {}, groups=groups.to(encoder.device)
     )
-    loss = rule.loss(batch).total
-    optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(encoder.parameters(), _CLIP)
-    optimizer.step()
-    return float(loss.detach())
+    return rule.loss(batch).total
 
 
 def _vectors(encoder: Any, texts: list[str], tokens: bool, task: str) -> tuple[Tensor, Tensor]:
