@@ -143,6 +143,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--plans", nargs="+", default=["words-cls", "words-mean", "sentences-mean"])
     parser.add_argument("--keep", type=Path, help="folder for the raw model; taken if it is there")
     args = parser.parse_args()
     texts = descriptions() + news()
@@ -156,13 +157,15 @@ def main() -> None:
         if args.keep:
             model.save_pretrained(args.keep)
     raw, sets = (model.bert, tokenizer), judged()
-    plans: tuple[tuple[str, Any, list[str]], ...] = (
-        ("cls", MirrorBert(temperature=0.2, span=0), words),
-        ("mean", MirrorBert(), texts[:10_000]),
-    )
-    for pooling, method, strings in plans:
+    plans: dict[str, tuple[Any, Any, list[str]]] = {
+        "words-cls": ("cls", MirrorBert(temperature=0.2, span=0), words),
+        "words-mean": ("mean", MirrorBert(temperature=0.2, span=0), words),
+        "sentences-mean": ("mean", MirrorBert(), texts[:10_000]),
+    }
+    for name in args.plans:
+        pooling, method, strings = plans[name]
         encoder = text_encoder(raw, pooling=pooling, longest=128)
-        say(f"raw, {pooling}: {json.dumps(measure(encoder, sets, strings))}")
+        say(f"raw, {name}: {json.dumps(measure(encoder, sets, strings))}")
         encoder[0].max_seq_length = 24 if method.span else 12
         pairs: list[Pair] = [*strings]
         done = tune(
@@ -170,7 +173,7 @@ def main() -> None:
             seed=args.seed,
         )  # fmt: skip
         encoder[0].max_seq_length = 128
-        say(f"{done}\ntuned, {pooling}: {json.dumps(measure(encoder, sets, strings))}")
+        say(f"{done}\ntuned, {name}: {json.dumps(measure(encoder, sets, strings))}")
 
 
 if __name__ == "__main__":

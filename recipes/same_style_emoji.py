@@ -50,16 +50,13 @@ class Encoders(nn.Module):
             *layers, nn.Flatten(), nn.Dropout(0.2), nn.Linear(64 * 16, WIDTH)
         )
         self.text = nn.Sequential(nn.Dropout(0.2), nn.Linear(TEXT, WIDTH))
-        self.joint = nn.Sequential(
-            nn.Linear(2 * WIDTH, 64), nn.GELU(), nn.Dropout(0.2), nn.Linear(64, WIDTH, bias=False)
-        )
-        nn.init.zeros_(self.joint[-1].weight)
+        self.joint = nn.Sequential(nn.Linear(2 * WIDTH, 128), nn.GELU(), nn.Linear(128, WIDTH))
 
     def forward(self, images: Tensor, texts: Tensor) -> dict[str, Tensor]:
         """The three views of each entry."""
         image, text = self.image(images), self.text(texts)
         both = torch.cat([nn.functional.normalize(x, dim=-1) for x in (image, text)], 1)
-        # The sum of both at the start; what is better than that is learned.
+        # What both say stands in the joint vector from the start.
         joint = both[:, :WIDTH] + both[:, WIDTH:] + self.joint(both)
         return {"image": image, "text": text, "joint": joint}
 
