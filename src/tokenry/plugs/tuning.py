@@ -112,23 +112,23 @@ def tune(
             read = [rule.pair(*texts[i], draw) for i in chosen]
             same = [texts[i] for i in chosen] if groups is None else [groups[i] for i in chosen]
             loss = _loss(encoder, rule, read, _numbers(same, groups is None))
-            losses.append(float(loss.detach()))
-            if not math.isfinite(losses[-1]):
-                raise TokenryError(
-                    f"tune: the loss of step {step + 1} is {losses[-1]}; take a smaller rate than "
-                    f"{rate}."
-                )
+            losses.append(_number(loss, step, rate))
             descend(encoder, loss, optimizer)
             bar.update()
             bar.set_postfix(loss=f"{losses[-1]:.3f}")
     if folder is not None:
         _save(encoder, folder)
-    return Tuned(
-        method=rule.describe(),
-        losses=tuple(losses),
-        seconds=time.perf_counter() - start,
-        folder=folder,
-    )
+    seconds = time.perf_counter() - start
+    return Tuned(method=rule.describe(), losses=tuple(losses), seconds=seconds, folder=folder)
+
+
+def _number(loss: Tensor, step: int, rate: float) -> float:
+    found = float(loss.detach())
+    if not math.isfinite(found):
+        raise TokenryError(
+            f"tune: the loss of step {step + 1} is {found}; take a smaller rate than {rate}."
+        )
+    return found
 
 
 def descend(model: nn.Module, loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
