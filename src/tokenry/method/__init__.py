@@ -10,6 +10,7 @@ from tokenry.method.judge import Figure, Findings, Judge, Usage
 from tokenry.method.late import LateScorer, Reads
 from tokenry.method.marked import MarkedPolicy, MarkedView
 from tokenry.method.navigator import LIST, WAYS, Form, Navigator
+from tokenry.method.objective import Batch, DuplexObjective, Losses, Objective, PairObjective
 from tokenry.method.packing import PackedAttention
 from tokenry.method.policy import CachePolicy, KVView, Read, Slots
 from tokenry.method.pooling import Pooling
@@ -35,6 +36,7 @@ __all__ = [
     "END",
     "LIST",
     "WAYS",
+    "Batch",
     "BatchMerger",
     "ByteReader",
     "CacheEditor",
@@ -43,6 +45,7 @@ __all__ = [
     "Condition",
     "DraftView",
     "Drafter",
+    "DuplexObjective",
     "EditPlan",
     "EmbeddingRows",
     "Embeddings",
@@ -58,6 +61,7 @@ __all__ = [
     "LateScorer",
     "LayerView",
     "Learner",
+    "Losses",
     "MarkedPolicy",
     "MarkedView",
     "Measurement",
@@ -65,8 +69,10 @@ __all__ = [
     "Method",
     "Move",
     "Navigator",
+    "Objective",
     "Origin",
     "PackedAttention",
+    "PairObjective",
     "Pooling",
     "Probe",
     "Read",

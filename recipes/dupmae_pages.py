@@ -1,0 +1,146 @@
+"""Pre-train three small BERTs on manual pages: as a masked language model, RetroMAE, DupMAE.
+
+All three begin with the same weights, read the same texts in the same order for as many steps, and
+are then asked, without any tuning, for the page that a description was taken out of.
+
+Run from the repository root (about two minutes on one core):
+
+    apt-get download manpages-dev && dpkg-deb -x manpages-dev_*.deb pages
+    python recipes/dupmae_pages.py pages/usr/share/man
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from torch import Tensor
+from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
+from xtr_minilm import pages
+
+from tokenry.plugs.duplex import DuplexModel, pretrain
+from tokenry.retrieval import DupMAE
+
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+LENGTH = 48
+
+
+def word_pieces(texts: list[str], size: int) -> Any:
+    """A tokenizer of lower-case word pieces, learned from texts."""
+    inner = Tokenizer(models.WordPiece(unk_token=SPECIAL[1]))
+    inner.normalizer = normalizers.BertNormalizer(lowercase=True)
+    inner.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    inner.train_from_iterator(
+        texts, trainers.WordPieceTrainer(vocab_size=size, special_tokens=SPECIAL)
+    )
+    inner.post_processor = processors.BertProcessing(
+        ("[SEP]", inner.token_to_id("[SEP]")), ("[CLS]", inner.token_to_id("[CLS]"))
+    )
+    roles = dict(zip(("pad", "unk", "cls", "sep", "mask"), SPECIAL, strict=True))
+    loads: Any = PreTrainedTokenizerFast
+    return loads(
+        tokenizer_object=inner, **{f"{role}_token": token for role, token in roles.items()}
+    )
+
+
+def windows(texts: list[str], words: int) -> list[str]:
+    """Texts in runs of so many words."""
+    found = []
+    for text in texts:
+        split = text.split()
+        found += [" ".join(split[i : i + words]) for i in range(0, len(split) - 5, words)]
+    return found
+
+
+def small_bert(tokenizer: Any, seed: int) -> Any:
+    """A BERT of two layers with random weights."""
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=512,
+        max_position_embeddings=LENGTH,
+    )
+    return BertForMaskedLM(config)
+
+
+def embed(model: DuplexModel, tokenizer: Any, texts: list[str]) -> tuple[Tensor, Tensor, Tensor]:
+    """The vectors of texts, in two parts."""
+    found = []
+    for start in range(0, len(texts), 64):
+        given = tokenizer(
+            texts[start : start + 64], truncation=True, max_length=LENGTH, padding=True,
+            return_tensors="pt",
+        )  # fmt: skip
+        found.append(model.embed(given))
+    first, values, words = (torch.cat(part) for part in zip(*found, strict=True))
+    return first - first.mean(0), values - values.amin(1, keepdim=True), words
+
+
+def gains(scores: Tensor) -> np.ndarray:
+    """nDCG@10 of each query, whose answer is the document of its number; ties count as lost."""
+    ranks = (scores >= scores.diagonal()[:, None]).sum(1)
+    return (1 / (ranks + 1.0).log2()).where(ranks <= 10, torch.tensor(0.0)).numpy()
+
+
+def say(name: str, found: np.ndarray, against: np.ndarray | None = None) -> None:
+    """Write a mean, and how far it is from another with its 95 % interval."""
+    text = f"{name}: nDCG@10 {found.mean():.3f}"
+    if against is not None:
+        difference = found - against
+        drawn = np.random.default_rng(0).choice(difference, (2000, len(difference))).mean(1)
+        low, high = np.quantile(drawn, [0.025, 0.975])
+        text += f", {difference.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """Pre-train three ways and compare."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", type=Path, help="of manual pages (.gz)")
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--pieces", type=int, default=2500)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    pairs = pages(args.folder, 10**6, seed=0)
+    texts = windows([page for _, page in pairs], 25)
+    random.Random(args.seed).shuffle(texts)
+    tokenizer = word_pieces(texts, args.pieces)
+    sys.stdout.write(f"{len(pairs)} pages, {len(texts)} texts, {len(tokenizer)} pieces\n")
+    before = None
+    for name, method in (
+        ("masked language model", DupMAE(decode=0, bag=0)),
+        ("RetroMAE", DupMAE(bag=0)),
+        ("DupMAE", DupMAE()),
+    ):
+        model = DuplexModel(small_bert(tokenizer, args.seed), method)
+        done = pretrain(
+            model, tokenizer, texts, steps=args.steps, batch_size=args.batch, rate=1e-3,
+            longest=LENGTH, seed=args.seed,
+        )  # fmt: skip
+        model.eval()
+        sys.stdout.write(f"{name}: {done}\n")
+        q, d = (embed(model, tokenizer, [pair[side] for pair in pairs]) for side in (0, 1))
+        empty = (torch.zeros(len(pairs), 1),)
+        dense = gains(method.similarity((*empty, *q[1:]), (*empty, *d[1:]), cosine=True))
+        first = gains(torch.nn.functional.normalize(q[0]) @ torch.nn.functional.normalize(d[0]).T)
+        say(f"{name}, [CLS]", first, before)
+        say(f"{name}, bag of words", dense, first)
+        both = gains(method.similarity(q, d, cosine=True))
+        say(f"{name}, both, against [CLS]", both, first)
+        say(f"{name}, both, against the bag", both, dense)
+        before = first
+
+
+if __name__ == "__main__":
+    main()
