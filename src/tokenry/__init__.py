@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from tokenry.catalog import names as methods
     from tokenry.checks import check
     from tokenry.compare.auditing import audit
+    from tokenry.compare.chunking import chunks
     from tokenry.compare.probing import probe
     from tokenry.compare.results import Results
     from tokenry.compare.run import compare
@@ -23,6 +24,7 @@ __all__ = [
     "attach",
     "audit",
     "check",
+    "chunks",
     "compare",
     "methods",
     "probe",
@@ -36,6 +38,7 @@ _HOME = {
     "attach": "tokenry.plugs.attach:attach",
     "audit": "tokenry.compare.auditing:audit",
     "check": "tokenry.checks:check",
+    "chunks": "tokenry.compare.chunking:chunks",
     "compare": "tokenry.compare.run:compare",
     "methods": "tokenry.catalog:names",
     "probe": "tokenry.compare.probing:probe",

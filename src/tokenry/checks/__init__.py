@@ -10,9 +10,9 @@ from typing import Any, Literal
 import torch
 
 from tokenry import catalog
-from tokenry.checks import caches, declaration, drafts, handling, tokens
+from tokenry.checks import caches, chunks, declaration, drafts, handling, tokens
 from tokenry.errors import UnknownNameError, UsageError
-from tokenry.method import CachePolicy, Drafter, Method, TokenReducer
+from tokenry.method import CachePolicy, Chunker, Drafter, Method, TokenReducer
 
 Outcome = Literal["passed", "failed", "expected failure"]
 Check = Callable[[type[Any]], str]
@@ -69,10 +69,19 @@ DRAFTER: dict[str, Check] = {
 }
 """Further checks of a `Drafter`."""
 
+CHUNKER: dict[str, Check] = {
+    "covers": chunks.covers,
+    "order": chunks.order,
+    "size": chunks.size,
+    "repeat": chunks.repeat,
+}
+"""Further checks of a `Chunker`."""
+
 _KINDS: dict[type[Method], dict[str, Check]] = {
     TokenReducer: REDUCER,
     CachePolicy: CACHE,
     Drafter: DRAFTER,
+    Chunker: CHUNKER,
 }
 
 

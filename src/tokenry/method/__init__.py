@@ -3,6 +3,7 @@
 from tokenry.method.base import In, Keep, Method, Setting, alternatives, settings
 from tokenry.method.batching import BatchMerger, MergedBatch
 from tokenry.method.bytes import ByteReader
+from tokenry.method.chunker import Chunker, ChunkMeasure, ChunkScores, Document, Embed
 from tokenry.method.coder import TextCoder
 from tokenry.method.drafter import Drafter, DraftView, TokenTree, Verified
 from tokenry.method.editor import CacheEditor, EditPlan
@@ -39,10 +40,15 @@ __all__ = [
     "CacheEditor",
     "CachePolicy",
     "Call",
+    "ChunkMeasure",
+    "ChunkScores",
+    "Chunker",
     "Condition",
+    "Document",
     "DraftView",
     "Drafter",
     "EditPlan",
+    "Embed",
     "EmbeddingRows",
     "Embeddings",
     "Figure",

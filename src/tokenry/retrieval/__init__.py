@@ -1,3 +1,19 @@
 """Search by tokens: scorers, training objectives, makers of pairs, and measures."""
 
-__all__: list[str] = []
+from tokenry.retrieval.chunk_metrics import ChunkMetrics
+from tokenry.retrieval.cluster_chunks import ClusterChunks
+from tokenry.retrieval.fixed_chunks import FixedChunks
+from tokenry.retrieval.kamradt_chunks import KamradtChunks
+from tokenry.retrieval.recursive_chunks import RecursiveChunks
+from tokenry.retrieval.section_chunks import SectionChunks
+from tokenry.retrieval.sentence_chunks import SentenceChunks
+
+__all__ = [
+    "ChunkMetrics",
+    "ClusterChunks",
+    "FixedChunks",
+    "KamradtChunks",
+    "RecursiveChunks",
+    "SectionChunks",
+    "SentenceChunks",
+]
