@@ -45,7 +45,12 @@ def test_figures_are_means_over_questions(folder):
 
 
 def test_headings_are_questions_where_there_are_none(folder):
-    texts = TextData("t", (TextExample("a.md", TEXT), TextExample("b.md", "# Cats\nMore cats.")), "CC0-1.0", "made")
+    texts = TextData(
+        "t",
+        (TextExample("a.md", TEXT), TextExample("b.md", "# Cats\nMore cats.")),
+        "CC0-1.0",
+        "made",
+    )
     asked = {one.text: one.evidence for one in headings(texts)}
     assert list(asked) == ["Cats a.md", "Cats b.md", "Dogs"]
     ((document, start, end),) = asked["Dogs"]

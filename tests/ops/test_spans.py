@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -26,7 +28,7 @@ def test_a_union_covers_the_same_in_order_and_apart(rows):
     found = ops.union(ops.spans(rows)).tolist()
     assert characters(found) == characters(rows)
     assert ops.covered(ops.spans(rows)) == len(characters(rows)) == ops.total(ops.spans(found))
-    for (document, _, end), (later, start, _) in zip(found, found[1:], strict=False):
+    for (document, _, end), (later, start, _) in itertools.pairwise(found):
         assert (document, end) < (later, start)
 
 

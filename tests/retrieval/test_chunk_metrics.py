@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -27,7 +29,7 @@ def characters(rows):
 def pieces(cuts):
     """Two documents of 40 characters, cut into chunks that do not overlap."""
     edges = [0, *cuts, 40]
-    return [(d, a, b) for d in (0, 1) for a, b in zip(edges, edges[1:], strict=False)]
+    return [(d, a, b) for d in (0, 1) for a, b in itertools.pairwise(edges)]
 
 
 def scores(metrics, ranked, chunks, evidence):

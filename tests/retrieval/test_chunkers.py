@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -123,7 +123,7 @@ def test_the_cuts_are_the_best_of_all(n, most, seed):
 
     def worth(first):
         edges = [*first, n]
-        return sum(alike[a:b, a:b].sum() for a, b in zip(edges, edges[1:], strict=False))
+        return sum(alike[a:b, a:b].sum() for a, b in pairwise(edges))
 
     options = [
         (0, *rest)

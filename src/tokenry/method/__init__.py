@@ -8,8 +8,10 @@ from tokenry.method.coder import TextCoder
 from tokenry.method.drafter import Drafter, DraftView, TokenTree, Verified
 from tokenry.method.editor import CacheEditor, EditPlan
 from tokenry.method.judge import Figure, Findings, Judge, Usage
+from tokenry.method.late import LateScorer, Reads
 from tokenry.method.marked import MarkedPolicy, MarkedView
 from tokenry.method.navigator import LIST, WAYS, Form, Navigator
+from tokenry.method.objective import Batch, Losses, Objective, PairObjective
 from tokenry.method.packing import PackedAttention
 from tokenry.method.policy import CachePolicy, KVView, Read, Slots
 from tokenry.method.pooling import Pooling
@@ -35,6 +37,7 @@ __all__ = [
     "END",
     "LIST",
     "WAYS",
+    "Batch",
     "BatchMerger",
     "ByteReader",
     "CacheEditor",
@@ -60,8 +63,10 @@ __all__ = [
     "Judge",
     "KVView",
     "Keep",
+    "LateScorer",
     "LayerView",
     "Learner",
+    "Losses",
     "MarkedPolicy",
     "MarkedView",
     "Measurement",
@@ -69,11 +74,14 @@ __all__ = [
     "Method",
     "Move",
     "Navigator",
+    "Objective",
     "Origin",
     "PackedAttention",
+    "PairObjective",
     "Pooling",
     "Probe",
     "Read",
+    "Reads",
     "Response",
     "Router",
     "RowSampler",

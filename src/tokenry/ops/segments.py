@@ -18,7 +18,11 @@ Stretch = tuple[int, int]
 Size = Callable[[int, int], int]
 """Tokens between two characters."""
 
-_SENTENCE = re.compile(r"(?<=[.!?…。！？])[\"'”’)\]]*\s+|\n\s*\n")
+_SENTENCE = re.compile(
+    r"(?<=[.!?\u2026])[\"'\u201d\u2019)\]]*\s+"
+    r"|(?<=[\u3002\uff01\uff1f])\s*"  # full width: no blank follows
+    r"|\n\s*\n"
+)
 _HEADING = re.compile(
     r"^(?:#{1,6}[ \t]+\S.*"  # Markdown
     r"|[ \t]*(?P<frame>={1,6})[ \t]+\S.*[ \t](?P=frame)[ \t]*"  # wikis
@@ -72,7 +76,7 @@ def sentences(text: str) -> list[Stretch]:
 
 
 def sections(text: str) -> list[Stretch]:
-    """Sections with their headings: of Markdown, wikis, manual pages, or underlined.
+    r"""Sections with their headings: of Markdown, wikis, manual pages, or underlined.
 
     >>> sections("Intro.\\n# One\\nA.\\n## Two\\nB.")
     [(0, 6), (7, 15), (16, 25)]

@@ -3,7 +3,9 @@
 from tokenry.retrieval.chunk_metrics import ChunkMetrics
 from tokenry.retrieval.cluster_chunks import ClusterChunks
 from tokenry.retrieval.fixed_chunks import FixedChunks
+from tokenry.retrieval.in_batch import InBatch
 from tokenry.retrieval.kamradt_chunks import KamradtChunks
+from tokenry.retrieval.mirror_bert import MirrorBert
 from tokenry.retrieval.recursive_chunks import RecursiveChunks
 from tokenry.retrieval.section_chunks import SectionChunks
 from tokenry.retrieval.sentence_chunks import SentenceChunks
@@ -12,7 +14,9 @@ __all__ = [
     "ChunkMetrics",
     "ClusterChunks",
     "FixedChunks",
+    "InBatch",
     "KamradtChunks",
+    "MirrorBert",
     "RecursiveChunks",
     "SectionChunks",
     "SentenceChunks",

@@ -58,8 +58,8 @@ class ChunkMetrics(ChunkMeasure):
                 effect="Smaller chunks raise precision and lower recall at a fixed k.",
                 test="tests/retrieval/test_chunk_metrics.py"
                 "::test_claim_small_chunks_raise_precision_and_cost_recall",
-                measured="From 10 to 200 words a chunk, precision falls from 0.198 to 0.045 and recall "
-                "rises from 0.273 to 0.915 (132 questions, BM25, k=5).",
+                measured="From 10 to 200 words a chunk, precision falls from 0.198 to 0.045 and "
+                "recall rises from 0.273 to 0.915 (132 questions, BM25, k=5).",
             ),
             Claim(
                 paper="Precision-Omega is best for the smallest chunks.",
@@ -70,18 +70,18 @@ class ChunkMetrics(ChunkMeasure):
             Claim(
                 paper="The best size differs by 22 % between embeddings.",
                 effect="The size of best IoU moves with the encoder.",
-                not_shown="It needs several encoders of the paper's size; with BM25 the IoU is best "
-                "at 20 words, which is within the paper's 5 to 20 tokens.",
+                not_shown="It needs several encoders of the paper's size; with BM25 the IoU is "
+                "best at 20 words, which is within the paper's 5 to 20 tokens.",
             ),
         ),
         differs=(
             "A chunk holds evidence only if it shares some of it, lengths are of unions, an empty "
             "retrieval scores 0 and lengths are in tokens; the published code counts borders, sums "
             'lengths, fails, and counts characters (compat="chroma", unit="characters").',
-            "Chunks are stretches of the document; the published code looks for their text and so "
-            "takes the first place where it occurs.",
-            "Making questions with a language model is left to the user; headings serve where there "
-            "are none.",
+            "Chunks are stretches of the document; the published code looks for their text and "
+            "so takes the first place where it occurs.",
+            "Making questions with a language model is left to the user; headings serve where "
+            "there are none.",
         ),
     )
 

