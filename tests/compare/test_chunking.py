@@ -30,16 +30,16 @@ def folder(tmp_path):
 
 
 def test_figures_are_means_over_questions(folder):
-    names = ["sentence-chunks(size=5)", "fixed-chunks(size=8)"]
+    names = ["sentence-chunks(size=7)", "fixed-chunks(size=8)"]
     metric = "chunk-metrics(k=1, unit=characters)"
     found = tokenry.chunks(folder / "docs", folder / "asked.jsonl", names, metric=metric)
     first, second = found.chunkers
     assert first.name == names[0]
     assert first.scores["recall"] == (1.0, 1.0)
-    assert first.scores["precision"] == (1.0, 1.0)
-    assert first.figures["iou"].value == 1
-    assert second.scores["precision"][1] == pytest.approx(11 / len("# Birds\nBirds sing."))
-    assert second.differences["iou"].value == pytest.approx(second.figures["iou"].value - 1)
+    assert first.scores["precision"] == (19 / len("# Dogs\nDogs bark at night."), 11 / 19)
+    assert first.figures["precision"].value == pytest.approx((19 / 26 + 11 / 19) / 2)
+    means = [one.figures["iou"].value for one in found.chunkers]
+    assert second.differences["iou"].value == pytest.approx(means[1] - means[0])
     assert found.best() is first
     assert "2 questions about 2 documents of docs" in str(found)
 

@@ -13,6 +13,7 @@ from tokenry.method.marked import MarkedPolicy, MarkedView
 from tokenry.method.navigator import LIST, WAYS, Form, Navigator
 from tokenry.method.objective import Batch, Losses, Objective, PairObjective
 from tokenry.method.packing import PackedAttention
+from tokenry.method.pairs import Groups, PairMaker, Record
 from tokenry.method.policy import CachePolicy, KVView, Read, Slots
 from tokenry.method.pooling import Pooling
 from tokenry.method.probe import Condition, Item, Measurement, Probe, Response, Score
@@ -57,6 +58,7 @@ __all__ = [
     "Figure",
     "Findings",
     "Form",
+    "Groups",
     "Heads",
     "In",
     "Item",
@@ -77,11 +79,13 @@ __all__ = [
     "Objective",
     "Origin",
     "PackedAttention",
+    "PairMaker",
     "PairObjective",
     "Pooling",
     "Probe",
     "Read",
     "Reads",
+    "Record",
     "Response",
     "Router",
     "RowSampler",

@@ -3,6 +3,7 @@
 from tokenry.retrieval.chunk_metrics import ChunkMetrics
 from tokenry.retrieval.cluster_chunks import ClusterChunks
 from tokenry.retrieval.fixed_chunks import FixedChunks
+from tokenry.retrieval.headlines import Headlines
 from tokenry.retrieval.in_batch import InBatch
 from tokenry.retrieval.kamradt_chunks import KamradtChunks
 from tokenry.retrieval.mirror_bert import MirrorBert
@@ -14,6 +15,7 @@ __all__ = [
     "ChunkMetrics",
     "ClusterChunks",
     "FixedChunks",
+    "Headlines",
     "InBatch",
     "KamradtChunks",
     "MirrorBert",
