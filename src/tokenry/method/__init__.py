@@ -7,6 +7,7 @@ from tokenry.method.coder import TextCoder
 from tokenry.method.drafter import Drafter, DraftView, TokenTree, Verified
 from tokenry.method.editor import CacheEditor, EditPlan
 from tokenry.method.judge import Figure, Findings, Judge, Usage
+from tokenry.method.late import LateScorer, Reads
 from tokenry.method.marked import MarkedPolicy, MarkedView
 from tokenry.method.navigator import LIST, WAYS, Form, Navigator
 from tokenry.method.packing import PackedAttention
@@ -54,6 +55,7 @@ __all__ = [
     "Judge",
     "KVView",
     "Keep",
+    "LateScorer",
     "LayerView",
     "Learner",
     "MarkedPolicy",
@@ -68,6 +70,7 @@ __all__ = [
     "Pooling",
     "Probe",
     "Read",
+    "Reads",
     "Response",
     "Router",
     "RowSampler",

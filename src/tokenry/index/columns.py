@@ -1,0 +1,165 @@
+"""Arrays on disk that grow at their end, and small files that are replaced whole."""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tokenry.errors import StoreError
+
+
+class Column:
+    """Rows of one type in a file, read through a memory map.
+
+    Rows behind the number that the owner calls valid are what a killed process left: a reader
+    never looks at them, and the next writer cuts them off.
+
+    Args:
+        path: The file; made when it does not exist and `write` is true.
+        dtype: Type of a number.
+        width: Numbers of a row.
+        rows: Rows that are valid.
+        write: Whether rows will be appended.
+
+    Raises:
+        StoreError: If the file holds fewer rows than are valid.
+    """
+
+    def __init__(self, path: Path, dtype: str, width: int, rows: int, *, write: bool) -> None:
+        self.path, self.dtype, self.width, self.rows = path, np.dtype(dtype), width, rows
+        with explained(path):
+            self._file = path.open("a+b" if write else "rb", buffering=0)
+            held = os.fstat(self._file.fileno()).st_size
+            if held < self.bytes:
+                self._file.close()
+                raise StoreError(
+                    f"{path}: holds {held} bytes, {self.bytes} were written; the file is damaged. "
+                    "Build the index again, or take it from a backup."
+                )
+            if write and held > self.bytes:
+                self._file.truncate(self.bytes)
+        self._map: mmap.mmap | None = None
+        self._mapped = 0
+
+    @property
+    def bytes(self) -> int:
+        """Length of the valid part."""
+        return self.rows * self._row
+
+    @property
+    def _row(self) -> int:
+        return self.width * self.dtype.itemsize
+
+    def append(self, values: NDArray[Any]) -> None:
+        """Write rows at the end; `sync` makes them last."""
+        flat: Any = np.ascontiguousarray(values, self.dtype).reshape(-1).view(np.uint8)
+        content = memoryview(flat)
+        with explained(self.path):
+            while content:  # a disk that is nearly full takes a part
+                content = content[self._file.write(content) :]
+        self.rows += len(values)
+
+    def cut(self, rows: int) -> None:
+        """Take rows off the end again."""
+        self.rows = rows
+        with explained(self.path):
+            self._file.truncate(self.bytes)
+
+    def sync(self) -> None:
+        """Wait until all rows are on the disk."""
+        with explained(self.path):
+            os.fsync(self._file.fileno())
+
+    def view(self) -> NDArray[Any]:
+        """All valid rows, (rows, width), mapped and not read; treat them as read-only."""
+        if not self.rows or not self.width:
+            return np.empty((self.rows, self.width), self.dtype)
+        if self._map is None or self._mapped != self.bytes:
+            # A private copy: what a caller writes by mistake never reaches the file.
+            with explained(self.path):
+                fd = self._file.fileno()
+                self._map = mmap.mmap(fd, self.bytes, access=mmap.ACCESS_COPY)
+            self._mapped = self.bytes
+        return np.frombuffer(self._map, self.dtype).reshape(self.rows, self.width)
+
+    def release(self) -> None:
+        """Let the system take back the memory of what was read; it reads again where needed."""
+        if self._map is not None and hasattr(mmap, "MADV_DONTNEED"):
+            self._map.madvise(mmap.MADV_DONTNEED)
+
+    def close(self) -> None:
+        """Let go of the file. Views that are still in use stay valid."""
+        self._map = None
+        self._file.close()
+
+
+def replace(path: Path, content: dict[str, Any]) -> None:
+    """Write a small file so that after a kill it is the old one or the new one.
+
+    Raises:
+        StoreError: If it cannot be written.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    with explained(path):
+        with partial.open("wb") as stream:
+            stream.write(json.dumps(content, indent=1).encode())
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+        sync_folder(path.parent)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """What `replace` wrote.
+
+    Raises:
+        StoreError: If the file is not there, or is not such a file.
+    """
+    with explained(path):
+        content = path.read_bytes()
+    try:
+        found = json.loads(content)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise StoreError(f"{path}: is damaged; build the index again, or take it from a backup.")
+    return found
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names of the files in a folder are on the disk."""
+    if os.name == "nt":  # Windows does not open folders
+        return
+    with explained(folder):
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files in a folder and below."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Errors of the file system in words."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except OSError as error:
+        raise StoreError(
+            f"{path}: {error.strerror or error}; the index stays as it was last committed. Make "
+            "room, or see that the folder is there and can be read and written."
+        ) from error

@@ -1,0 +1,40 @@
+"""The contract of scorers of documents by tokens."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from jaxtyping import Float
+from torch import Tensor
+
+from tokenry.method.base import Method
+from tokenry.ops.ragged import Ragged
+
+Reads = Literal["vectors", "words"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LateScorer(Method):
+    """Scores documents for queries, from the tokens of both.
+
+    Attributes:
+        reads: What stands for a text: a `vector` for each token, or the number of each word.
+        pairwise: Whether the score of a query and a document depends on nothing else. Where it is
+            False, the other documents count: they retrieve, or say how rare a word is.
+    """
+
+    reads: ClassVar[Reads] = "vectors"
+    pairwise: ClassVar[bool] = True
+
+    @abstractmethod
+    def score(self, q: Ragged, d: Ragged) -> Float[Tensor, "q d"]:
+        """One score per query and document, greater where the document answers better.
+
+        A document without tokens answers nothing: minus infinity, or for words 0.
+
+        Args:
+            q: Tokens of the queries.
+            d: Tokens of all documents.
+        """
