@@ -23,11 +23,15 @@ class Figure:
         name: Its name in `Row.costs` or `Row.scores`.
         title: Its name for people.
         unit: What it counts.
+        of: The cost or score that it is made of, or "seconds"; its own name when empty.
+        quantile: Which quantile over the examples it is; None for the mean.
     """
 
     name: str
     title: str
     unit: Literal["seconds", "bytes", "number"]
+    of: str = ""
+    quantile: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,7 @@ class MethodInfo:
         settings: The settings that are not the defaults, besides `keep`: `margin=0.5`.
         listed: Whether the catalog finds the class under the card's slug.
         card: What is known of it; see `tokenry.card.Card`.
+        dial: Whether it has the setting `keep`; one without acts at keep 1 too.
     """
 
     label: str
@@ -81,6 +86,7 @@ class MethodInfo:
     settings: str
     listed: bool
     card: dict[str, Any]
+    dial: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +152,7 @@ class Summary:
         flops: Floating-point operations per example.
         on_front: Whether no other configuration is shown to be as good on score and seconds and
             better on one of them.
-        figures: Means of the task's further figures by name.
+        figures: The task's further figures by name: means, or quantiles over the examples.
         fronts: The same as `on_front` with each of the task's costs in bytes in the place of
             seconds, by name.
     """

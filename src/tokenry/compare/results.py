@@ -284,10 +284,11 @@ class Results:
     def _reducing(self) -> list[Configuration]:
         """Configurations in which some layer sees fewer tokens, or that act without a dial."""
         full = {n for p in self._profiles if p.method == UNTOUCHED for n in p.tokens}
+        dials = {info.label for info in self.infos if info.dial and self.tasks[0].dial}
         return [
             (p.method, p.keep)
             for p in self._profiles
-            if p.method != UNTOUCHED and not (self.tasks[0].dial and set(p.tokens) <= full)
+            if p.method != UNTOUCHED and not (p.method in dials and set(p.tokens) <= full)
         ]
 
     def _picture(self, row: Row) -> Picture | None:

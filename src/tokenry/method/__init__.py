@@ -6,6 +6,7 @@ from tokenry.method.bytes import ByteReader
 from tokenry.method.coder import TextCoder
 from tokenry.method.drafter import Drafter, DraftView, TokenTree, Verified
 from tokenry.method.editor import CacheEditor, EditPlan
+from tokenry.method.index_reducer import IndexReducer, TokensView
 from tokenry.method.judge import Figure, Findings, Judge, Usage
 from tokenry.method.late import LateScorer, Reads
 from tokenry.method.marked import MarkedPolicy, MarkedView
@@ -51,6 +52,7 @@ __all__ = [
     "Form",
     "Heads",
     "In",
+    "IndexReducer",
     "Item",
     "Judge",
     "KVView",
@@ -84,6 +86,7 @@ __all__ = [
     "TokenReducer",
     "TokenTree",
     "TokenizerTrainer",
+    "TokensView",
     "Usage",
     "Verified",
     "Visit",

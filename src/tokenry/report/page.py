@@ -300,7 +300,7 @@ def _layers(results: Results, keeps: Sequence[float], kind: str) -> list[dict[st
     profiles = results.profiles()
     shown = [p for p in profiles if p.keep in keeps and p.method != "none"]
     untouched = next((p for p in profiles if p.method == "none"), None)
-    if not shown:
+    if not any(profile.layer_seconds for profile in shown):
         return []
     every = [*shown, *([untouched] if untouched else [])]
     said = PHRASES[kind]
@@ -323,7 +323,7 @@ def _paper(results: Results, label: str, lines: Sequence[Entry]) -> dict[str, An
     year = "" if str(card["year"]) in card["venue"] else card["year"]
     source = [card["venue"], year, card["arxiv"] and f"arXiv {card['arxiv']}", card["code"]]
     measured = [
-        f"{f'keep {e.keep}: ' * e.task.dial}{e.speedup} ({e.faster}), {e.difference} ({e.verdict})"
+        f"{f'keep {e.keep}: ' * e.dial}{e.speedup} ({e.faster}), {e.difference} ({e.verdict})"
         for e in lines
         if e.acts
     ]

@@ -1,3 +1,7 @@
 """Search by tokens: scorers, training objectives, makers of pairs, and measures."""
 
-__all__: list[str] = []
+from tokenry.retrieval.random_tokens import RandomTokens
+from tokenry.retrieval.token_pooling import TokenPooling
+from tokenry.retrieval.token_pruning import TokenPruning
+
+__all__ = ["RandomTokens", "TokenPooling", "TokenPruning"]
