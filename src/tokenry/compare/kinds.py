@@ -19,6 +19,7 @@ from tokenry.method import (
     IndexReducer,
     LateScorer,
     Method,
+    SearchPlan,
     TokenReducer,
 )
 
@@ -97,7 +98,7 @@ KINDS: dict[str, Kind] = {
     "text-encoder": Kind(
         title="text encoder",
         family="retrieval",
-        contract=(LateScorer, IndexReducer),
+        contract=(LateScorer, IndexReducer, SearchPlan),
         does="rank documents or leave tokens out of an index",
         processor="AutoTokenizer",
         reads="tokenizer",

@@ -213,8 +213,10 @@ class Picture:
         grid: Rows and columns of `groups`.
         groups: Of an image, for each patch the group it ended in, -1 when it was dropped; of a
             text, for each layer and token the share of key heads that hold the token, in percent;
-            of a text that was written, who proposed each token (1 a draft) and in which pass.
-        thumbnail: The image as the model saw it, as WebP; or the text's tokens, as a JSON list.
+            of a text that was written, who proposed each token (1 a draft) and in which pass; of a
+            query, which tokens of two documents answer its tokens, as the task `search` says.
+        thumbnail: The image as the model saw it, as WebP; or the text's tokens, as a JSON list;
+            or those of a query and two documents.
     """
 
     method: str

@@ -20,18 +20,23 @@ from torch import Tensor
 from tqdm import tqdm
 
 from tokenry.data import Document
+from tokenry.errors import UsageError
+from tokenry.index.catalogue import Catalogue
+from tokenry.index.folder import TOKENS
+from tokenry.index.index import Index
+from tokenry.index.rankers import Plan, Query
 from tokenry.index.store import Ranking, Shape
 from tokenry.index.stores import open_store
-from tokenry.method import IndexReducer, LateScorer, TokensView
+from tokenry.method import IndexReducer, LateScorer, SearchPlan, TokensView
 from tokenry.ops.budget import kept_count
 from tokenry.ops.grouping import group_means
 from tokenry.ops.ragged import Ragged, offsets
-from tokenry.plugs.token_encoder import TokenEncoder
+from tokenry.plugs.token_encoder import Mode, TokenEncoder, TokenTexts
 
+LETTERS = 40
+"""Longer than any token that counts."""
 BATCH = 16
 """Documents that are encoded at a time."""
-LETTERS = 12
-"""A token of any language has fewer characters on average."""
 _WORD = re.compile(r"\w+")
 
 Pairs = tuple[NDArray[np.int64], NDArray[np.float32]]
@@ -43,14 +48,23 @@ class Question:
     """A query as its tokens.
 
     Attributes:
-        text: The query.
-        vectors: One per token; none when nothing needs them.
+        asked: The query, with vectors where something needs them.
         pieces: What each token stands for.
     """
 
-    text: str
-    vectors: Float[Tensor, "n d"]
+    asked: Query
     pieces: list[str]
+
+    @property
+    def vectors(self) -> Float[Tensor, "n d"]:
+        """One vector per token.
+
+        Raises:
+            UsageError: If it was not encoded.
+        """
+        if self.asked.tokens is None:
+            raise UsageError("search: the query was not encoded.")
+        return self.asked.tokens
 
 
 class Library:
@@ -65,25 +79,34 @@ class Library:
     def __init__(
         self, encoder: TokenEncoder, documents: Sequence[Document], most: int | None
     ) -> None:
-        self.encoder, self.most = encoder, most
+        self.encoder = encoder
         self.ids = [document.id for document in documents]
-        self.texts = [d.text if most is None else d.text[: most * LETTERS] for d in documents]
+        self.texts = [d.text if most is None else _cut(encoder, d.text, most) for d in documents]
         self.seconds = 0.0
-        self.spans: list[Int[Tensor, "n 2"]] = []
 
     @cached_property
-    def tokens(self) -> Ragged:
-        """The token vectors of all documents."""
-        start, vectors = time.perf_counter(), []
+    def made(self) -> TokenTexts:
+        """The documents as the encoder gives them."""
+        start = time.perf_counter()
         parts = range(0, len(self.texts), BATCH)
         # Nothing is shown where nobody looks.
-        for i in tqdm(parts, "encoding", unit="batch", delay=2, leave=False, disable=None):
-            made = self.encoder.encode(self.texts[i : i + BATCH])
-            spans = made.tokens.map(made.spans)
-            vectors += [one[: self.most] for one in made.tokens]
-            self.spans += [one[: self.most] for one in spans]
+        bar = tqdm(parts, "encoding", unit="batch", delay=2, leave=False, disable=None)
+        made = [self.encoder.encode(self.texts[i : i + BATCH]) for i in bar]
         self.seconds = time.perf_counter() - start
-        return Ragged.of(vectors, self.encoder.dimension)
+        lengths = [n for one in made for n in one.tokens.lengths.tolist()]
+        tokens = Ragged(torch.cat([one.tokens.values for one in made]), offsets(lengths))
+        spans = torch.cat([one.spans for one in made])
+        return TokenTexts(tokens, spans, torch.cat([one.pooled for one in made]))
+
+    @property
+    def tokens(self) -> Ragged:
+        """The token vectors of all documents."""
+        return self.made.tokens
+
+    @property
+    def spans(self) -> Ragged:
+        """Where the tokens stand in their texts."""
+        return self.made.tokens.map(self.made.spans)
 
     @cached_property
     def tokens_numbered(self) -> tuple[Ragged, Int[Tensor, " v"]]:
@@ -95,7 +118,7 @@ class Library:
         ]
         spread = torch.zeros(len(known), dtype=torch.int64)
         for numbers in lists:
-            spread[numbers.unique()] += 1
+            spread += torch.bincount(numbers, minlength=len(known)).clamp(max=1)
         return Ragged.of(lists), spread
 
     @cached_property
@@ -131,10 +154,11 @@ class Library:
     def question(self, text: str, vectors: bool) -> Question:
         """A query as its tokens, encoded where vectors are needed."""
         if not vectors:
-            return Question(text, torch.zeros(0, self.encoder.dimension), _WORD.findall(text))
+            return Question(Query(text), _WORD.findall(text))
         made = self.encoder.encode([text], "query")
         pieces = [text[start:end] for start, end in made.spans.tolist()]
-        return Question(text, made.tokens.values.float(), pieces)
+        asked = Query(text, made.tokens.values.float(), made.spans, made.pooled[0])
+        return Question(asked, pieces)
 
 
 class Shelf(ABC):
@@ -238,7 +262,7 @@ class ScoredShelf(Shelf):
 
     def rank(self, question: Question, k: int) -> Ranking:
         """By the scorer's score."""
-        asked = question.vectors if self.vectors else self.library.numbered(question.text)
+        asked = question.vectors if self.vectors else self.library.numbered(question.asked.text)
         scores = self._scorer.score(Ragged.of([asked]), self._documents)[0].numpy()
         return Ranking.best(np.arange(1, len(scores) + 1), scores, k)
 
@@ -252,11 +276,91 @@ class ScoredShelf(Shelf):
         return np.array(places, np.int64), np.array([float(p >= 0) for p in places], np.float32)
 
 
+class IndexShelf(Shelf):
+    """A `tokenry.Index`, searched by its own rankers.
+
+    Args:
+        library: The documents.
+        plan: Rankers and store.
+    """
+
+    def __init__(self, library: Library, plan: SearchPlan) -> None:
+        super().__init__(library)
+        self._plan, self._candidates = Plan.parse(plan.rankers), plan.candidates
+        self.vectors = self._plan.reads_vectors
+        recalled = _Recalled(library)
+        start = time.perf_counter()
+        self._folder = tempfile.TemporaryDirectory(prefix="tokenry-")
+        path = Path(self._folder.name) / "index"
+        with Index(path, recalled, store=plan.store) as index:
+            index.add(
+                {"id": name, "text": text}
+                for name, text in zip(library.ids, library.texts, strict=True)
+            )
+            size, shape = index.size(), index.settings.shape
+        self.seconds = library.seconds + time.perf_counter() - start
+        self.tokens, self.bytes = size.tokens, size.bytes
+        self._catalogue = Catalogue(path, write=False)
+        if shape is None:
+            raise UsageError("search: the index holds no documents.")
+        self._store = open_store(plan.store, path / TOKENS, shape, write=False)
+
+    def rank(self, question: Question, k: int) -> Ranking:
+        """By the rankers of the plan; keys of an index count documents from 1."""
+        return self._plan.rank(
+            question.asked,
+            k,
+            catalogue=self._catalogue,
+            store=self._store,
+            candidates=self._candidates,
+        )
+
+
+class _Recalled:
+    """An encoder that gives back what it was asked to encode before.
+
+    Args:
+        library: The documents.
+    """
+
+    def __init__(self, library: Library) -> None:
+        encoder = library.encoder
+        self.name, self.dimension, self.pooled = encoder.name, encoder.dimension, encoder.pooled
+        self._library = library
+        self._places = {text: i for i, text in enumerate(library.texts)}
+
+    def fingerprint(self) -> dict[str, Any]:
+        """That of the encoder."""
+        return self._library.encoder.fingerprint()
+
+    def encode(self, texts: Sequence[str], mode: Mode = "document") -> TokenTexts:
+        """What the library holds of these texts."""
+        if mode != "document" or any(text not in self._places for text in texts):
+            return self._library.encoder.encode(texts, mode)
+        made, places = self._library.made, [self._places[text] for text in texts]
+        spans = self._library.spans.take(places).values
+        return TokenTexts(made.tokens.take(places), spans, made.pooled[places])
+
+
 def shelf(library: Library, method: Any) -> Shelf:
     """What a method makes of the documents; None is exact MaxSim over all tokens."""
     if isinstance(method, LateScorer):
         return ScoredShelf(library, method)
+    if isinstance(method, SearchPlan):
+        return IndexShelf(library, method)
     return VectorShelf(library, method)
+
+
+def _cut(encoder: TokenEncoder, text: str, most: int) -> str:
+    """The text up to the end of a token."""
+    read = encoder.reader.tokenizer(
+        text[: most * LETTERS],
+        add_special_tokens=False,
+        return_offsets_mapping=True,
+        verbose=False,
+    )
+    spans = read["offset_mapping"][:most]
+    return text[: spans[-1][1]] if spans else ""
 
 
 def _groups(library: Library, reducer: IndexReducer) -> list[Int[Tensor, " n"]]:

@@ -19,6 +19,7 @@ from tokenry.method.reducer import Heads, LayerView, Schedule, TokenReducer
 from tokenry.method.ring import SequenceRing, Visit
 from tokenry.method.router import Call, Router
 from tokenry.method.rows import RowSampler
+from tokenry.method.search_plan import SearchPlan
 from tokenry.method.trainer import END, TokenizerTrainer
 from tokenry.method.vocab import (
     EmbeddingRows,
@@ -79,6 +80,7 @@ __all__ = [
     "Schedule",
     "Score",
     "Scribe",
+    "SearchPlan",
     "SequenceRing",
     "Setting",
     "Slots",

@@ -63,4 +63,5 @@ def group_means(x: Float[Tensor, "n d"], groups: Int[Tensor, " n"]) -> Float[Ten
     scale = length / sizes / total.norm(dim=1).clamp(min=tiny)
     means = (total * scale[:, None]).to(x.dtype)
     alone = sizes[group] == 1
-    return means.index_copy(0, group[alone], rows[alone])
+    found: Tensor = means.index_copy(0, group[alone], rows[alone])
+    return found

@@ -99,13 +99,13 @@ class Task(ABC):
     """The kind of models that it is for."""
     slug: ClassVar[str]
     title: ClassVar[str]
-    metric: ClassVar[str]
-    explanation: ClassVar[str]
+    metric: str
+    explanation: str
     binary: ClassVar[bool] = False
     higher_is_better: ClassVar[bool] = True
     dial: ClassVar[bool] = True
     """Whether its methods are run at several keeps."""
-    figures: ClassVar[tuple[Figure, ...]] = ()
+    figures: tuple[Figure, ...] = ()
     """What is shown beside score and seconds, of secondary scores and of `costs`."""
     grid: ClassVar[tuple[str, ...]] = ()
     """Two of an example's `conditions` that the scores are shown by: down and across."""

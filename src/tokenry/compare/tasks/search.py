@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from tokenry.data import Collection, Query
 from tokenry.errors import UsageError
 from tokenry.method import Method
 from tokenry.ops.ranking import ndcg, overlap, recall, reciprocal_rank, relevant
-from tokenry.plugs.token_encoder import TokenEncoder
+from tokenry.plugs.token_encoder import TokenEncoder, punctuation
 from tokenry.plugs.token_windows import PlainReader
 
 FIRST, DEEP = 10, 100
@@ -93,7 +93,7 @@ class Search(Task):
         "1 when the most relevant documents come first. The reference is exact MaxSim over all "
         "token vectors; keep is the share of the documents' tokens that is indexed."
     )
-    figures: ClassVar[tuple[Figure, ...]] = FIGURES
+    figures: tuple[Figure, ...] = FIGURES
 
     def __init__(self, max_tokens: int | None = None) -> None:
         if max_tokens is not None:
@@ -140,7 +140,7 @@ class Search(Task):
     def prepare(self, subject: Subject, examples: Sequence[Query]) -> None:
         """Make the encoder; documents are encoded when the first configuration runs."""
         reader = PlainReader(subject.model, subject.processor)
-        encoder = TokenEncoder(subject.name, reader)
+        encoder = TokenEncoder(subject.name, reader, punctuation(subject.processor))
         self._library = Library(encoder, self._documents.documents, self.max_tokens)
         self._shelves = {}
 
@@ -181,7 +181,7 @@ class Search(Task):
         if not self._documents.labelled:
             return Scores(same)
         pairs = list(zip(mine, (query.relevance for query in examples), strict=True))
-        further = {
+        further: dict[str, Sequence[float]] = {
             "mrr": [reciprocal_rank(names, labels, FIRST) for names, labels in pairs],
             "recall": [recall(names, labels, DEEP) for names, labels in pairs],
             "overlap": same,
