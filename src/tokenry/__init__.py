@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from tokenry.compare.results import Results
     from tokenry.compare.run import compare
     from tokenry.errors import TokenryError
+    from tokenry.index.index import Index
     from tokenry.plugs.attach import attach
     from tokenry.plugs.moving import transplant
     from tokenry.report.page import report
 
 __all__ = [
+    "Index",
     "Results",
     "TokenryError",
     "attach",
@@ -33,6 +35,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "Index": "tokenry.index.index:Index",
     "Results": "tokenry.compare.results:Results",
     "TokenryError": "tokenry.errors:TokenryError",
     "attach": "tokenry.plugs.attach:attach",

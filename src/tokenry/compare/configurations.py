@@ -171,4 +171,5 @@ def _info(method: Method) -> MethodInfo:
         settings=inside,
         listed=slug in catalog.names() and catalog.find(slug) is type(method),
         card=method.card.to_dict(),
+        dial=_has_dial(method),
     )

@@ -190,7 +190,9 @@ class Results:
             chosen.method, chosen.keep, chosen, words, self.code(chosen.method, chosen.keep)
         )
 
-    def pictures(self, worst: int = 8, task: str | None = None) -> list[Picture]:
+    def pictures(
+        self, worst: int = 8, task: str | None = None, untouched: bool = False
+    ) -> list[Picture]:
         """What became of the tokens, where it went worst.
 
         The examples that lose most against the untouched model, in the mean over all
@@ -199,6 +201,7 @@ class Results:
         Args:
             worst: Most examples.
             task: Which task; the first when not given.
+            untouched: Begin with the untouched model's picture, where there is one.
 
         Raises:
             UnknownNameError: If there is no such task.
@@ -208,15 +211,16 @@ class Results:
         rows = [row for row in self._rows if row.task == info.slug]
         reference = {row.example: row.score for row in rows if row.method == UNTOUCHED}
         reducing = self._reducing()
-        mine = {(r.method, r.keep, r.example): r for r in rows if (r.method, r.keep) in reducing}
+        wanted = [REFERENCE, *reducing] if untouched else reducing
+        mine = {(r.method, r.keep, r.example): r for r in rows if (r.method, r.keep) in wanted}
         losses: dict[str, list[float]] = {}
-        for (_, _, example), row in mine.items():
-            if example in reference:
+        for (method, keep, example), row in mine.items():
+            if example in reference and (method, keep) in reducing:
                 loss = sign * (reference[example] - row.score)
                 losses.setdefault(example, []).append(loss)
         chosen = sorted(losses, key=lambda example: -statistics.fmean(losses[example]))[:worst]
-        wanted = [(method, keep, example) for example in chosen for method, keep in reducing]
-        found = [self._picture(mine[one]) for one in wanted if one in mine]
+        every = [(method, keep, example) for example in chosen for method, keep in wanted]
+        found = [self._picture(mine[one]) for one in every if one in mine]
         return [picture for picture in found if picture is not None]
 
     def to_frame(self, backend: Literal["pandas", "polars"] | None = None) -> Any:
@@ -284,10 +288,11 @@ class Results:
     def _reducing(self) -> list[Configuration]:
         """Configurations in which some layer sees fewer tokens, or that act without a dial."""
         full = {n for p in self._profiles if p.method == UNTOUCHED for n in p.tokens}
+        dials = {info.label for info in self.infos if info.dial and self.tasks[0].dial}
         return [
             (p.method, p.keep)
             for p in self._profiles
-            if p.method != UNTOUCHED and not (self.tasks[0].dial and set(p.tokens) <= full)
+            if p.method != UNTOUCHED and not (p.method in dials and set(p.tokens) <= full)
         ]
 
     def _picture(self, row: Row) -> Picture | None:

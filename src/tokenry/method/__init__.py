@@ -7,6 +7,7 @@ from tokenry.method.chunker import Chunker, ChunkMeasure, ChunkScores, Document,
 from tokenry.method.coder import TextCoder
 from tokenry.method.drafter import Drafter, DraftView, TokenTree, Verified
 from tokenry.method.editor import CacheEditor, EditPlan
+from tokenry.method.index_reducer import IndexReducer, TokensView
 from tokenry.method.judge import Figure, Findings, Judge, Usage
 from tokenry.method.late import LateScorer, Reads
 from tokenry.method.marked import MarkedPolicy, MarkedView
@@ -21,6 +22,7 @@ from tokenry.method.reducer import Heads, LayerView, Schedule, TokenReducer
 from tokenry.method.ring import SequenceRing, Visit
 from tokenry.method.router import Call, Router
 from tokenry.method.rows import RowSampler
+from tokenry.method.search_plan import SearchPlan
 from tokenry.method.trainer import END, TokenizerTrainer
 from tokenry.method.vocab import (
     EmbeddingRows,
@@ -61,6 +63,7 @@ __all__ = [
     "Groups",
     "Heads",
     "In",
+    "IndexReducer",
     "Item",
     "Judge",
     "KVView",
@@ -92,6 +95,7 @@ __all__ = [
     "Schedule",
     "Score",
     "Scribe",
+    "SearchPlan",
     "SequenceRing",
     "Setting",
     "Slots",
@@ -99,6 +103,7 @@ __all__ = [
     "TokenReducer",
     "TokenTree",
     "TokenizerTrainer",
+    "TokensView",
     "Usage",
     "Verified",
     "Visit",

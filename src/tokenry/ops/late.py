@@ -135,7 +135,7 @@ def xtr_scores(
     best = similarities.new_full((n, len(documents)), -torch.inf)
     best.view(-1).scatter_reduce_(0, tokens * len(documents) + place, similarities[real], "amax")
     missing = similarities.new_zeros(n)
-    if impute == "last":
+    if impute == "last" and owners.shape[1]:
         missing = similarities.masked_fill(~real, torch.inf).amin(1)
         missing = missing.where(real.any(1), 0.0)  # a token without any hit says nothing
     best = best.where(best > -torch.inf, missing[:, None])

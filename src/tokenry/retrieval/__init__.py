@@ -5,11 +5,15 @@ from tokenry.retrieval.cluster_chunks import ClusterChunks
 from tokenry.retrieval.fixed_chunks import FixedChunks
 from tokenry.retrieval.headlines import Headlines
 from tokenry.retrieval.in_batch import InBatch
+from tokenry.retrieval.index_search import IndexSearch
 from tokenry.retrieval.kamradt_chunks import KamradtChunks
 from tokenry.retrieval.mirror_bert import MirrorBert
+from tokenry.retrieval.random_tokens import RandomTokens
 from tokenry.retrieval.recursive_chunks import RecursiveChunks
 from tokenry.retrieval.section_chunks import SectionChunks
 from tokenry.retrieval.sentence_chunks import SentenceChunks
+from tokenry.retrieval.token_pooling import TokenPooling
+from tokenry.retrieval.token_pruning import TokenPruning
 
 __all__ = [
     "ChunkMetrics",
@@ -17,9 +21,13 @@ __all__ = [
     "FixedChunks",
     "Headlines",
     "InBatch",
+    "IndexSearch",
     "KamradtChunks",
     "MirrorBert",
+    "RandomTokens",
     "RecursiveChunks",
     "SectionChunks",
     "SentenceChunks",
+    "TokenPooling",
+    "TokenPruning",
 ]

@@ -1,0 +1,79 @@
+"""Multi-vector checkpoints (ColBERT, PyLate, sentence-transformers), read by their own library."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tokenry.errors import MissingExtraError
+from tokenry.plugs.token_windows import Window, WindowStates
+
+_MARKS = 8
+"""Room for prompts and special tokens that the checkpoint puts around a text."""
+
+
+def is_multi_vector(folder: Path) -> bool:
+    """Whether a local folder holds a checkpoint that was trained for late interaction."""
+    for name, marks in (
+        ("config_sentence_transformers.json", ("MultiVectorEncoder", "ColBERT")),
+        ("config.json", ("HF_ColBERT",)),
+    ):
+        path = folder / name
+        if path.is_file():
+            content = json.loads(path.read_text(encoding="utf-8"))
+            stated = [content.get("model_type"), *(content.get("architectures") or [])]
+            if any(mark in stated for mark in marks) or (
+                "similarity_fn_name" in content
+                and (str(content["similarity_fn_name"]).lower().endswith("maxsim"))
+            ):
+                return True
+    return False
+
+
+class MultiVectorReader:
+    """Token vectors of a `MultiVectorEncoder`, with its own prompts, projection and skip list.
+
+    Args:
+        source: A folder, or a name on the Hub.
+        device: Where it computes.
+        **kwargs: For `MultiVectorEncoder`.
+
+    Raises:
+        MissingExtraError: If sentence-transformers is not installed.
+    """
+
+    def __init__(self, source: str, device: str | None = None, **kwargs: Any) -> None:
+        try:
+            from sentence_transformers import MultiVectorEncoder
+        except ImportError as error:
+            raise MissingExtraError(source, 'pip install "tokenry[retrieval]"') from error
+        self.model: Any = MultiVectorEncoder(source, device=device or "cpu", **kwargs)
+        self.tokenizer = self.model.tokenizer
+        limit = getattr(self.model, "max_seq_length", None) or self.tokenizer.model_max_length
+        self.room = max(1, min(int(limit), 1 << 20) - _MARKS)
+        self.dimension = self.pooled = int(self.model.get_embedding_dimension())
+
+    def read(self, parts: list[Window], mode: str) -> list[WindowStates]:
+        """The vectors of windows, as the checkpoint wants queries or documents read."""
+        if not parts:
+            return []
+        encode = self.model.encode_query if mode == "query" else self.model.encode_document
+        made = encode([part.piece for part in parts], output_value=None, show_progress_bar=False)
+        return [_states(part, one) for part, one in zip(parts, made, strict=True)]
+
+
+def _states(part: Window, made: dict[str, Any]) -> WindowStates:
+    ids = made["input_ids"].cpu()
+    counts = made["attention_mask"].cpu().bool()
+    vectors = made["token_embeddings"].float().cpu()
+    spans = torch.full((len(ids), 2), part.spans[0][0])
+    content = torch.tensor(part.ids)
+    for start in range(len(ids) - len(content) + 1):
+        if torch.equal(ids[start : start + len(content)], content):
+            spans[start : start + len(content)] = torch.tensor(part.spans)
+            break
+    chosen = vectors[counts]
+    return WindowStates(chosen, ids[counts], spans[counts], chosen.sum(0), len(chosen))
