@@ -144,10 +144,11 @@ def test_claim_vectors_bear_noise_best():
 
     encoder = text_encoder("zoo:minilm-l6", longest=64)
     found = {}
-    for noise in (0.0, 0.1):
+    for noise in (0.0, 0.05, 0.2):
         texts, truth = news(30, noise)
         vectors = encoder.encode([clean(text) for text in texts], show_progress_bar=False)
         for by in ("vectors", "ngrams", "minhash"):
             found[by, noise] = fitted(by, texts, truth, vectors)
-    assert min(found[by, 0.0] for by in ("vectors", "ngrams", "minhash")) > 0.9, found
-    assert found["vectors", 0.1] > found["ngrams", 0.1] > found["minhash", 0.1], found
+    assert min(found[by, 0.0] for by in ("vectors", "ngrams", "minhash")) > 0.95, found
+    assert found["ngrams", 0.05] > found["minhash", 0.05] + 0.5, found
+    assert found["vectors", 0.2] > found["ngrams", 0.2] + 0.2, found

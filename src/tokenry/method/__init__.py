@@ -7,6 +7,7 @@ from tokenry.method.chunker import Chunker, ChunkMeasure, ChunkScores, Document,
 from tokenry.method.coder import TextCoder
 from tokenry.method.drafter import Drafter, DraftView, TokenTree, Verified
 from tokenry.method.editor import CacheEditor, EditPlan
+from tokenry.method.finder import Finder, ThemeFinder
 from tokenry.method.index_reducer import IndexReducer, TokensView
 from tokenry.method.judge import Figure, Findings, Judge, Usage
 from tokenry.method.late import LateScorer, Reads
@@ -24,6 +25,7 @@ from tokenry.method.router import Call, Router
 from tokenry.method.rows import RowSampler
 from tokenry.method.search_plan import SearchPlan
 from tokenry.method.trainer import END, TokenizerTrainer
+from tokenry.method.views import Label, ViewRanker, Views
 from tokenry.method.vocab import (
     EmbeddingRows,
     Embeddings,
@@ -58,6 +60,7 @@ __all__ = [
     "EmbeddingRows",
     "Embeddings",
     "Figure",
+    "Finder",
     "Findings",
     "Form",
     "Groups",
@@ -68,6 +71,7 @@ __all__ = [
     "Judge",
     "KVView",
     "Keep",
+    "Label",
     "LateScorer",
     "LayerView",
     "Learner",
@@ -100,12 +104,15 @@ __all__ = [
     "Setting",
     "Slots",
     "TextCoder",
+    "ThemeFinder",
     "TokenReducer",
     "TokenTree",
     "TokenizerTrainer",
     "TokensView",
     "Usage",
     "Verified",
+    "ViewRanker",
+    "Views",
     "Visit",
     "Vocab",
     "VocabMap",

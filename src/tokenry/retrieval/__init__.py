@@ -1,5 +1,6 @@
 """Search by tokens: scorers, training objectives, makers of pairs, and measures."""
 
+from tokenry.retrieval.binding_precedent import BindingPrecedent
 from tokenry.retrieval.chunk_metrics import ChunkMetrics
 from tokenry.retrieval.cluster_chunks import ClusterChunks
 from tokenry.retrieval.fixed_chunks import FixedChunks
@@ -8,6 +9,7 @@ from tokenry.retrieval.in_batch import InBatch
 from tokenry.retrieval.index_search import IndexSearch
 from tokenry.retrieval.kamradt_chunks import KamradtChunks
 from tokenry.retrieval.mirror_bert import MirrorBert
+from tokenry.retrieval.muser import Muser
 from tokenry.retrieval.random_tokens import RandomTokens
 from tokenry.retrieval.recursive_chunks import RecursiveChunks
 from tokenry.retrieval.section_chunks import SectionChunks
@@ -16,6 +18,7 @@ from tokenry.retrieval.token_pooling import TokenPooling
 from tokenry.retrieval.token_pruning import TokenPruning
 
 __all__ = [
+    "BindingPrecedent",
     "ChunkMetrics",
     "ClusterChunks",
     "FixedChunks",
@@ -24,6 +27,7 @@ __all__ = [
     "IndexSearch",
     "KamradtChunks",
     "MirrorBert",
+    "Muser",
     "RandomTokens",
     "RecursiveChunks",
     "SectionChunks",
