@@ -10,6 +10,7 @@ from tokenry.retrieval.index_search import IndexSearch
 from tokenry.retrieval.kamradt_chunks import KamradtChunks
 from tokenry.retrieval.mirror_bert import MirrorBert
 from tokenry.retrieval.muser import Muser
+from tokenry.retrieval.orma import Orma
 from tokenry.retrieval.random_tokens import RandomTokens
 from tokenry.retrieval.recursive_chunks import RecursiveChunks
 from tokenry.retrieval.section_chunks import SectionChunks
@@ -28,6 +29,7 @@ __all__ = [
     "KamradtChunks",
     "MirrorBert",
     "Muser",
+    "Orma",
     "RandomTokens",
     "RecursiveChunks",
     "SectionChunks",

@@ -153,7 +153,9 @@ class BindingPrecedent(ThemeFinder):
             return np.asarray(score([self.hidden(text) for text in new]), dtype=np.float64)
 
         seen = scored([texts[at] for at in np.flatnonzero(held)])
-        return Finder(score=scored, threshold=best_threshold(seen, labels[held])[0])
+        least, _ = best_threshold(seen, labels[held])
+        below = seen[seen < least].max(initial=-np.inf)
+        return Finder(score=scored, threshold=least if np.isinf(below) else (least + below) / 2)
 
     def trend(
         self,
