@@ -1,6 +1,6 @@
 """Train Orma on molecules that rdkit carries, and say what its grains bring.
 
-    python recipes/orma_toy.py            # writes bench/results/orma.json; minutes
+    python recipes/orma_toy.py      # writes bench/results/orma.json and tests/golden/orma; minutes
 
 Molecules are from the NCI's first 5,000 (`rdkit/Data/NCI/first_5K.smi`); their descriptions say
 what rdkit counts in them, in random order, such as "two benzene rings, one nitro group". Each
@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 from rdkit import Chem, RDConfig
+from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
@@ -28,13 +29,14 @@ from tokenry.plugs.molecules import described, graphs
 from tokenry.plugs.text_molecule import TextMolecule
 from tokenry.retrieval import Orma
 
+WEIGHTS = Path(__file__).parents[1] / "tests" / "golden" / "orma"
 RESULTS = Path(__file__).parents[1] / "bench" / "results" / "orma.json"
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 TEST, BATCH, WIDTH = 120, 16, 32
 METHODS = {
     "wholes alone": Orma(whole=1.0, mid=0.0),
     "three grains": Orma(),
-    "three grains, released rule": Orma(rule="least"),
+    "released rule": Orma(rule="least"),
 }
 Counts = dict[str, int]
 
@@ -101,13 +103,17 @@ class Study:
         found = self.read(texts, padding=True, return_tensors="pt")
         return {name: found[name] for name in ("input_ids", "attention_mask")}
 
+    def new(self) -> TextMolecule:
+        """Both encoders, before training."""
+        size: dict[str, Any] = {"hidden_size": 48, "num_hidden_layers": 3, "intermediate_size": 96}
+        config = BertConfig(vocab_size=len(self.read), num_attention_heads=4, **size)
+        return TextMolecule(BertModel(config, add_pooling_layer=False), WIDTH)
+
     def trained(self, method: Orma, seed: int) -> TextMolecule:
         """Both encoders, trained from nothing."""
         torch.manual_seed(seed)
         draw = random.Random(seed)
-        size: dict[str, Any] = {"hidden_size": 48, "num_hidden_layers": 3, "intermediate_size": 96}
-        config = BertConfig(vocab_size=len(self.read), num_attention_heads=4, **size)
-        model = TextMolecule(BertModel(config, add_pooling_layer=False), WIDTH).train()
+        model = self.new().train()
         optimiser = torch.optim.AdamW(model.parameters(), lr=2e-3)
         rate = torch.optim.lr_scheduler.LambdaLR(
             optimiser, lambda at: 0.5 * (1 + math.cos(math.pi * at / self.steps))
@@ -163,7 +169,12 @@ def main() -> None:
     for name, method in METHODS.items():
         for seed in range(given.seeds):
             sys.stdout.write(f"{name}, seed {seed}\n")
-            found = study.tested(study.trained(method, seed), method)
+            model = study.trained(method, seed)
+            found = study.tested(model, method)
+            if seed == 0:
+                WEIGHTS.mkdir(parents=True, exist_ok=True)
+                half = {key: value.half() for key, value in model.state_dict().items()}
+                save_file(half, WEIGHTS / f"{name.replace(' ', '-')}.safetensors")
             rows.append({"objective": name, "seed": seed, **found})
             sys.stdout.write(f"  {found}\n")
             sys.stdout.flush()

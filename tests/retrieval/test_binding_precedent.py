@@ -81,7 +81,7 @@ def test_what_cannot_be_learned_from_is_refused(settings, labels, said):
 
 
 def test_rules_are_checked():
-    with pytest.raises(UsageError, match="is no regular expression"):
+    with pytest.raises(UsageError, match="is no pattern"):
         BindingPrecedent(rules=("(",))
     with pytest.raises(UsageError, match="has no rules"):
         BindingPrecedent(by="regex").learn(TEXTS, LABELS).find(TEXTS)

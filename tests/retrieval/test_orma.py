@@ -10,6 +10,7 @@ from tokenry.method import Batch
 from tokenry.plugs.molecules import described, graphs, motifs
 from tokenry.retrieval import Orma
 
+ROOT = Path(__file__).parents[2]
 ASPIRIN, TOLUENE, BIPHENYL = "CC(=O)Oc1ccccc1C(=O)O", "Cc1ccccc1", "c1ccc(-c2ccccc2)cc1"
 
 
@@ -103,3 +104,34 @@ def test_descriptions_count_what_is_there():
     assert described("Clc1ccccc1Br")["chlorine atom"] == 1
     with pytest.raises(DataError, match="'no smiles' is no molecule"):
         described("no smiles")
+
+
+@pytest.fixture(scope="module")
+def study():
+    """The recipe's molecules and captions."""
+    path = ROOT / "recipes" / "orma_toy.py"
+    spec = importlib.util.spec_from_file_location("orma_toy", path)
+    recipe = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(recipe)
+    return recipe, recipe.Study(steps=0)
+
+
+@pytest.mark.slow
+def test_claim_three_grains_beat_wholes(study):
+    from safetensors.torch import load_file
+
+    recipe, own = study
+    found = {}
+    for name, method in recipe.METHODS.items():
+        model = own.new().eval()
+        weights = load_file(recipe.WEIGHTS / f"{name.replace(' ', '-')}.safetensors")
+        model.load_state_dict({key: one.float() for key, one in weights.items()})
+        found[name] = own.tested(model, method)
+    whole, three, released = found.values()
+    for figure in three:
+        assert three[figure] > whole[figure] + 0.1, found
+        assert three[figure] >= released[figure], found
+    written = json.loads(recipe.RESULTS.read_text(encoding="utf-8"))["retrieval"][0]["rows"]
+    for row in written:  # weights are stored in half precision
+        for figure, value in found[row["objective"]].items():
+            assert value == pytest.approx(row[figure], abs=0.02)

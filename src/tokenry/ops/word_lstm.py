@@ -73,7 +73,7 @@ def fitted(
         rarity = (len(labels) - labels.sum()) / labels.sum()
         loss = nn.BCEWithLogitsLoss(pos_weight=rarity)
         for _ in range(epochs):
-            for rows in torch.randperm(len(ids)).split(64):
+            for rows in torch.split(torch.randperm(len(ids)), 64):
                 steps.zero_grad()
                 loss(model(ids[rows]), labels[rows]).backward()
                 steps.step()

@@ -82,7 +82,8 @@ def motifs(molecule: Any) -> list[int]:
     """
     from rdkit.Chem import BRICS
 
-    cut = {tuple(sorted(pair)) for pair, _ in BRICS.FindBRICSBonds(molecule)}
+    bonds: Any = BRICS  # without types
+    cut = {tuple(sorted(pair)) for pair, _ in bonds.FindBRICSBonds(molecule)}
     for bond in molecule.GetBonds():
         first, second = bond.GetBeginAtom(), bond.GetEndAtom()
         branching = first.IsInRing() != second.IsInRing()
@@ -151,7 +152,8 @@ def _molecule(smiles: str) -> Any:
         from rdkit import Chem, RDLogger
     except ImportError as error:
         raise MissingExtraError("molecules", 'pip install "tokenry[retrieval]"') from error
-    RDLogger.DisableLog("rdApp.*")
+    log: Any = RDLogger
+    log.DisableLog("rdApp.*")
     molecule = Chem.MolFromSmiles(smiles)
     if molecule is None or not molecule.GetNumAtoms():
         raise DataError(f"{smiles[:80]!r} is no molecule that rdkit reads; give SMILES.")

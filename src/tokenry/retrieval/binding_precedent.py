@@ -65,34 +65,41 @@ class BindingPrecedent(ThemeFinder):
                 effect="TF-IDF finds uncited texts on the theme at least as well as an LSTM does.",
                 test="tests/retrieval/test_binding_precedent.py"
                 "::test_claim_tfidf_is_no_worse_than_an_lstm",
-                measured="TBA",
+                measured="Average precision on 4,000 packages that do not name the theme: 0.163 "
+                "against 0.078 for audio, learned from 58; held-out ones that do: 0.421 against "
+                "0.264.",
             ),
             Claim(
                 paper="Rules of experts are precise and miss much.",
-                effect="Of all finders, rules have the highest precision and the lowest recall.",
-                not_shown="TBA",
+                effect="Rules have the highest precision, and miss most of the theme.",
+                test="tests/retrieval/test_binding_precedent.py"
+                "::test_claim_rules_are_precise_and_miss_much",
+                measured="Precision and recall for audio: rules 0.528 and 0.306, TF-IDF 0.119 and "
+                "0.387; for mail 0.600 and 0.120 against 0.048 and 0.040, where TF-IDF finds even "
+                "less. An encoder has 0.26 and 0.65 for audio.",
             ),
             Claim(
                 paper="The citation itself must not be seen by the learner.",
                 effect="With the citation left in, held-out citing texts are found perfectly, and "
-                "uncited ones on the theme worse than with it taken out.",
+                "uncited ones on the theme not at all.",
                 test="tests/retrieval/test_binding_precedent.py"
                 "::test_claim_a_citation_that_stays_in_leaks",
-                measured="TBA",
+                measured="Held-out citing: average precision 1.000 against 0.421 (audio) and 0.484 "
+                "(mail); recall of uncited ones 0 against 0.387 and 0.040.",
             ),
             Claim(
                 paper="Deep models find relevant decisions that TF-IDF misses.",
                 effect="An encoder finds texts on the theme that TF-IDF does not.",
-                not_shown="TBA",
+                not_shown="Without a test, since 5,500 vectors take minutes: a frozen "
+                "zoo:minilm-l6 has average precision 0.313 for audio and 0.143 for mail, TF-IDF "
+                "0.163 and 0.018. Here the encoder is simply better.",
             ),
         ),
         differs=(
             "The encoder is frozen and a linear model reads its vectors; the paper fine-tunes BERT "
             "and Longformer for Portuguese law.",
-            "Long texts are read in windows, of which the best counts; the paper's first versions "
-            "cut them off.",
-            "The threshold is that of best F1 on every fourth text, which is not learned from; the "
-            "paper does not say.",
+            "Long texts are read in windows, of which the best counts; the paper cuts them off.",
+            "The threshold is that of best F1 on every fourth text, which is not learned from.",
             "The decisions of the court are not at hand: facets of Debian's packages stand in, "
             "whose truth is known also for texts that cite nothing.",
         ),
@@ -110,13 +117,11 @@ class BindingPrecedent(ThemeFinder):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for pattern in (self.citation, *self.rules):
+        for one in (self.citation, *self.rules):
             try:
-                re.compile(pattern)
+                re.compile(one)
             except re.error as error:
-                raise UsageError(
-                    f"BindingPrecedent: {pattern!r} is no regular expression ({error})."
-                ) from error
+                raise UsageError(f"BindingPrecedent: {one!r} is no pattern ({error}).") from error
 
     def hidden(self, text: str) -> str:
         r"""A text without the citation.
@@ -147,12 +152,12 @@ class BindingPrecedent(ThemeFinder):
         learned = {"tfidf": self._tfidf, "lstm": self._lstm, "encoder": self._encoder}[self.by]
         held = _held_out(labels)
         rest = np.flatnonzero(~held)
-        score = learned([read[at] for at in rest], labels[rest], embed)
+        score = learned([read[at] for at in rest.tolist()], labels[rest], embed)
 
         def scored(new: Sequence[str]) -> Float[np.ndarray, " n"]:
             return np.asarray(score([self.hidden(text) for text in new]), dtype=np.float64)
 
-        seen = scored([texts[at] for at in np.flatnonzero(held)])
+        seen = scored([texts[at] for at in np.flatnonzero(held).tolist()])
         least, _ = best_threshold(seen, labels[held])
         below = seen[seen < least].max(initial=-np.inf)
         return Finder(score=scored, threshold=least if np.isinf(below) else (least + below) / 2)
@@ -178,16 +183,14 @@ class BindingPrecedent(ThemeFinder):
         read = [self.hidden(text) for text in texts]
         return np.array([float(any(rule.search(text) for rule in rules)) for text in read])
 
-    def _tfidf(self, texts: Sequence[str], labels: Bool[np.ndarray, " n"], _: Any) -> Any:
-        parts = _scikit_learn()
-        words = parts.TfidfVectorizer(
-            ngram_range=(1, 2), sublinear_tf=True, stop_words="english", min_df=1
-        )
-        model = parts.LinearSVC(class_weight="balanced", random_state=self.seed)
+    def _tfidf(self, texts: Sequence[str], labels: Bool[np.ndarray, " n"], unread: Any) -> Any:
+        vectorizer, machine, _ = _scikit_learn()
+        words = vectorizer(ngram_range=(1, 2), sublinear_tf=True, stop_words="english")
+        model = machine(class_weight="balanced", random_state=self.seed)
         model.fit(words.fit_transform(texts), labels)
         return lambda new: model.decision_function(words.transform(new))
 
-    def _lstm(self, texts: Sequence[str], labels: Bool[np.ndarray, " n"], _: Any) -> Any:
+    def _lstm(self, texts: Sequence[str], labels: Bool[np.ndarray, " n"], unread: Any) -> Any:
         known = word_lstm.known_words(texts, self.words)
         ids = word_lstm.numbered(texts, known, self.longest)
         truth = torch.from_numpy(labels).float()
@@ -195,7 +198,7 @@ class BindingPrecedent(ThemeFinder):
 
         def score(new: Sequence[str]) -> Float[np.ndarray, " n"]:
             with torch.no_grad():
-                parts = word_lstm.numbered(new, known, self.longest).split(256)
+                parts = torch.split(word_lstm.numbered(new, known, self.longest), 256)
                 return torch.cat([model(part) for part in parts]).numpy()
 
         return score
@@ -205,7 +208,7 @@ class BindingPrecedent(ThemeFinder):
     ) -> Any:
         if embed is None:
             raise UsageError("BindingPrecedent: by='encoder' needs vectors; give embed=.")
-        model = _scikit_learn().LogisticRegression(class_weight="balanced", max_iter=1000, C=10.0)
+        model = _scikit_learn()[2](class_weight="balanced", max_iter=1000, C=10.0)
         owners, vectors = self._windows(texts, embed)
         model.fit(vectors, labels[owners])
 
@@ -232,21 +235,15 @@ class BindingPrecedent(ThemeFinder):
 
 def _held_out(labels: Bool[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
     """Every fourth text of each kind, at least one: what the threshold is found on."""
-    held = np.zeros(len(labels), dtype=bool)
-    for kind in (labels, ~labels):
-        held[np.flatnonzero(kind)[1::4]] = True
-    return held
+    held = [np.flatnonzero(kind)[1::4] for kind in (labels, ~labels)]
+    return np.isin(np.arange(len(labels)), np.concatenate(held))
 
 
-def _scikit_learn() -> Any:
+def _scikit_learn() -> tuple[Any, Any, Any]:
+    """Its vectorizer of words, support vector machine, and logistic regression."""
     try:
         from sklearn import feature_extraction, linear_model, svm
     except ImportError as error:
         raise MissingExtraError("BindingPrecedent", 'pip install "tokenry[retrieval]"') from error
-    from types import SimpleNamespace
-
-    return SimpleNamespace(
-        TfidfVectorizer=feature_extraction.text.TfidfVectorizer,
-        LogisticRegression=linear_model.LogisticRegression,
-        LinearSVC=svm.LinearSVC,
-    )
+    words = feature_extraction.text.TfidfVectorizer
+    return words, svm.LinearSVC, linear_model.LogisticRegression

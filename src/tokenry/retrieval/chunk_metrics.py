@@ -73,6 +73,14 @@ class ChunkMetrics(ChunkMeasure):
                 not_shown="It needs several encoders of the paper's size; with BM25 the IoU is "
                 "best at 20 words, which is within the paper's 5 to 20 tokens.",
             ),
+            Claim(
+                paper="Cluster-semantic chunks do better than fixed ones (chunking_evaluation).",
+                effect="At equal mean size they have a higher IoU.",
+                not_shown="They have a lower one: 0.075 (0.066 to 0.085) with 107 tokens a chunk "
+                "against 0.087 (0.075 to 0.099) with 100, and 0.044 against 0.052 with 200 "
+                "(132 questions, zoo:minilm-l6, k=5); recall is higher (0.920 against 0.846), and "
+                "more tokens are read (632 against 500).",
+            ),
         ),
         differs=(
             "A chunk holds evidence only if it shares some of it, lengths are of unions, an empty "

@@ -69,19 +69,25 @@ class Headlines(PairMaker):
                 effect="Without noise all are near 1; n-grams bear more noise than MinHash, and "
                 "vectors more than n-grams.",
                 test="tests/retrieval/test_headlines.py::test_claim_vectors_bear_noise_best",
-                measured="TBA",
+                measured="ARI of vectors, n-grams, MinHash on 15 news stories in three copies, "
+                "with thresholds from 15 others: without noise 1, 1, 1; with 5 % of the letters "
+                "misread 0.90, 1.00, 0.00; 10 %: 0.73, 0.98, 0.00; 20 %: 0.45, 0.00, 0.00. The "
+                "encoder (zoo:minilm-l6) is not tuned; up to 10 % n-grams are better.",
             ),
             Claim(
                 paper="Communities cut the false chains that transitivity makes.",
                 effect="Transitivity raises recall and lowers precision; communities win most of "
                 "the precision back.",
                 test="tests/retrieval/test_headlines.py::test_claim_communities_cut_bridges",
-                measured="TBA",
+                measured="Precision and recall of pairs: edges 0.96 and 0.68, components 0.09 and "
+                "1.00, communities 0.93 and 1.00 (30 stories of 8, 30 % of the edges lost, 25 "
+                "false ones).",
             ),
             Claim(
                 paper="Titles of one story, written independently, are pairs to train encoders on.",
                 effect="An encoder tuned on the pairs finds known items better.",
-                not_shown="TBA",
+                not_shown="Not trained: it needs a corpus with many titles of the same story, of "
+                "which none is at hand",
             ),
         ),
         differs=(

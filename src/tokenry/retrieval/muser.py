@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, final
 
@@ -96,7 +96,7 @@ class Muser(ViewRanker):
         return found
 
 
-def _view(labels: Sequence[Sequence[Label]], queries: int) -> Float[np.ndarray, "q d"]:
+def _view(labels: Sequence[Collection[Label]], queries: int) -> Float[np.ndarray, "q d"]:
     scores = np.zeros((queries, len(labels) - queries))
     total = 0
     for table in _levels(labels):
@@ -108,7 +108,7 @@ def _view(labels: Sequence[Sequence[Label]], queries: int) -> Float[np.ndarray, 
     return scores / max(total, 1)
 
 
-def _levels(labels: Sequence[Sequence[Label]]) -> Iterator[sparse.csr_array]:
+def _levels(labels: Sequence[Collection[Label]]) -> Iterator[sparse.csr_array]:
     """For each level, which record has which label."""
     depth = max((len(path) for one in labels for path in one), default=0)
     for level in range(1, depth + 1):

@@ -59,8 +59,21 @@ class Orma(Objective):
             Claim(
                 paper="Motifs and atoms beside wholes raise Hits@1 on ChEBI-20 to 66.5 %, 17.1 "
                 "points above AMAN.",
-                effect="Three grains find the described molecule more often than wholes alone.",
-                not_shown="TBA",
+                effect="Three grains find the described molecule more often than wholes alone, and "
+                "tell a caption with one thing swapped better.",
+                test="tests/retrieval/test_orma.py::test_claim_three_grains_beat_wholes",
+                measured="Hits@1 of 120 molecules: text to molecule 0.275 against 0.058, back 0.225 "
+                "against 0.017; the true caption scores higher than a swapped one for 0.842 "
+                "against 0.700 (NCI molecules with counted groups, 600 steps, one seed, "
+                "recipes/orma_toy.py).",
+            ),
+            Claim(
+                paper="Optimal transport gives each motif its tokens.",
+                effect="Tokens that go where most of their mass goes serve at least as well as "
+                "those sent by the released rule.",
+                test="tests/retrieval/test_orma.py::test_claim_three_grains_beat_wholes",
+                measured="0.275 against 0.175 text to molecule, 0.842 against 0.783 for swapped "
+                "captions (the same).",
             ),
         ),
         differs=(
