@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import shutil
 import tempfile
 import time
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +27,7 @@ from tokenry.index.catalogue import Catalogue
 from tokenry.index.folder import TOKENS
 from tokenry.index.index import Index
 from tokenry.index.rankers import Plan, Query
-from tokenry.index.store import Ranking, Shape
+from tokenry.index.store import Ranking, Shape, TokenStore
 from tokenry.index.stores import open_store
 from tokenry.method import IndexReducer, LateScorer, SearchPlan, TokensView
 from tokenry.ops.budget import kept_count
@@ -221,12 +223,13 @@ class VectorShelf(Shelf):
         start = time.perf_counter()
         self._groups = None if reducer is None else _groups(library, reducer)
         kept = whole if self._groups is None else _reduced(whole, self._groups)
-        self._folder = tempfile.TemporaryDirectory(prefix="tokenry-")
-        shape = Shape(library.encoder.dimension)
-        self._store = open_store(store, Path(self._folder.name) / "store", shape, write=True)
-        self._store.add(np.arange(1, len(whole) + 1), kept)
-        self._store.commit()
+        folder, shape = Path(tempfile.mkdtemp(prefix="tokenry-")), Shape(library.encoder.dimension)
+        with open_store(store, folder / "store", shape, write=True) as made:
+            made.add(np.arange(1, len(whole) + 1), kept)
+            made.commit()
         self.seconds = library.seconds + time.perf_counter() - start
+        self._store = open_store(store, folder / "store", shape, write=False)
+        weakref.finalize(self, _clear, folder, self._store)
         self.tokens, self.bytes = len(kept.values), self._store.size().bytes
         self.share = self.tokens / max(1, len(whole.values))
 
@@ -290,8 +293,7 @@ class IndexShelf(Shelf):
         self.vectors = self._plan.reads_vectors
         recalled = _Recalled(library)
         start = time.perf_counter()
-        self._folder = tempfile.TemporaryDirectory(prefix="tokenry-")
-        path = Path(self._folder.name) / "index"
+        path = Path(tempfile.mkdtemp(prefix="tokenry-")) / "index"
         with Index(path, recalled, store=plan.store) as index:
             index.add(
                 {"id": name, "text": text}
@@ -300,10 +302,11 @@ class IndexShelf(Shelf):
             size, shape = index.size(), index.settings.shape
         self.seconds = library.seconds + time.perf_counter() - start
         self.tokens, self.bytes = size.tokens, size.bytes
-        self._catalogue = Catalogue(path, write=False)
         if shape is None:
             raise UsageError("search: the index holds no documents.")
+        self._catalogue = Catalogue(path, write=False)
         self._store = open_store(plan.store, path / TOKENS, shape, write=False)
+        weakref.finalize(self, _clear, path.parent, self._store, self._catalogue)
 
     def rank(self, question: Question, k: int) -> Ranking:
         """By the rankers of the plan; keys of an index count documents from 1."""
@@ -381,6 +384,12 @@ def _groups(library: Library, reducer: IndexReducer) -> list[Int[Tensor, " n"]]:
 def _reduced(whole: Ragged, groups: list[Int[Tensor, " n"]]) -> Ragged:
     parts = [group_means(x, g) for x, g in zip(whole, groups, strict=True)]
     return Ragged(torch.cat(parts), offsets(map(len, parts)))
+
+
+def _clear(folder: Path, *parts: TokenStore | Catalogue) -> None:
+    for part in parts:
+        part.close()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _none(n: int) -> Pairs:
