@@ -9,16 +9,25 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from tokenry.compare.kinds import kind_of
+from tokenry.compare.library import Library
 from tokenry.compare.results import Results
 from tokenry.compare.run import compare
-from tokenry.compare.shelves import Library, shelf
+from tokenry.compare.shelves import shelf
 from tokenry.data import Collection, Document, Query
 from tokenry.errors import UnknownNameError, UsageError
 from tokenry.ops.ranking import ndcg
 from tokenry.plugs.token_encoder import TokenEncoder
 from tokenry.plugs.token_windows import PlainReader
 from tokenry.report.page import html
-from tokenry.retrieval import IndexSearch, RandomTokens, TokenPooling, TokenPruning
+from tokenry.retrieval import (
+    Bm25,
+    IndexSearch,
+    PooledVector,
+    RandomTokens,
+    TokenPooling,
+    TokenPruning,
+    Warp,
+)
 from tokenry.zoo import Loaded
 
 HOSTILE = "<script>alert(1)</script>"
@@ -29,6 +38,10 @@ METHODS = (
     IndexSearch(),
     IndexSearch(rankers="bm25"),
     IndexSearch(rankers="xtr"),
+    IndexSearch(rankers="maxsim", bits=4),
+    Bm25(),
+    PooledVector(),
+    Warp(),
 )
 
 
@@ -106,8 +119,17 @@ def test_keep_one_is_the_reference_and_half_is_half(results):
         assert found[slug, 0.5].figures["overlap"] < 1
         half, whole = (found[slug, k].figures["token_bytes"] for k in (0.5, 1.0))
         assert half == pytest.approx(whole / 2, rel=0.1)
-    assert ("index-search", 0.5) not in found
+    assert {s.method for s in results.summary() if s.keep == 0.5} == {
+        "token-pooling",
+        "token-pruning(by='rare')",
+    }
     assert found["index-search(rankers='xtr')", 1.0].figures["overlap"] > 0.8
+    bits = found["index-search(rankers='maxsim', bits=4)", 1.0].figures
+    assert bits["overlap"] > 0.7
+    assert (
+        found["bm25", 1.0].figures["token_bytes"]
+        < found["pooled-vector", 1.0].figures["token_bytes"]
+    )
     for summary in found.values():
         assert summary.figures["p50"] <= summary.figures["p95"]
         assert summary.figures["search_seconds"] <= summary.seconds.high

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tokenry import zoo
-from tokenry.compare.shelves import Library, shelf
+from tokenry.compare.library import Library
+from tokenry.compare.shelves import shelf
 from tokenry.compare.stats import mean_interval, resampled_means
 from tokenry.data import load_collection
 from tokenry.ops.ranking import ndcg

@@ -8,7 +8,7 @@ from tokenry.method.drafter import Drafter, DraftView, TokenTree, Verified
 from tokenry.method.editor import CacheEditor, EditPlan
 from tokenry.method.index_reducer import IndexReducer, TokensView
 from tokenry.method.judge import Figure, Findings, Judge, Usage
-from tokenry.method.late import LateScorer, Reads
+from tokenry.method.late import LateScorer, Prepared, Reads
 from tokenry.method.marked import MarkedPolicy, MarkedView
 from tokenry.method.navigator import LIST, WAYS, Form, Navigator
 from tokenry.method.packing import PackedAttention
@@ -71,6 +71,7 @@ __all__ = [
     "Origin",
     "PackedAttention",
     "Pooling",
+    "Prepared",
     "Probe",
     "Read",
     "Reads",
