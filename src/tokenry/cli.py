@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 import tokenry
-from tokenry import catalog, cli_vocab, console
+from tokenry import catalog, cli_retrieval, cli_vocab, console
 from tokenry.card import Family
 from tokenry.errors import TokenryError, UsageError
 
@@ -33,6 +33,8 @@ app = App(
 )
 for _command in ("audit", "tokenizer", "transplant"):
     app.command(cli_vocab.app[_command], name=_command)
+for _command in ("index", "search"):
+    app.command(cli_retrieval.app[_command], name=_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -171,6 +171,16 @@ class TokenStore(ABC):
     def compact(self) -> None:  # noqa: B027 - not every store has anything to do here
         """Give back the space of deleted documents, and commit."""
 
+    def compress(self, bits: int = 4) -> None:
+        """Bring all vectors to a few bits per dimension, and commit.
+
+        Raises:
+            UsageError: If the store cannot.
+        """
+        raise UsageError(
+            f"{type(self).__name__}: does not compress to {bits} bits; the store `segments` does."
+        )
+
     def close(self) -> None:  # noqa: B027 - the same
         """Let go of files and connections; what was not committed may be lost."""
 
