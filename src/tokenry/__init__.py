@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from tokenry.catalog import names as methods
     from tokenry.checks import check
     from tokenry.compare.auditing import audit
+    from tokenry.compare.evaluating import evaluate
     from tokenry.compare.probing import probe
     from tokenry.compare.results import Results
     from tokenry.compare.run import compare
@@ -26,6 +27,7 @@ __all__ = [
     "audit",
     "check",
     "compare",
+    "evaluate",
     "methods",
     "probe",
     "report",
@@ -40,6 +42,7 @@ _HOME = {
     "audit": "tokenry.compare.auditing:audit",
     "check": "tokenry.checks:check",
     "compare": "tokenry.compare.run:compare",
+    "evaluate": "tokenry.compare.evaluating:evaluate",
     "methods": "tokenry.catalog:names",
     "probe": "tokenry.compare.probing:probe",
     "report": "tokenry.report.page:report",

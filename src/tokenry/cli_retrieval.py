@@ -153,6 +153,70 @@ def search(
     return 0
 
 
+@app.command(name="eval")
+def eval_(
+    idx: Path,
+    queries: Path,
+    /,
+    *,
+    rankers: str | None = None,
+    split: str | None = None,
+    worst: int = 5,
+    seed: int = 0,
+    json: Json = False,
+) -> None:
+    r"""Say how well an index answers queries whose answers are known.
+
+    For example:
+
+    ```
+    tokenry eval notes-index queries.jsonl
+
+    tokenry eval idx scifact/ --split test --rankers "bm25,bm25+pooled>maxsim,maxsim"
+    ```
+
+    Args:
+        idx: The folder of the index.
+        queries: A .jsonl file with a text under `query` and ids of documents under `relevant` on
+            each line, or a folder in the form of BEIR. Where nobody knows the answers, agreement
+            with exact MaxSim is counted.
+        rankers: Ways to search, joined by commas; each is compared with the first.
+        split: Of a folder: which part of the qrels.
+        worst: How many of the worst queries are named.
+        seed: Of the resampling.
+        json: Print the findings for machines instead.
+    """
+    import tokenry
+    from tokenry.index.searching import RANKERS
+
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    ways = [way.strip() for way in (rankers or RANKERS).split(",")]
+    found = tokenry.evaluate(idx, queries, rankers=ways, split=split, worst=worst, seed=seed)
+    if json:
+        console.write_json(found.to_dict())
+        return
+    table = console.table("Rankers", *found.measures[ways[0]], "p50", "p95")
+    for way, measures in found.measures.items():
+        cells = [f"{i.value:.3f} ({i.low:.3f} to {i.high:.3f})" for i in measures.values()]
+        table.add_row(way, *cells, *(f"{1e3 * s:.1f} ms" for s in found.seconds[way]))
+    console.write(table)
+    for way in ways[1:]:
+        name, apart = next(iter(found.differences[way].items()))
+        console.write(
+            f"{way}: {name} {apart.value:+.3f} ({apart.low:+.3f} to {apart.high:+.3f}) from "
+            f"{ways[0]}, on the same {found.queries} queries."
+        )
+    for text, score in found.worst:
+        console.write(f"{score:.3f}  {_plain(text)}")
+
+
+def _plain(text: str) -> str:
+    """A query on one line, without control characters."""
+    from tokenry.index.passages import printable
+
+    return printable(" ".join(text.split()))[:200]
+
+
 def _marked(number: int, hit: Hit, width: int) -> Text:
     """A hit with its matching words set off: the nearer, the stronger."""
     from rich.text import Text

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from tokenry.compare.kinds import kind_of
 from tokenry.compare.library import Library
@@ -28,7 +25,6 @@ from tokenry.retrieval import (
     TokenPruning,
     Warp,
 )
-from tokenry.zoo import Loaded
 
 HOSTILE = "<script>alert(1)</script>"
 WORDS = ["a", "red", "green", "blue", "apple", "pear", "tree", "house", "car", "road", "sky", "sea"]
@@ -46,27 +42,8 @@ METHODS = (
 
 
 @pytest.fixture(scope="module")
-def encoder():
-    """A tiny BERT with a tokenizer of words."""
-    vocab = {word: i for i, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS])}
-    backend = Tokenizer(models.WordLevel(vocab, "[UNK]"))
-    backend.pre_tokenizer = pre_tokenizers.Whitespace()
-    backend.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend, pad_token="[PAD]", unk_token="[UNK]", model_max_length=64
-    )
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(vocab),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=64,
-    )
-    return Loaded(BertModel(config).eval(), tokenizer)
+def encoder(text_encoder):
+    return text_encoder(WORDS)
 
 
 def documents(n=12):

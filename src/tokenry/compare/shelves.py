@@ -24,7 +24,6 @@ from tokenry.index.catalogue import Catalogue
 from tokenry.index.folder import TOKENS
 from tokenry.index.index import Index
 from tokenry.index.rankers import Plan
-from tokenry.index.segments import SegmentStore
 from tokenry.index.store import Ranking, Shape, TokenStore
 from tokenry.index.stores import open_store
 from tokenry.method import IndexReducer, LateScorer, SearchPlan, TokensView
@@ -173,11 +172,11 @@ class IndexShelf(Shelf):
                 {"id": name, "text": text}
                 for name, text in zip(library.ids, library.texts, strict=True)
             )
+            if plan.bits:
+                index.compress(plan.bits)
             shape = index.settings.shape
         if shape is None:
             raise UsageError("search: the index holds no documents.")
-        if plan.bits:
-            _compress(path, plan, shape)
         self.seconds = library.seconds + time.perf_counter() - start
         self._catalogue = Catalogue(path, write=False)
         self._store = open_store(plan.store, path / TOKENS, shape, write=False)
@@ -185,14 +184,16 @@ class IndexShelf(Shelf):
         self.tokens, self.bytes = self._store.size().tokens, columns.size_of(path)
 
     def rank(self, question: Question, k: int) -> Ranking:
-        """By the rankers of the plan; keys of an index count documents from 1."""
-        return self._plan.rank(
+        """By the rankers of the plan."""
+        found = self._plan.rank(
             question.asked,
             k,
             catalogue=self._catalogue,
             store=self._store,
             candidates=self._candidates,
         )
+        # The index hands out keys in the order in which documents come.
+        return Ranking(np.searchsorted(self._catalogue.keys(), found.keys) + 1, found.scores)
 
 
 class _Recalled:
@@ -248,16 +249,6 @@ def _groups(library: Library, reducer: IndexReducer) -> list[Int[Tensor, " n"]]:
 def _reduced(whole: Ragged, groups: list[Int[Tensor, " n"]]) -> Ragged:
     parts = [group_means(x, g) for x, g in zip(whole, groups, strict=True)]
     return Ragged(torch.cat(parts), offsets(map(len, parts)))
-
-
-def _compress(path: Path, plan: SearchPlan, shape: Shape) -> None:
-    with open_store(plan.store, path / TOKENS, shape, write=True) as store:
-        if not isinstance(store, SegmentStore):
-            raise UsageError(
-                f"{plan.describe()}: bits={plan.bits} is for the store 'segments'; leave it 0 and "
-                "set what the other store has of its own."
-            )
-        store.compress(plan.bits)
 
 
 def _clear(folder: Path, *parts: TokenStore | Catalogue) -> None:
