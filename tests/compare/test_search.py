@@ -205,3 +205,19 @@ def test_wrong_use(run, encoder):
         run(nothing)
     with pytest.raises(UsageError, match="max_tokens=0"):
         run(collection(), max_tokens=0)
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda m: m.describe())
+def test_lines_of_code_run(method, results, encoder, tmp_path, monkeypatch):
+    label = next(
+        label for label in results.methods if results.card(label)["slug"] == method.card.slug
+    )
+    code = results.code(label, 0.5)
+    made = TokenEncoder("tiny", PlainReader(encoder.model, encoder.processor))
+    monkeypatch.chdir(tmp_path)
+    if method.card.slug == "bm25":
+        compile(code, "lines", "exec")
+        return
+    space = {"encoder": made}
+    exec(code, space)  # noqa: S102 - the report's own lines
+    assert "hits" in space or "scores" in space
