@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from tokenry.checks import check
     from tokenry.compare.auditing import audit
     from tokenry.compare.chunking import chunks
+    from tokenry.compare.evaluating import evaluate
     from tokenry.compare.probing import probe
     from tokenry.compare.results import Results
     from tokenry.compare.run import compare
@@ -28,6 +29,7 @@ __all__ = [
     "check",
     "chunks",
     "compare",
+    "evaluate",
     "methods",
     "probe",
     "report",
@@ -43,6 +45,7 @@ _HOME = {
     "check": "tokenry.checks:check",
     "chunks": "tokenry.compare.chunking:chunks",
     "compare": "tokenry.compare.run:compare",
+    "evaluate": "tokenry.compare.evaluating:evaluate",
     "methods": "tokenry.catalog:names",
     "probe": "tokenry.compare.probing:probe",
     "report": "tokenry.report.page:report",

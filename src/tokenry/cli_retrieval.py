@@ -1,15 +1,20 @@
-"""The commands about retrieval; `tokenry.cli` takes them over as its own."""
+"""The commands about search; `tokenry.cli` takes them over as its own."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
-import tokenry
 from tokenry import catalog, console
+from tokenry.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from tokenry.index.documents import Hit
 
 Json = Annotated[bool, Parameter(negative="", show_default=False)]
 
@@ -67,3 +72,226 @@ def chunks(
         console.write_json(found.to_dict())
     else:
         console.write(str(found))
+
+
+@app.command
+def index(
+    source: Path,
+    /,
+    *,
+    out: Path,
+    encoder: str | None = None,
+    store: str | None = None,
+    dimension: int | None = None,
+    text_column: str | None = None,
+    id_column: str | None = None,
+    forget: Json = False,
+    compress: int | None = None,
+    json: Json = False,
+) -> None:
+    r"""Make a folder or a table searchable, or bring an index up to date.
+
+    Only what is new or changed is encoded: the same command goes on where it was stopped.
+
+    For example:
+
+    ```
+    tokenry index notes/ --out notes-index
+
+    tokenry index articles.jsonl --out idx --encoder colbert-folder --forget --compress 4
+    ```
+
+    Args:
+        source: A folder of text files, a text file, or a .csv, .jsonl or .parquet table.
+        out: The folder of the index.
+        encoder: `zoo:NAME`, a folder, or a name on the Hub; zoo:minilm-l6 for a new index.
+        store: Where a new index keeps its token vectors; segments when not given.
+        dimension: Dimensions that a new index brings token vectors to; those of the encoder when
+            not given.
+        text_column: Tables: the column of texts.
+        id_column: Tables: the column of ids.
+        forget: Take out what the source no longer holds.
+        compress: Bits per dimension, 2 or 4, to compress all token vectors to at the end.
+        json: Print the findings for machines instead.
+    """
+    from tqdm import tqdm
+
+    from tokenry.index.index import Index
+    from tokenry.index.sources import Source
+
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # standard error is for the bar
+    read = Source(source, text_column=text_column, id_column=id_column)
+    with Index(out, encoder, store=store, dimension=dimension) as made:
+        seen: set[str] = set()
+        with tqdm(total=len(read) or None, unit="text", delay=2, leave=False, disable=None) as bar:
+
+            def counted() -> Any:
+                for document in read:
+                    seen.add(document.id)
+                    yield document
+                    bar.update()
+
+            changes = made.add(counted())
+        gone = made.delete([name for name in made.ids() if name not in seen]) if forget else 0
+        if compress is not None:
+            made.compress(compress)
+        size = made.size()
+    content = {
+        "added": changes.added,
+        "changed": changes.changed,
+        "unchanged": changes.unchanged,
+        "deleted": gone,
+        "skipped": read.skipped,
+        "documents": size.documents,
+        "tokens": size.tokens,
+        "bytes": size.bytes,
+        "out": str(out),
+    }
+    if json:
+        console.write_json(content)
+        return
+    for reason in read.skipped[:10]:
+        console.say(f"left out: {reason}")
+    console.write(
+        f"{changes}, {gone} deleted, {len(read.skipped)} left out.\n"
+        f"{out}: {size.documents} documents, {size.tokens} tokens, {size.bytes / 1e6:.1f} MB."
+    )
+
+
+@app.command
+def search(
+    idx: Path,
+    query: str,
+    /,
+    *,
+    k: Annotated[int, Parameter(name=["-k", "--k"])] = 10,
+    rankers: str | None = None,
+    where: list[str] | None = None,
+    width: int = 300,
+    json: Json = False,
+) -> int:
+    r"""Find the documents of an index that answer a query, and mark the words that do.
+
+    For example:
+
+    ```
+    tokenry search notes-index "how do I renew a certificate"
+
+    tokenry search idx "merge of tokens" -k 3 --rankers "bm25>maxsim" --where year=2024
+    ```
+
+    Args:
+        idx: The folder of the index.
+        query: What is looked for.
+        k: Most documents.
+        rankers: bm25, pooled, maxsim or xtr; a+b fuses two, a>b lets b order what a found.
+        where: What the metadata holds, as name=value; may be given several times.
+        width: Letters of each document that are shown.
+        json: Print the hits for machines instead.
+    """
+    from tokenry.index.index import Index
+    from tokenry.index.searching import RANKERS
+
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    wanted = dict(_pair(one) for one in where or [])
+    with Index.open(idx) as held:
+        hits = held.search(query, k, rankers=rankers or RANKERS, where=wanted or None)
+    if json:
+        console.write_json([hit.to_dict() for hit in hits])
+    elif not hits:
+        console.say(f"{idx}: nothing found.")
+    else:
+        for number, hit in enumerate(hits, 1):
+            console.write(_marked(number, hit, width))
+    return 0
+
+
+@app.command(name="eval")
+def eval_(
+    idx: Path,
+    queries: Path,
+    /,
+    *,
+    rankers: str | None = None,
+    split: str | None = None,
+    worst: int = 5,
+    seed: int = 0,
+    json: Json = False,
+) -> None:
+    r"""Say how well an index answers queries whose answers are known.
+
+    For example:
+
+    ```
+    tokenry eval notes-index queries.jsonl
+
+    tokenry eval idx scifact/ --split test --rankers "bm25,bm25+pooled>maxsim,maxsim"
+    ```
+
+    Args:
+        idx: The folder of the index.
+        queries: A .jsonl file with a text under `query` and ids of documents under `relevant` on
+            each line, or a folder in the form of BEIR. Where nobody knows the answers, agreement
+            with exact MaxSim is counted.
+        rankers: Ways to search, joined by commas; each is compared with the first.
+        split: Of a folder: which part of the qrels.
+        worst: How many of the worst queries are named.
+        seed: Of the resampling.
+        json: Print the findings for machines instead.
+    """
+    import tokenry
+    from tokenry.index.searching import RANKERS
+
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    ways = [way.strip() for way in (rankers or RANKERS).split(",")]
+    found = tokenry.evaluate(idx, queries, rankers=ways, split=split, worst=worst, seed=seed)
+    if json:
+        console.write_json(found.to_dict())
+        return
+    table = console.table("Rankers", *found.measures[ways[0]], "p50", "p95")
+    for way, measures in found.measures.items():
+        cells = [f"{i.value:.3f} ({i.low:.3f} to {i.high:.3f})" for i in measures.values()]
+        table.add_row(way, *cells, *(f"{1e3 * s:.1f} ms" for s in found.seconds[way]))
+    console.write(table)
+    for way in ways[1:]:
+        name, apart = next(iter(found.differences[way].items()))
+        console.write(
+            f"{way}: {name} {apart.value:+.3f} ({apart.low:+.3f} to {apart.high:+.3f}) from "
+            f"{ways[0]}, on the same {found.queries} queries."
+        )
+    for text, score in found.worst:
+        console.write(f"{score:.3f}  {_plain(text)}")
+
+
+def _plain(text: str) -> str:
+    """A query on one line, without control characters."""
+    from tokenry.index.passages import printable
+
+    return printable(" ".join(text.split()))[:200]
+
+
+def _marked(number: int, hit: Hit, width: int) -> Text:
+    """A hit with its matching words set off: the nearer, the stronger."""
+    from rich.text import Text
+
+    from tokenry.index.passages import passage, printable
+
+    shown = passage(hit, width)
+    body = Text(shown.text)
+    for start, stop, similarity in shown.marks:
+        body.stylize("bold reverse" if similarity > 0.7 else "bold", start, stop)
+    before, behind = ("… " if shown.cut[0] else ""), (" …" if shown.cut[1] else "")
+    head = Text(f"{number}. {printable(hit.id)}", "bold")
+    return Text.assemble(head, f"  {hit.score:.3f}\n   {before}", body, f"{behind}\n")
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    """`name=value`; a number that is one is looked for as a number and as a text."""
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise UsageError(f"search: where={text!r} is not like year=2024.")
+    try:
+        number = float(value)
+    except ValueError:
+        return name, value
+    return name, [value, int(number) if number.is_integer() else number]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
 
 def described(card: dict[str, Any]) -> str:
@@ -43,8 +44,8 @@ def table(*columns: str) -> Table:
     return found
 
 
-def write(content: str | Table) -> None:
-    """Print a text, or a table as wide as the terminal."""
+def write(content: str | Table | Text) -> None:
+    """Print a text, plain or with marks, or a table as wide as the terminal."""
     from rich.console import Console
 
     Console(markup=False, highlight=False, soft_wrap=isinstance(content, str)).print(content)

@@ -111,7 +111,7 @@ def test_another_encoder_is_refused(index, tmp_path):
     other = type(index.encoder)(name="others")
     with pytest.raises(UsageError, match="built with another encoder than 'others': model differ"):
         Index.open(tmp_path / "idx", other)
-    with pytest.raises(UsageError, match="was made with the encoder 'words'"):
+    with pytest.raises(UsageError, match="was made with encoder='words', not 'zoo:minilm-l6'"):
         Index.open(tmp_path / "idx", "zoo:minilm-l6")
 
 

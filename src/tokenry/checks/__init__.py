@@ -10,9 +10,9 @@ from typing import Any, Literal
 import torch
 
 from tokenry import catalog
-from tokenry.checks import caches, chunks, declaration, drafts, handling, tokens
+from tokenry.checks import caches, chunks, declaration, drafts, handling, late, tokens
 from tokenry.errors import UnknownNameError, UsageError
-from tokenry.method import CachePolicy, Chunker, Drafter, Method, TokenReducer
+from tokenry.method import CachePolicy, Chunker, Drafter, LateScorer, Method, TokenReducer
 
 Outcome = Literal["passed", "failed", "expected failure"]
 Check = Callable[[type[Any]], str]
@@ -77,11 +77,22 @@ CHUNKER: dict[str, Check] = {
 }
 """Further checks of a `Chunker`."""
 
+LATE: dict[str, Check] = {
+    "shape": late.shape,
+    "nothing": late.nothing,
+    "queries": late.queries,
+    "documents": late.documents,
+    "repeat": late.repeat,
+    "precision": late.precision,
+}
+"""Further checks of a `LateScorer`."""
+
 _KINDS: dict[type[Method], dict[str, Check]] = {
     TokenReducer: REDUCER,
     CachePolicy: CACHE,
     Drafter: DRAFTER,
     Chunker: CHUNKER,
+    LateScorer: LATE,
 }
 
 

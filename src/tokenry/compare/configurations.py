@@ -156,6 +156,11 @@ def _method(given: Any, who: str) -> Method:
     return found
 
 
+def _contract(cls: type[Method]) -> str:
+    """The name of the class below `Method` that says what it answers."""
+    return next(base.__name__ for base in reversed(cls.__mro__) if base in Method.__subclasses__())
+
+
 def _info(method: Method) -> MethodInfo:
     changed = [
         f"{s.name}={getattr(method, s.name)!r}"
@@ -172,4 +177,5 @@ def _info(method: Method) -> MethodInfo:
         listed=slug in catalog.names() and catalog.find(slug) is type(method),
         card=method.card.to_dict(),
         dial=_has_dial(method),
+        contract=_contract(type(method)),
     )

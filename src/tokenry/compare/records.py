@@ -78,6 +78,7 @@ class MethodInfo:
         listed: Whether the catalog finds the class under the card's slug.
         card: What is known of it; see `tokenry.card.Card`.
         dial: Whether it has the setting `keep`; one without acts at keep 1 too.
+        contract: What kind of method it is, by the name of its contract.
     """
 
     label: str
@@ -87,6 +88,7 @@ class MethodInfo:
     listed: bool
     card: dict[str, Any]
     dial: bool = True
+    contract: str = ""
 
 
 @dataclass(frozen=True, slots=True)

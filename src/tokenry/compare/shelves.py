@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
+import shutil
 import tempfile
 import time
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,148 +16,24 @@ import torch
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
-from tokenry.data import Document
+from tokenry.compare.library import Library, Question
 from tokenry.errors import UsageError
+from tokenry.index import columns
 from tokenry.index.catalogue import Catalogue
 from tokenry.index.folder import TOKENS
 from tokenry.index.index import Index
-from tokenry.index.rankers import Plan, Query
-from tokenry.index.store import Ranking, Shape
+from tokenry.index.rankers import Plan
+from tokenry.index.store import Ranking, Shape, TokenStore
 from tokenry.index.stores import open_store
 from tokenry.method import IndexReducer, LateScorer, SearchPlan, TokensView
 from tokenry.ops.budget import kept_count
 from tokenry.ops.grouping import group_means
 from tokenry.ops.ragged import Ragged, offsets
-from tokenry.plugs.token_encoder import Mode, TokenEncoder, TokenTexts
-
-LETTERS = 40
-"""Longer than any token that counts."""
-BATCH = 16
-"""Documents that are encoded at a time."""
-_WORD = re.compile(r"\w+")
+from tokenry.plugs.token_encoder import Mode, TokenTexts
 
 Pairs = tuple[NDArray[np.int64], NDArray[np.float32]]
 """For each query token, the token of a document that answers it (-1 for none), and how near."""
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A query as its tokens.
-
-    Attributes:
-        asked: The query, with vectors where something needs them.
-        pieces: What each token stands for.
-    """
-
-    asked: Query
-    pieces: list[str]
-
-    @property
-    def vectors(self) -> Float[Tensor, "n d"]:
-        """One vector per token.
-
-        Raises:
-            UsageError: If it was not encoded.
-        """
-        if self.asked.tokens is None:
-            raise UsageError("search: the query was not encoded.")
-        return self.asked.tokens
-
-
-class Library:
-    """The documents, encoded when they are first needed, and then held for all methods.
-
-    Args:
-        encoder: What makes the vectors.
-        documents: The documents.
-        most: Most tokens of a document; None for all.
-    """
-
-    def __init__(
-        self, encoder: TokenEncoder, documents: Sequence[Document], most: int | None
-    ) -> None:
-        self.encoder = encoder
-        self.ids = [document.id for document in documents]
-        self.texts = [d.text if most is None else _cut(encoder, d.text, most) for d in documents]
-        self.seconds = 0.0
-
-    @cached_property
-    def made(self) -> TokenTexts:
-        """The documents as the encoder gives them."""
-        start = time.perf_counter()
-        parts = range(0, len(self.texts), BATCH)
-        # Nothing is shown where nobody looks.
-        bar = tqdm(parts, "encoding", unit="batch", delay=2, leave=False, disable=None)
-        made = [self.encoder.encode(self.texts[i : i + BATCH]) for i in bar]
-        self.seconds = time.perf_counter() - start
-        lengths = [n for one in made for n in one.tokens.lengths.tolist()]
-        tokens = Ragged(torch.cat([one.tokens.values for one in made]), offsets(lengths))
-        spans = torch.cat([one.spans for one in made])
-        return TokenTexts(tokens, spans, torch.cat([one.pooled for one in made]))
-
-    @property
-    def tokens(self) -> Ragged:
-        """The token vectors of all documents."""
-        return self.made.tokens
-
-    @property
-    def spans(self) -> Ragged:
-        """Where the tokens stand in their texts."""
-        return self.made.tokens.map(self.made.spans)
-
-    @cached_property
-    def tokens_numbered(self) -> tuple[Ragged, Int[Tensor, " v"]]:
-        """Each token as a number, and in how many documents each number stands."""
-        known: dict[str, int] = {}
-        lists = [
-            torch.tensor([known.setdefault(piece, len(known)) for piece in self.pieces(i)]).long()
-            for i in range(len(self.tokens))
-        ]
-        spread = torch.zeros(len(known), dtype=torch.int64)
-        for numbers in lists:
-            spread += torch.bincount(numbers, minlength=len(known)).clamp(max=1)
-        return Ragged.of(lists), spread
-
-    @cached_property
-    def numbers(self) -> dict[str, int]:
-        """The number of each word of the documents."""
-        known: dict[str, int] = {}
-        for text in self.texts:
-            for word in _WORD.findall(text.lower()):
-                known.setdefault(word, len(known))
-        return known
-
-    @cached_property
-    def words(self) -> Ragged:
-        """The documents as numbers of words."""
-        return Ragged.of([self.numbered(text) for text in self.texts])
-
-    def numbered(self, text: str) -> Int[Tensor, " n"]:
-        """A text as numbers of words; words that no document has get numbers of their own."""
-        extra: dict[str, int] = {}
-        found = [
-            self.numbers.get(word, -1 - extra.setdefault(word, len(extra)))
-            for word in _WORD.findall(text.lower())
-        ]
-        return torch.tensor(
-            [n if n >= 0 else len(self.numbers) - 1 - n for n in found], dtype=torch.int64
-        )
-
-    def pieces(self, number: int) -> list[str]:
-        """What the tokens of a document stand for, in lower case."""
-        text, spans = self.texts[number], self.spans[number].tolist()
-        return [text[start:end].lower() for start, end in spans]
-
-    def question(self, text: str, vectors: bool) -> Question:
-        """A query as its tokens, encoded where vectors are needed."""
-        if not vectors:
-            return Question(Query(text), _WORD.findall(text))
-        made = self.encoder.encode([text], "query")
-        pieces = [text[start:end] for start, end in made.spans.tolist()]
-        asked = Query(text, made.tokens.values.float(), made.spans, made.pooled[0])
-        return Question(asked, pieces)
 
 
 class Shelf(ABC):
@@ -221,12 +96,13 @@ class VectorShelf(Shelf):
         start = time.perf_counter()
         self._groups = None if reducer is None else _groups(library, reducer)
         kept = whole if self._groups is None else _reduced(whole, self._groups)
-        self._folder = tempfile.TemporaryDirectory(prefix="tokenry-")
-        shape = Shape(library.encoder.dimension)
-        self._store = open_store(store, Path(self._folder.name) / "store", shape, write=True)
-        self._store.add(np.arange(1, len(whole) + 1), kept)
-        self._store.commit()
+        folder, shape = Path(tempfile.mkdtemp(prefix="tokenry-")), Shape(library.encoder.dimension)
+        with open_store(store, folder / "store", shape, write=True) as made:
+            made.add(np.arange(1, len(whole) + 1), kept)
+            made.commit()
         self.seconds = library.seconds + time.perf_counter() - start
+        self._store = open_store(store, folder / "store", shape, write=False)
+        weakref.finalize(self, _clear, folder, self._store)
         self.tokens, self.bytes = len(kept.values), self._store.size().bytes
         self.share = self.tokens / max(1, len(whole.values))
 
@@ -251,19 +127,19 @@ class ScoredShelf(Shelf):
 
     def __init__(self, library: Library, scorer: LateScorer) -> None:
         super().__init__(library)
-        self._scorer, self.vectors = scorer, scorer.reads == "vectors"
+        self.vectors = scorer.reads == "vectors"
+        library.made  # noqa: B018 - encoding is not part of preparing
         start = time.perf_counter()
-        self._documents = library.tokens if self.vectors else library.words
+        documents = library.tokens if self.vectors else library.words
+        self._prepared = scorer.prepared(documents)
         spent = time.perf_counter() - start
-        self.seconds = library.seconds if self.vectors else spent
-        values = self._documents.values
-        self.tokens = len(values)
-        self.bytes = values.nbytes if self.vectors else 4 * len(values)
+        self.seconds = spent + (library.seconds if self.vectors else 0)
+        self.tokens, self.bytes = len(documents.values), self._prepared.bytes
 
     def rank(self, question: Question, k: int) -> Ranking:
         """By the scorer's score."""
         asked = question.vectors if self.vectors else self.library.numbered(question.asked.text)
-        scores = self._scorer.score(Ragged.of([asked]), self._documents)[0].numpy()
+        scores = self._prepared.score(Ragged.of([asked]))[0].numpy()
         return Ranking.best(np.arange(1, len(scores) + 1), scores, k)
 
     def answers(self, question: Question, document: int) -> Pairs:
@@ -290,30 +166,34 @@ class IndexShelf(Shelf):
         self.vectors = self._plan.reads_vectors
         recalled = _Recalled(library)
         start = time.perf_counter()
-        self._folder = tempfile.TemporaryDirectory(prefix="tokenry-")
-        path = Path(self._folder.name) / "index"
+        path = Path(tempfile.mkdtemp(prefix="tokenry-")) / "index"
         with Index(path, recalled, store=plan.store) as index:
             index.add(
                 {"id": name, "text": text}
                 for name, text in zip(library.ids, library.texts, strict=True)
             )
-            size, shape = index.size(), index.settings.shape
-        self.seconds = library.seconds + time.perf_counter() - start
-        self.tokens, self.bytes = size.tokens, size.bytes
-        self._catalogue = Catalogue(path, write=False)
+            if plan.bits:
+                index.compress(plan.bits)
+            shape = index.settings.shape
         if shape is None:
             raise UsageError("search: the index holds no documents.")
+        self.seconds = library.seconds + time.perf_counter() - start
+        self._catalogue = Catalogue(path, write=False)
         self._store = open_store(plan.store, path / TOKENS, shape, write=False)
+        weakref.finalize(self, _clear, path.parent, self._store, self._catalogue)
+        self.tokens, self.bytes = self._store.size().tokens, columns.size_of(path)
 
     def rank(self, question: Question, k: int) -> Ranking:
-        """By the rankers of the plan; keys of an index count documents from 1."""
-        return self._plan.rank(
+        """By the rankers of the plan."""
+        found = self._plan.rank(
             question.asked,
             k,
             catalogue=self._catalogue,
             store=self._store,
             candidates=self._candidates,
         )
+        # The index hands out keys in the order in which documents come.
+        return Ranking(np.searchsorted(self._catalogue.keys(), found.keys) + 1, found.scores)
 
 
 class _Recalled:
@@ -351,18 +231,6 @@ def shelf(library: Library, method: Any) -> Shelf:
     return VectorShelf(library, method)
 
 
-def _cut(encoder: TokenEncoder, text: str, most: int) -> str:
-    """The text up to the end of a token."""
-    read = encoder.reader.tokenizer(
-        text[: most * LETTERS],
-        add_special_tokens=False,
-        return_offsets_mapping=True,
-        verbose=False,
-    )
-    spans = read["offset_mapping"][:most]
-    return text[: spans[-1][1]] if spans else ""
-
-
 def _groups(library: Library, reducer: IndexReducer) -> list[Int[Tensor, " n"]]:
     """For each token of each document the vector that it becomes part of."""
     numbered, spread = library.tokens_numbered
@@ -381,6 +249,12 @@ def _groups(library: Library, reducer: IndexReducer) -> list[Int[Tensor, " n"]]:
 def _reduced(whole: Ragged, groups: list[Int[Tensor, " n"]]) -> Ragged:
     parts = [group_means(x, g) for x, g in zip(whole, groups, strict=True)]
     return Ragged(torch.cat(parts), offsets(map(len, parts)))
+
+
+def _clear(folder: Path, *parts: TokenStore | Catalogue) -> None:
+    for part in parts:
+        part.close()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _none(n: int) -> Pairs:

@@ -75,6 +75,42 @@ def load_collection(
     return found if limit is None else found.limit(limit, seed)
 
 
+def load_queries(given: Any, split: str | None = None) -> list[Query]:
+    """Queries alone: of a .jsonl file, of a folder in the form of BEIR, or of a list.
+
+    Args:
+        given: The source; see `load_collection`.
+        split: Of a folder: which part of the qrels.
+
+    Raises:
+        UsageError: It is something else, or has no parts.
+        DataError: It cannot be read.
+    """
+    if isinstance(given, str | os.PathLike) and Path(given).expanduser().is_dir():
+        return _of_folder(Path(given).expanduser(), split)
+    if split is not None:
+        raise UsageError(f"load_queries: split={split!r} is for folders with {beir.QRELS}/.")
+    return _queries(given)
+
+
+def _of_folder(folder: Path, split: str | None) -> list[Query]:
+    """The queries of a folder with the labels of one part, where it has any."""
+    if not (folder / beir.QRELS).is_dir():
+        if split is not None:
+            raise UsageError(
+                f"load_collection: split={split!r}, but {folder} holds no {beir.QRELS}/."
+            )
+        return beir.queries(folder / beir.QUERIES, None)
+    labels, part = beir.qrels(folder / beir.QRELS, split)
+    asked = beir.queries(folder / beir.QUERIES, labels)
+    if len(asked) < len(labels):
+        raise DataError(
+            f"{folder}: the labels of {part} name {len(labels) - len(asked)} queries that "
+            f"{beir.QUERIES} does not hold."
+        )
+    return asked
+
+
 def _read(source: Any, queries: Any, split: str | None) -> Collection:
     folder = _folder(source)
     if folder is None or queries is not None:
@@ -111,19 +147,7 @@ def _folder(source: Any) -> Path | None:
 
 
 def _beir(folder: Path, split: str | None) -> Collection:
-    labels: beir.Labels | None = None
-    part = None
-    if (folder / beir.QRELS).is_dir():
-        labels, part = beir.qrels(folder / beir.QRELS, split)
-    elif split is not None:
-        raise UsageError(f"load_collection: split={split!r}, but {folder} holds no {beir.QRELS}/.")
-    asked = beir.queries(folder / beir.QUERIES, labels)
-    if labels is not None and len(asked) < len(labels):
-        raise DataError(
-            f"{folder}: the labels of {part} name {len(labels) - len(asked)} queries that "
-            f"{beir.QUERIES} does not hold."
-        )
-    return _made(folder, asked, beir.corpus(folder / beir.CORPUS))
+    return _made(folder, _of_folder(folder, split), beir.corpus(folder / beir.CORPUS))
 
 
 def _trec(folder: Path, files: trec.Parts, split: str | None) -> Collection:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 from filelock import FileLock, Timeout
 from jaxtyping import Float
@@ -15,8 +15,10 @@ from tokenry.errors import StoreError, UsageError
 from tokenry.index import columns
 from tokenry.index.segments import check_format
 from tokenry.index.store import Shape
+from tokenry.index.stores import check_store
 from tokenry.plugs.token_encoder import Mode, TokenEncoder, TokenTexts
 
+ENCODER = "zoo:minilm-l6"
 FORMAT = 1
 FILE = "index.json"
 LOCK = "write.lock"
@@ -62,12 +64,41 @@ class Settings:
         fingerprint: Of the encoder; None before the first document.
     """
 
-    encoder: str
-    store: str
-    skip: str
-    dimension: int | None
+    encoder: str = ENCODER
+    store: str = "segments"
+    skip: str = "punctuation"
+    dimension: int | None = None
     shape: Shape | None = None
     fingerprint: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, **given: Any) -> Settings:
+        """Settings of a new index.
+
+        Raises:
+            UsageError: If one is out of range.
+        """
+        found = cls(**given)
+        check_store(found.store)
+        if found.skip not in get_args(Skip):
+            allowed = " or ".join(get_args(Skip))
+            raise UsageError(f"Index: skip={found.skip!r} is unknown; give {allowed}.")
+        if found.dimension is not None and found.dimension < 1:
+            raise UsageError(f"Index: dimension={found.dimension} is below 1.")
+        return found
+
+    def agree(self, folder: Path, given: dict[str, Any]) -> None:
+        """Refuse settings that are not those of the index.
+
+        Raises:
+            UsageError: If one differs.
+        """
+        for name, value in given.items():
+            if getattr(self, name) != value:
+                raise UsageError(
+                    f"{folder}: was made with {name}={getattr(self, name)!r}, not {value!r}; leave "
+                    f"{name} out, or build another index."
+                )
 
     @classmethod
     def read(cls, folder: Path) -> Settings:

@@ -5,23 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 
-from tokenry.errors import StoreError, UnknownNameError, UsageError
+from tokenry.errors import UnknownNameError, UsageError
 from tokenry.index import columns
-from tokenry.index.answers import hits
 from tokenry.index.catalogue import Catalogue, Entry
-from tokenry.index.documents import Changes, Document, Hit, batches, content_hash
-from tokenry.index.folder import FILE, TOKENS, Encoder, Settings, Skip, lock
-from tokenry.index.rankers import Plan, Query
-from tokenry.index.store import Keys, Size, TokenStore
-from tokenry.index.stores import open_store
+from tokenry.index.documents import Changes, Document, batches, content_hash
+from tokenry.index.folder import FILE, Encoder, Settings, Skip, lock
+from tokenry.index.searching import Searchable
 
-ENCODER = "zoo:minilm-l6"
-RANKERS = "bm25+pooled>maxsim"
 BATCH = 64
 """Documents that are encoded and committed together."""
 
@@ -33,7 +27,7 @@ LEARN_LETTERS = 2000
 Given = str | Mapping[str, Any] | Document
 
 
-class Index:
+class Index(Searchable):
     """Documents in a folder, found by their words and by the vectors of their tokens.
 
     Everything is committed a few dozen documents at a time; after a kill the folder is as it was
@@ -43,16 +37,17 @@ class Index:
         path: The folder; made when it does not exist and `write` is true.
         encoder: `zoo:NAME`, a folder, a name on the Hub, or a `TokenEncoder`; None for
             the one that the index was made with, and `zoo:minilm-l6` for a new index.
-        store: Where the token vectors lie: `segments`, or another of `tokenry.index.stores`.
+        store: For a new index: where the token vectors lie, `segments` or another of
+            `tokenry.index.stores`, with settings as in `name(setting=value)`.
         dimension: For a new index: dimensions that token vectors are brought to, learned from the
             first documents; None leaves them as they are.
-        skip: For a new index: which tokens of documents are left out.
+        skip: For a new index: which tokens of documents are left out, `punctuation` or `nothing`.
         write: False to search only.
 
     Raises:
         StoreError: If the folder cannot be read or written, is damaged, was written by a newer
             version, or another process writes to it.
-        UsageError: If it was made with another encoder.
+        UsageError: If it was made with another encoder, or with other settings than those given.
 
     >>> import tokenry
     >>> tokenry.Index.open("no/such/folder")
@@ -65,27 +60,29 @@ class Index:
         path: str | Path,
         encoder: str | Encoder | None = None,
         *,
-        store: str = "segments",
+        store: str | None = None,
         dimension: int | None = None,
-        skip: Skip = "punctuation",
+        skip: Skip | None = None,
         write: bool = True,
     ) -> None:
         self.path = Path(path)
         if write:
             with columns.explained(self.path):
                 self.path.mkdir(parents=True, exist_ok=True)
-        self._lock = lock(self.path) if write else None
-        self._catalogue: Catalogue | None = None
-        self._store: TokenStore | None = None
+            self._lock = lock(self.path)
         try:
+            name = encoder if encoder is None or isinstance(encoder, str) else encoder.name
+            wanted = {"encoder": name, "store": store, "skip": skip, "dimension": dimension}
+            given = {what: value for what, value in wanted.items() if value is not None}
             if write and not (self.path / FILE).is_file():
-                name = encoder if isinstance(encoder, str) else getattr(encoder, "name", ENCODER)
-                made = Settings(encoder=name, store=store, skip=skip, dimension=dimension)
+                made = Settings.of(**given)
                 Catalogue(self.path, write=True).close()
                 made.write(self.path)
             self.settings = Settings.read(self.path)
-            self._encoder = self._named(encoder)
-            self._open()
+            if not isinstance(encoder, str):  # its fingerprint tells, not its name
+                given.pop("encoder", None)
+            self.settings.agree(self.path, given)
+            self._open(None if isinstance(encoder, str) else encoder)
         except BaseException:
             self.close()
             raise
@@ -106,47 +103,6 @@ class Index:
         """
         Settings.read(Path(path))
         return cls(path, encoder, write=write)
-
-    def _named(self, encoder: str | Encoder | None) -> Encoder | None:
-        """The encoder that was handed over; None when it is to be loaded by its name."""
-        if encoder is None or isinstance(encoder, str):
-            if encoder not in (None, self.settings.encoder):
-                raise UsageError(
-                    f"{self.path}: was made with the encoder {self.settings.encoder!r}, not "
-                    f"{encoder!r}; leave encoder out, or build another index."
-                )
-            return None
-        self.settings.check(self.path, encoder)
-        return encoder
-
-    def _open(self) -> None:
-        writes = self._lock is not None
-        self._catalogue = Catalogue(self.path, write=writes)
-        self._strangers = False
-        if self.settings.shape is None:
-            return
-        folder, shape = self.path / TOKENS, self.settings.shape
-        self._store = open_store(self.settings.store, folder, shape, write=writes)
-        held, known = self._store.keys(), self._catalogue.keys()
-        strangers = np.setdiff1d(held, known, assume_unique=True)
-        if writes and len(known) > len(held) - len(strangers):
-            lost = len(known) - len(held) + len(strangers)
-            raise StoreError(
-                f"{self.path}: the tokens of {lost} documents are lost; build it again."
-            )
-        if writes and len(strangers):  # of a process that was killed between two commits
-            self._store.delete(strangers)
-            self._store.commit()
-        self._strangers = bool(len(strangers)) and not writes
-
-    @property
-    def encoder(self) -> Encoder:
-        """The encoder, loaded when it is first needed."""
-        if self._encoder is None:
-            found = self.settings.load_encoder(self.path)
-            self.settings.check(self.path, found)
-            self._encoder = found
-        return self._encoder
 
     def add(self, documents: Iterable[Given]) -> Changes:
         """Add documents, or replace those of the same id.
@@ -198,108 +154,26 @@ class Index:
         self._forget(gone)
         return len(gone)
 
-    def search(
-        self,
-        query: str | Query,
-        k: int = 10,
-        *,
-        rankers: str = RANKERS,
-        candidates: int = 100,
-        where: Mapping[str, Any] | None = None,
-        among: Iterable[str] | None = None,
-    ) -> list[Hit]:
-        """The documents that answer a query best.
-
-        Args:
-            query: A text, or what `query` made of one.
-            k: Most documents.
-            rankers: `bm25` by words, `pooled` by one vector, `maxsim` or `xtr` by tokens; a+b
-                fuses two rankings, a>b lets b put what a found in order.
-            candidates: Documents that each ranker before `>` finds.
-            where: Metadata that a document has, each one value or a list of allowed ones.
-            among: Ids of the only documents that count.
-
-        Raises:
-            UnknownNameError: If there is no such ranker.
-            UsageError: If a number is below 1, or the encoder is not that of the index.
-        """
-        if min(k, candidates) < 1:
-            raise UsageError(f"search: k={k} and candidates={candidates} are at least 1.")
-        plan = Plan.parse(rankers)
-        if self._store is None or self._catalogue is None:
-            return []
-        asked = self.query(query, plan) if isinstance(query, str) else query
-        found = plan.rank(
-            asked,
-            k,
-            catalogue=self._catalogue,
-            store=self._store,
-            among=self._subset(where, among),
-            candidates=candidates,
-        )
-        return hits(asked, found, self._catalogue, self._store)
-
-    def query(self, text: str, plan: Plan | None = None) -> Query:
-        """A query with its vectors, to be asked several times."""
-        if plan is not None and not plan.reads_vectors:
-            return Query(text)
-        made = self.encoder.encode([text], "query")
-        return Query(text, made.tokens.values, made.spans, made.pooled[0])
-
-    def get(self, document: str) -> Document:
-        """The document of an id.
-
-        Raises:
-            UnknownNameError: If there is none.
-        """
-        found = self._reading().known([document])
-        if document not in found:
-            raise UnknownNameError("document", document, found)
-        key = found[document][0]
-        return self._reading().entries([key])[key].document
-
-    def ids(self) -> Iterator[str]:
-        """The ids of all documents, in the order they were added or changed."""
-        return self._reading().ids()
-
-    def size(self) -> Size:
-        """Documents, token vectors, and bytes of the folder."""
-        held = Size(0, 0, 0) if self._store is None else self._store.size()
-        return Size(len(self), held.tokens, columns.size_of(self.path))
-
-    def __len__(self) -> int:
-        return self._reading().count()
-
     def compact(self) -> None:
         """Give back the space of deleted documents."""
         self._writable()
         if self._store is not None:
             self._store.compact()
 
-    def close(self) -> None:
-        """Let go of all files."""
-        for part in (self._store, self._catalogue):
-            if part is not None:
-                part.close()
-        self._store = self._catalogue = None
-        if self._lock is not None:
-            self._lock.release()
+    def compress(self, bits: int = 4) -> None:
+        """Bring token vectors to a few bits per dimension; the store `segments` can.
 
-    def __enter__(self) -> Index:
-        return self
+        Documents that are added afterwards are exact until the next call.
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
+        Args:
+            bits: Per dimension: 1, 2, 4 or 8.
 
-    def _reading(self) -> Catalogue:
-        if self._catalogue is None:
-            raise UsageError(f"{self.path}: the index is closed; open it again.")
-        return self._catalogue
+        Raises:
+            UsageError: If the store cannot.
+        """
+        self._writable()
+        if self._store is not None:
+            self._store.compress(bits)
 
     def _writable(self) -> Catalogue:
         if self._lock is None:
@@ -373,25 +247,9 @@ class Index:
             if part is not None:
                 part.close()
         self._store = self._catalogue = None
-        self._open()
+        self._open(self._encoder)
 
     def _forget(self, keys: list[int]) -> None:
         if keys and self._store is not None:
             self._store.delete(np.array(keys, np.int64))
             self._store.commit()
-
-    def _held(self) -> TokenStore:
-        if self._store is None:
-            raise UsageError(f"{self.path}: the index is closed; open it again.")
-        return self._store
-
-    def _subset(self, where: Mapping[str, Any] | None, among: Iterable[str] | None) -> Keys | None:
-        catalogue = self._reading()
-        found = catalogue.keys() if self._strangers else None
-        if where is not None:
-            found = catalogue.where(where)
-        if among is not None:
-            some = [key for key, _, _ in catalogue.known(list(among)).values()]
-            ids = np.array(sorted(some), np.int64)
-            found = ids if found is None else np.intersect1d(found, ids, assume_unique=True)
-        return found

@@ -1,10 +1,12 @@
-"""One segment of exact token vectors: four columns that grow together."""
+"""Segments: documents behind each other in a folder, in columns that grow together."""
 
 from __future__ import annotations
 
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -13,38 +15,39 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tokenry.errors import StoreError
-from tokenry.index.columns import Column, sync_folder
-from tokenry.index.store import Keys, Shape
+from tokenry.index.columns import Column, explained, sync_folder
+from tokenry.index.store import Keys, Ranking, Scanned, Shape
+from tokenry.ops.late import maxsim
 from tokenry.ops.ragged import Ragged
 
 Places = Int64[np.ndarray, " _"]
 """Which documents of a segment, counted from 0."""
 
+BLOCK = 1 << 14
+"""Token vectors that are looked at together."""
 
-class Segment:
-    """Documents behind each other in a folder: vectors in float16, ends of documents, and keys.
+
+class Segment(ABC):
+    """What all kinds of segments have: keys, ends and pooled vectors of documents.
 
     Args:
         folder: Where the columns lie; made when it does not exist and `write` is true.
         shape: Lengths of the vectors.
         documents: Documents that are valid.
-        tokens: Their token vectors.
         write: Whether documents will be added.
     """
 
-    kind = "exact"
+    kind: ClassVar[str]
 
-    def __init__(
-        self, folder: Path, shape: Shape, documents: int, tokens: int, *, write: bool
-    ) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, shape: Shape, documents: int, *, write: bool) -> None:
+        self.folder, self.shape = folder, shape
         if write:
-            folder.mkdir(parents=True, exist_ok=True)
-        self._tokens = Column(folder / "tokens.f16", "<f2", shape.dimension, tokens, write=write)
+            with explained(folder):
+                folder.mkdir(parents=True, exist_ok=True)
         self._ends = Column(folder / "ends.i64", "<i8", 1, documents, write=write)
         self._keys = Column(folder / "keys.i64", "<i8", 1, documents, write=write)
         self._pooled = Column(folder / "pooled.f16", "<f2", shape.pooled, documents, write=write)
-        self._columns = (self._tokens, self._ends, self._keys, self._pooled)
+        self._columns = [self._ends, self._keys, self._pooled]
 
     @property
     def documents(self) -> int:
@@ -52,9 +55,9 @@ class Segment:
         return self._keys.rows
 
     @property
+    @abstractmethod
     def tokens(self) -> int:
         """Their token vectors."""
-        return self._tokens.rows
 
     @property
     def keys(self) -> Keys:
@@ -68,55 +71,40 @@ class Segment:
         found: NDArray[np.int64] = self._ends.view()[:, 0]
         return found
 
-    def add(self, keys: Keys, tokens: Ragged, pooled: Float[Tensor, "c p"] | None) -> None:
-        """Append documents: all of them or, when the disk is full, none."""
-        before = [column.rows for column in self._columns]
-        ends = tokens.offsets[1:].numpy() + self._tokens.rows
-        vectors = torch.empty(len(keys), 0) if pooled is None else pooled
-        try:
-            self._tokens.append(_half(tokens.values))
-            self._ends.append(ends[:, None])
-            self._keys.append(keys[:, None])
-            self._pooled.append(_half(vectors))
-        except StoreError:
-            for column, rows in zip(self._columns, before, strict=True):
-                column.cut(rows)
-            raise
+    @abstractmethod
+    def gather(self, places: Places) -> Ragged:
+        """The token vectors of some documents, in the order given."""
+
+    @abstractmethod
+    def release(self) -> None:
+        """Let the system take back the memory of vectors that were read."""
+
+    def pooled(self, places: Places) -> Float[Tensor, "c p"]:
+        """The pooled vectors of some documents."""
+        return torch.from_numpy(self._pooled.view()[places])
+
+    def scan(self, places: Places, tokens: int = BLOCK) -> Iterator[Scanned]:
+        """Some documents in blocks of about as many token vectors each."""
+        if not len(places):
+            return
+        starts, stops = self._ranges(places)
+        lengths = stops - starts
+        filled = (lengths.cumsum() - lengths) // tokens
+        for part in np.split(places, np.flatnonzero(np.diff(filled)) + 1):
+            yield Scanned(self.keys[part], self.gather(part))
+            self.release()
+
+    def rank(self, query: Float[Tensor, "n d"], k: int, places: Places) -> Ranking:
+        """The best of some documents by MaxSim."""
+        q = Ragged.of([query.float()])
+        parts = [(one.keys, maxsim(q, one.tokens)[0].numpy()) for one in self.scan(places)]
+        return Ranking.joined(parts, k)
 
     def sync(self) -> None:
         """Wait until all documents are on the disk."""
         for column in self._columns:
             column.sync()
         sync_folder(self.folder)
-
-    def gather(self, places: Places) -> Ragged:
-        """The token vectors of some documents, in the order given."""
-        stops = self.ends[places]
-        starts = np.where(places > 0, self.ends[places - 1], 0)
-        matrix = self._tokens.view()
-        joined = bool((starts[1:] == stops[:-1]).all())
-        if joined and len(places):
-            rows = matrix[starts[0] : stops[-1]]
-        else:
-            parts = [matrix[a:b] for a, b in zip(starts, stops, strict=True)]
-            rows = np.concatenate([matrix[:0], *parts])
-        offsets = torch.from_numpy(np.concatenate([[0], (stops - starts).cumsum()]))
-        return Ragged(torch.from_numpy(rows), offsets)
-
-    def pooled(self, places: Places) -> Float[Tensor, "c p"]:
-        """The pooled vectors of some documents."""
-        return torch.from_numpy(self._pooled.view()[places])
-
-    def blocks(self, places: Places, tokens: int) -> Iterator[Places]:
-        """Parts of `places` with about as many token vectors each; lets go of what was read."""
-        if not len(places):
-            return
-        lengths = self.ends[places] - np.where(places > 0, self.ends[places - 1], 0)
-        filled = (lengths.cumsum() - lengths) // tokens
-        cuts = np.flatnonzero(np.diff(filled)) + 1
-        for part in np.split(places, cuts):
-            yield part
-            self._tokens.release()
 
     def close(self) -> None:
         """Let go of the files."""
@@ -128,7 +116,73 @@ class Segment:
         self.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def _ranges(self, places: Places) -> tuple[Places, Places]:
+        """Where the vectors of documents begin and end."""
+        ends = self.ends
+        return np.where(places > 0, ends[places - 1], 0), ends[places]
 
-def _half(values: Float[Tensor, "n d"]) -> NDArray[np.float16]:
+
+class ExactSegment(Segment):
+    """Token vectors as they came, in float16.
+
+    Args:
+        folder: As for any segment.
+        shape: Lengths of the vectors.
+        documents: Documents that are valid.
+        tokens: Their token vectors.
+        write: Whether documents will be added.
+    """
+
+    kind = "exact"
+
+    def __init__(
+        self, folder: Path, shape: Shape, documents: int, tokens: int, *, write: bool
+    ) -> None:
+        super().__init__(folder, shape, documents, write=write)
+        self._tokens = Column(folder / "tokens.f16", "<f2", shape.dimension, tokens, write=write)
+        self._columns.append(self._tokens)
+
+    @property
+    def tokens(self) -> int:
+        """Token vectors of all documents."""
+        return self._tokens.rows
+
+    def add(self, keys: Keys, tokens: Ragged, pooled: Float[Tensor, "c p"] | None) -> None:
+        """Append documents: all of them or, when the disk is full, none."""
+        before = [column.rows for column in self._columns]
+        ends = tokens.offsets[1:].numpy() + self._tokens.rows
+        try:
+            self._tokens.append(half(tokens.values))
+            self._ends.append(ends[:, None])
+            self._keys.append(keys[:, None])
+            self._pooled.append(half(torch.empty(len(keys), 0) if pooled is None else pooled))
+        except StoreError:
+            for column, rows in zip(self._columns, before, strict=True):
+                column.cut(rows)
+            raise
+
+    def gather(self, places: Places) -> Ragged:
+        """The token vectors of some documents, straight from the map where they are neighbours."""
+        starts, stops = self._ranges(places)
+        matrix = self._tokens.view()
+        if len(places) and bool((starts[1:] == stops[:-1]).all()):
+            rows = matrix[starts[0] : stops[-1]]
+        else:
+            parts = [matrix[a:b] for a, b in zip(starts, stops, strict=True)]
+            rows = np.concatenate([matrix[:0], *parts])
+        return Ragged(torch.from_numpy(rows), ends_of(stops - starts))
+
+    def release(self) -> None:
+        """Let the system take back the memory of vectors that were read."""
+        self._tokens.release()
+
+
+def half(values: Float[Tensor, "n d"]) -> NDArray[np.float16]:
+    """The values as they are stored."""
     found: NDArray[np.float16] = values.detach().to("cpu", torch.float16).numpy()
     return found
+
+
+def ends_of(lengths: NDArray[np.int64]) -> Tensor:
+    """Offsets of lists with these lengths."""
+    return torch.from_numpy(np.concatenate([np.zeros(1, np.int64), lengths.cumsum()]))

@@ -9,20 +9,24 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tokenry.errors import StoreError, UsageError
 from tokenry.index import columns
 from tokenry.index.columns import Column
-from tokenry.index.segment import Places, Segment
-from tokenry.index.store import Keys, Scanned, Shape, Size, TokenStore
+from tokenry.index.compressed import Amount, CompressedSegment, Piece, learn_codec
+from tokenry.index.segment import BLOCK, ExactSegment, Places, Segment
+from tokenry.index.store import Keys, Ranking, Scanned, Shape, Size, TokenStore
 from tokenry.ops.ragged import Ragged
+from tokenry.ops.warp import PROBE
 
 FORMAT = 1
 """Raised whenever an older version could not read what this one writes."""
@@ -39,14 +43,18 @@ class SegmentStore(TokenStore):
         folder: Where it lies.
         shape: Lengths of the vectors.
         write: Whether anything will be changed.
+        probe: Clusters of a compressed segment that each query token looks into.
 
     Raises:
         StoreError: If the folder cannot be read or written, is damaged, or was written by a newer
             version.
     """
 
-    def __init__(self, folder: Path, shape: Shape, *, write: bool) -> None:
+    def __init__(self, folder: Path, shape: Shape, *, write: bool, probe: int = PROBE) -> None:
         super().__init__(folder, shape, write=write)
+        if probe < 1:
+            raise UsageError(f"store segments: probe={probe} is below 1; look into some clusters.")
+        self._probe = probe
         self._dirty: list[Segment] = []
         if write:
             with columns.explained(folder):
@@ -76,9 +84,12 @@ class SegmentStore(TokenStore):
             self._sweep()
 
     def _segment(self, name: str, kind: str, documents: int, tokens: int) -> Segment:
-        if kind != Segment.kind:
-            raise StoreError(f"{self.folder}: segments of kind {kind!r} are unknown here.")
-        return Segment(self.folder / name, self.shape, documents, tokens, write=self.write)
+        folder = self.folder / name
+        if kind == CompressedSegment.kind:
+            return CompressedSegment(folder, self.shape, documents, tokens, probe=self._probe)
+        if kind == ExactSegment.kind:
+            return ExactSegment(folder, self.shape, documents, tokens, write=self.write)
+        raise StoreError(f"{folder}: is a segment of the unknown kind {kind!r}; update tokenry.")
 
     def _sweep(self) -> None:
         """Remove what a killed process left, or what another still had open."""
@@ -102,7 +113,7 @@ class SegmentStore(TokenStore):
     def add(self, keys: Keys, tokens: Ragged, pooled: Float[Tensor, "c p"] | None = None) -> None:
         """Append documents to the last segment."""
         last = self._segments[-1] if self._segments else None
-        if last is None or last.tokens >= FULL:
+        if not isinstance(last, ExactSegment) or last.tokens >= FULL:
             last = self._fresh()
             self._segments.append(last)
             self._alive.append(np.empty(0, bool))
@@ -178,41 +189,116 @@ class SegmentStore(TokenStore):
                 here = (segment.keys[places] == keys) & alive[places]
                 yield segment, np.flatnonzero(here), places[here]
 
-    def scan(self, among: Keys | None = None, tokens: int = 1 << 14) -> Iterator[Scanned]:
-        """All documents or some, straight from the maps."""
+    def scan(self, among: Keys | None = None, tokens: int = BLOCK) -> Iterator[Scanned]:
+        """All documents or some; those of exact segments straight from the maps."""
+        for segment, places in self._chosen(among):
+            yield from segment.scan(places, tokens)
+
+    def maxsim(self, query: Float[Tensor, "n d"], k: int, among: Keys | None = None) -> Ranking:
+        """The best documents by MaxSim; of compressed segments, those that WARP's search finds."""
+        self._fits(query)
+        chosen = self._chosen(among) if len(query) else iter(())
+        found = [segment.rank(query, k, places) for segment, places in chosen]
+        return Ranking.joined([(one.keys, one.scores) for one in found], k)
+
+    def _chosen(self, among: Keys | None) -> Iterator[tuple[Segment, Places]]:
         for segment, alive in zip(self._segments, self._alive, strict=True):
             places = np.flatnonzero(alive)
             if among is not None:
                 places = _places(segment.keys, among)
                 places = places[alive[places]]
-            for part in segment.blocks(places, tokens):
-                yield Scanned(segment.keys[part], segment.gather(part))
+            yield segment, places
 
     def compact(self) -> None:
         """Write what is alive into new segments, then remove the old ones."""
         fresh: list[Segment] = []
+        with self._undone(fresh):
+            for segment, alive in zip(self._segments, self._alive, strict=True):
+                if isinstance(segment, CompressedSegment):
+                    fresh.append(self._kept(segment, alive))
+                    continue
+                for block in segment.scan(np.flatnonzero(alive), 1 << 18):
+                    last = fresh[-1] if fresh else None
+                    if not isinstance(last, ExactSegment) or last.tokens >= FULL:
+                        last = self._fresh()
+                        fresh.append(last)
+                    last.add(block.keys, block.tokens, self.pooled(block.keys))
+            self._replace(fresh)
+
+    def compress(self, bits: int = 4) -> None:
+        """Write the exact segments as one of few bits per dimension, then remove them.
+
+        What was compressed before stays as it is, and what is added afterwards is exact until it
+        is compressed too. Deleted documents are left out.
+
+        Args:
+            bits: Per dimension: 1, 2, 4 or 8.
+        """
+        exact = [s for s in self._segments if isinstance(s, ExactSegment)]
+        pairs = [pair for pair in self._chosen(None) if pair[0] in exact and len(pair[1])]
+        if not pairs:
+            return
+        lengths = [np.diff(s.ends, prepend=0)[places].sum() for s, places in pairs]
+        amount = Amount(sum(len(places) for _, places in pairs), int(sum(lengths)))
+        if not amount.tokens:
+            return
+
+        def source() -> Iterator[Piece]:
+            for segment, places in pairs:
+                for block in segment.scan(places, 1 << 16):
+                    yield block.keys, block.tokens, self.pooled(block.keys)
+
+        name, self._next = f"{self._next:06d}", self._next + 1
+        made: list[Segment] = [s for s in self._segments if s not in exact]
+        with self._undone(made):
+            learn_codec(self.folder / name, source, amount, bits=bits)
+            segment = CompressedSegment(
+                self.folder / name, self.shape, 0, 0, write=True, room=amount.documents
+            )
+            made.append(segment)
+            segment.fill(source, amount.tokens)
+            self._replace(made)
+
+    def _kept(self, segment: CompressedSegment, alive: NDArray[np.bool_]) -> CompressedSegment:
+        """A compressed segment without its dead documents; itself where none is dead."""
+        if bool(alive.all()):
+            return segment
+        name, self._next = f"{self._next:06d}", self._next + 1
+        return segment.copy_of(self.folder / name, alive)
+
+    @contextmanager
+    def _undone(self, fresh: list[Segment]) -> Iterator[None]:
+        """New segments are removed again when they cannot be finished."""
         try:
-            for block in self.scan(tokens=1 << 18):
-                if not fresh or fresh[-1].tokens >= FULL:
-                    fresh.append(self._fresh())
-                fresh[-1].add(block.keys, block.tokens, self.pooled(block.keys))
-            dead = Column(self.folder / f"dead-{self._next}.i64", "<i8", 1, 0, write=True)
-        except StoreError:
+            yield
+        except BaseException:
             for segment in fresh:
-                segment.remove()
+                if segment not in self._segments:
+                    segment.remove()
             raise
-        old, dead_before = self._segments, self._dead
-        self._segments, self._dead, self._dirty = fresh, dead, list(fresh)
+
+    def _replace(self, fresh: list[Segment]) -> None:
+        """Name other segments in the manifest, and remove those that it names no more."""
+        before, dead_before = self._segments, self._dead
+        dead = Column(self.folder / f"dead-{self._next}.i64", "<i8", 1, 0, write=True)
+        gone = np.setdiff1d(dead_before.view()[:, 0], self.keys())
+        still = np.concatenate([s.keys for s in fresh]) if fresh else gone[:0]
+        dead.append(np.intersect1d(gone, still)[:, None])
+        for segment in fresh:
+            if segment not in before:
+                segment.sync()
+        self._segments, self._dead, self._next = fresh, dead, self._next + 1
         self._refresh()
         self.commit()
-        for segment in old:
-            segment.remove()
+        for segment in before:
+            if segment not in fresh:
+                segment.remove()
         dead_before.close()
         dead_before.path.unlink(missing_ok=True)
 
-    def _fresh(self) -> Segment:
+    def _fresh(self) -> ExactSegment:
         """An empty segment with a name that was never used."""
-        segment = Segment(self.folder / f"{self._next:06d}", self.shape, 0, 0, write=True)
+        segment = ExactSegment(self.folder / f"{self._next:06d}", self.shape, 0, 0, write=True)
         self._next += 1
         return segment
 

@@ -9,7 +9,7 @@ process may be killed between any two steps.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -76,6 +76,13 @@ class Ranking:
             keys, scores = keys[scores >= least], scores[scores >= least]
         order = np.lexsort((keys, -scores))[:k]
         return cls(keys[order], scores[order])
+
+    @classmethod
+    def joined(cls, parts: Sequence[tuple[Keys, Shaped[np.ndarray, " _"]]], k: int) -> Ranking:
+        """The `k` best of several lists of keys with their scores."""
+        keys = np.concatenate([np.empty(0, np.int64), *(keys for keys, _ in parts)])
+        scores = np.concatenate([np.empty(0, np.float32), *(scores for _, scores in parts)])
+        return cls.best(keys, scores, k)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -164,6 +171,16 @@ class TokenStore(ABC):
     def compact(self) -> None:  # noqa: B027 - not every store has anything to do here
         """Give back the space of deleted documents, and commit."""
 
+    def compress(self, bits: int = 4) -> None:
+        """Bring all vectors to a few bits per dimension, and commit.
+
+        Raises:
+            UsageError: If the store cannot.
+        """
+        raise UsageError(
+            f"{type(self).__name__}: does not compress to {bits} bits; the store `segments` does."
+        )
+
     def close(self) -> None:  # noqa: B027 - the same
         """Let go of files and connections; what was not committed may be lost."""
 
@@ -191,7 +208,7 @@ class TokenStore(ABC):
         self._fits(query)
         q = Ragged.of([query.float()])
         found = [(block.keys, maxsim(q, block.tokens)[0].numpy()) for block in self.scan(among)]
-        return _best(found, k) if len(query) else Ranking.best(*_nothing(), k)
+        return Ranking.joined(found if len(query) else [], k)
 
     def hits(self, query: Float[Tensor, "n d"], k: int, among: Keys | None = None) -> TokenHits:
         """The `k` tokens of all documents that are nearest to each query token."""
@@ -215,7 +232,7 @@ class TokenStore(ABC):
             for start in range(0, len(keys), 1 << 14)
             for part in [keys[start : start + (1 << 14)]]
         ]
-        return _best(found, k)
+        return Ranking.joined(found, k)
 
     def _fits(self, query: Float[Tensor, "n d"]) -> None:
         if query.shape[1] != self.shape.dimension:
@@ -234,12 +251,3 @@ class TokenStore(ABC):
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _nothing() -> tuple[Keys, Shaped[np.ndarray, " c"]]:
-    return np.empty(0, np.int64), np.empty(0, np.float32)
-
-
-def _best(found: list[tuple[Keys, Shaped[np.ndarray, " c"]]], k: int) -> Ranking:
-    keys, scores = zip(*[_nothing(), *found], strict=True)
-    return Ranking.best(np.concatenate(keys), np.concatenate(scores), k)

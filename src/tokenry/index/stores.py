@@ -15,6 +15,17 @@ STORES: dict[str, str] = {
 """Name of each store, and its class: `Class(folder, shape, write=..., **settings)`."""
 
 
+def check_store(text: str) -> None:
+    """Refuse a name that no store has.
+
+    Raises:
+        UnknownNameError: If there is no such store.
+    """
+    name, _ = parse(text)
+    if name not in STORES:
+        raise UnknownNameError("store", name, STORES)
+
+
 def open_store(text: str, folder: Path, shape: Shape, *, write: bool) -> TokenStore:
     """Open a store, or make it.
 
@@ -27,9 +38,8 @@ def open_store(text: str, folder: Path, shape: Shape, *, write: bool) -> TokenSt
     Raises:
         UnknownNameError: If there is no such store.
     """
+    check_store(text)
     name, settings = parse(text)
-    if name not in STORES:
-        raise UnknownNameError("store", name, STORES)
     module, _, cls = STORES[name].partition(":")
     made: TokenStore = getattr(import_module(module), cls)(folder, shape, write=write, **settings)
     return made

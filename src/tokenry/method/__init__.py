@@ -10,7 +10,7 @@ from tokenry.method.editor import CacheEditor, EditPlan
 from tokenry.method.finder import Finder, ThemeFinder
 from tokenry.method.index_reducer import IndexReducer, TokensView
 from tokenry.method.judge import Figure, Findings, Judge, Usage
-from tokenry.method.late import LateScorer, Reads
+from tokenry.method.late import LateScorer, Prepared, Reads
 from tokenry.method.marked import MarkedPolicy, MarkedView
 from tokenry.method.navigator import LIST, WAYS, Form, Navigator
 from tokenry.method.objective import Batch, Losses, Objective, PairObjective
@@ -89,6 +89,7 @@ __all__ = [
     "PairMaker",
     "PairObjective",
     "Pooling",
+    "Prepared",
     "Probe",
     "Read",
     "Reads",

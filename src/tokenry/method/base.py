@@ -93,7 +93,8 @@ def alternatives(kind: Any) -> tuple[Any, ...]:
 
 def _fits(value: Any, kind: Any) -> bool:
     if typing.get_origin(kind) is Literal:
-        return value in typing.get_args(kind)
+        # True equals 1, and is no number that anybody meant.
+        return any(type(value) is type(o) and value == o for o in typing.get_args(kind))
     if typing.get_origin(kind) is tuple:
         item = typing.get_args(kind)[0]
         return isinstance(value, tuple) and all(_fits(v, item) for v in value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tokenry.method.base import In, Method
 
@@ -16,4 +16,7 @@ class SearchPlan(Method):
         "bm25+pooled>maxsim"
     )
     store: Annotated[str, "where its token vectors lie"] = "segments"
+    bits: Annotated[
+        Literal[0, 1, 2, 4, 8], "bits per dimension of compressed vectors, 0 for whole ones"
+    ] = 0
     candidates: Annotated[int, In(1, 1_000_000), "documents that each first ranker hands on"] = 100

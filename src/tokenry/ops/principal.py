@@ -33,8 +33,9 @@ def principal(x: Float[Tensor, "n d"], dimension: int) -> Float[Tensor, "d e"]:
             f"least as many vectors, and a dimension from 1 to {d}."
         )
     vectors = x.double()
-    _, directions = torch.linalg.eigh(vectors.T @ vectors)
+    directions: Tensor = torch.linalg.eigh(vectors.T @ vectors).eigenvectors
     kept = directions[:, -dimension:].flip(1)
     # The sign of an eigenvector is the solver's whim: the greatest entry shall be positive.
     largest = kept.gather(0, kept.abs().argmax(0, keepdim=True))
-    return (kept * largest.sign()).float()
+    found: Tensor = kept * largest.sign()
+    return found.float()

@@ -18,6 +18,7 @@ class IndexSearch(SearchPlan):
         rankers: One stage of rankers or two: a+b fuses rankings, a>b lets b put in order what a
             found.
         store: Where the token vectors lie, with settings as in `name(setting=value)`.
+        bits: Bits per dimension of compressed vectors, 0 for whole ones; for the store `segments`.
         candidates: Documents that each ranker of the first stage hands on.
 
     Raises:

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from tokenry.compare.library import Library, Question
 from tokenry.compare.records import Figure
-from tokenry.compare.shelves import Library, Question, Shelf, shelf
+from tokenry.compare.shelves import Shelf, shelf
 from tokenry.compare.tasks.base import Pass, Scores, Subject, Task
 from tokenry.compare.tasks.text import whole_number
 from tokenry.data import Collection, Query

@@ -1,0 +1,108 @@
+"""Documents from a folder or a table, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tokenry.data.documents import SUFFIXES, TEXT_COLUMNS
+from tokenry.data.files import read_bounded, walk
+from tokenry.data.rows import READERS, find_column
+from tokenry.errors import DataError
+from tokenry.index.documents import Document
+
+MAX_BYTES = 16 << 20
+
+
+class Source:
+    """A folder of text files, or a .csv, .jsonl or .parquet table.
+
+    Args:
+        path: Where it is. Files of a folder are read one by one, when their turn comes.
+        text_column: Tables: the column of texts; None for one with a usual name.
+        id_column: Tables: the column of ids; None for `id`. Where there is neither, the id is
+            made from the text.
+
+    Attributes:
+        skipped: Why files or rows were left out, once they were read.
+
+    Raises:
+        DataError: If there is nothing to read.
+        UnknownNameError: If a column is not there.
+    """
+
+    def __init__(
+        self, path: Path, *, text_column: str | None = None, id_column: str | None = None
+    ) -> None:
+        self.path = path
+        self.skipped: list[str] = []
+        self._columns = (text_column, id_column)
+        if path.is_dir():
+            self._files = [one for one in walk(path) if one.suffix.lower() in SUFFIXES]
+        elif path.suffix.lower() in (*READERS, *SUFFIXES) and path.is_file():
+            self._files = [path]
+        else:
+            what = "is not there" if not path.exists() else "is not read"
+            raise DataError(
+                f"{path}: {what}; give a folder of text files, a text file, or a table: "
+                f"{', '.join(READERS)}."
+            )
+        if not self._files:
+            raise DataError(f"{path}: holds no text files; give a folder with some.")
+
+    def __len__(self) -> int:
+        """How many files there are, or 0 where a table does not say how many rows it has."""
+        return 0 if self._is_table else len(self._files)
+
+    @property
+    def _is_table(self) -> bool:
+        return self._files[0] == self.path and self.path.suffix.lower() in READERS
+
+    def __iter__(self) -> Iterator[Document]:
+        """The documents; those that cannot be read are noted in `skipped`."""
+        self.skipped = []
+        return self._rows() if self._is_table else self._texts()
+
+    def _texts(self) -> Iterator[Document]:
+        root = self.path if self.path.is_dir() else self.path.parent
+        for path in self._files:
+            name = path.relative_to(root).as_posix()
+            try:
+                content = read_bounded(path, name, MAX_BYTES, "too many; split the file.")
+                text = content.decode("utf-8-sig")
+            except UnicodeDecodeError:
+                self.skipped.append(f"{name}: is not UTF-8; save it as UTF-8.")
+                continue
+            except DataError as error:
+                self.skipped.append(str(error))
+                continue
+            yield Document(name.encode("utf-8", "replace").decode(), text)
+
+    def _rows(self) -> Iterator[Document]:
+        names, fetch = READERS[self.path.suffix.lower()](self.path)
+        text = find_column(self.path, names, self._columns[0], TEXT_COLUMNS)
+        named = find_column(self.path, names, self._columns[1], ("id",))
+        if text is None:
+            raise DataError(
+                f"{self.path}: none of its columns ({', '.join(names) or 'none'}) is named "
+                f"{', '.join(TEXT_COLUMNS)}; give --text-column."
+            )
+        for number, row in enumerate(fetch(names), 1):
+            content = row.get(text)
+            if not isinstance(content, str):
+                self.skipped.append(f"row {number}: its {text} is no text.")
+                continue
+            given: dict[str, Any] = {"text": content}
+            if named is not None and row.get(named) not in (None, ""):
+                given["id"] = row[named]
+            rest = {n: _plain(v) for n, v in row.items() if n not in (text, named, None)}
+            document = Document.of(given)
+            yield Document(document.id, document.text, rest)
+
+
+def _plain(value: Any) -> Any:
+    """A cell as plain data: dates and the like as text."""
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    return [_plain(one) for one in value] if isinstance(value, list) else str(value)
