@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
+import tokenry
 from tokenry import catalog, console
 from tokenry.errors import UsageError
 
@@ -239,7 +240,6 @@ def eval_(
         seed: Of the resampling.
         json: Print the findings for machines instead.
     """
-    import tokenry
     from tokenry.index.searching import RANKERS
 
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
