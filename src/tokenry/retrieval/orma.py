@@ -23,10 +23,10 @@ VIEWS = ("sentence", "molecule", "phrases", "motifs", "words", "atoms")
 class Orma(Objective):
     r"""Contrasts texts and molecules at three grains, and sums the losses with weights.
 
-    Whole: the product of a text's and a molecule's vector. Mid: optimal transport sends every token
-    to a motif (a fragment of the molecule); the means of the tokens of each motif are phrases, which
-    gather motifs. Fine: tokens gather atoms. Each loss is the cross-entropy of the right partner in
-    the batch, in both directions.
+    Whole: the product of a text's and a molecule's vector. Mid: optimal transport sends every
+    token to a motif (a fragment of the molecule); the means of the tokens of each motif are
+    phrases, which gather motifs. Fine: tokens gather atoms. The loss of a grain is the
+    cross-entropy of the right partner in the batch, in both directions.
 
     Args:
         whole: Weight of the first.
@@ -62,8 +62,8 @@ class Orma(Objective):
                 effect="Three grains find the described molecule more often than wholes alone, and "
                 "tell a caption with one thing swapped better.",
                 test="tests/retrieval/test_orma.py::test_claim_three_grains_beat_wholes",
-                measured="Hits@1 of 120 molecules: text to molecule 0.275 against 0.058, back 0.225 "
-                "against 0.017; the true caption scores higher than a swapped one for 0.842 "
+                measured="Hits@1 of 120 molecules: text to molecule 0.275 against 0.058, back "
+                "0.225 against 0.017; the true caption scores higher than a swapped one for 0.842 "
                 "against 0.700 (NCI molecules with counted groups, 600 steps, one seed, "
                 "recipes/orma_toy.py).",
             ),
