@@ -56,9 +56,7 @@ def main() -> None:
     blocks = []
     runs = [(None, PLAIN), (ENCODER, [*PLAIN, *MEANING])]
     for encoder, names in runs:
-        found = tokenry.chunks(
-            asked.documents, questions, names, encoder=encoder, tokens=ENCODER
-        )
+        found = tokenry.chunks(asked.documents, questions, names, encoder=encoder, tokens=ENCODER)
         blocks.append(
             {
                 "questions": len(questions),
