@@ -170,7 +170,7 @@ class Headlines(PairMaker):
 
     @property
     def _least(self) -> float:
-        return _USUAL[self.by] if self.least is None else self.least
+        return float(_USUAL[self.by] if self.least is None else self.least)
 
     def _by_vectors(
         self, records: Sequence[Record], vectors: Float[np.ndarray, "n d"] | None
