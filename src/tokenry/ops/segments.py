@@ -78,7 +78,7 @@ def sentences(text: str) -> list[Stretch]:
 def sections(text: str) -> list[Stretch]:
     r"""Sections with their headings: of Markdown, wikis, manual pages, or underlined.
 
-    >>> sections("Intro.\\n# One\\nA.\\n## Two\\nB.")
+    >>> sections("Intro.\n# One\nA.\n## Two\nB.")
     [(0, 6), (7, 15), (16, 25)]
     """
     cuts = sorted({0, len(text), *(match.start() for match in _HEADING.finditer(text))})
