@@ -132,6 +132,7 @@ def _rule(cls: type[Method]) -> str:
     """The methods of a class that answer its family's question."""
     names = ("reduce", "observe", "layers", "input_grid", "evict", "select", "attend", "plan")
     names += ("draft", "learn", "shown", "first_tokens", "prompt", "parse", "choose", "following")
+    names += ("chunk", "group", "score", "scores", "loss", "trend", "measure")
     rules = ("items", "measure") if issubclass(cls, Probe) else names
     return ", ".join(name for name in rules if name in vars(cls))
 

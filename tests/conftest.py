@@ -159,3 +159,37 @@ def texts():
         return TextData("texts", made, "CC0-1.0", "made for tests")
 
     return texts
+
+
+@pytest.fixture(scope="session")
+def text_encoder():
+    """Build a tiny text encoder whose tokens are words: `text_encoder(["red", "green"])`."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    from tokenry.zoo import Loaded
+
+    def made(words):
+        vocab = {word: i for i, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *words])}
+        backend = Tokenizer(models.WordLevel(vocab, "[UNK]"))
+        backend.pre_tokenizer = pre_tokenizers.Whitespace()
+        backend.post_processor = processors.TemplateProcessing(
+            single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+        )
+        tokenizer = PreTrainedTokenizerFast(
+            tokenizer_object=backend, pad_token="[PAD]", unk_token="[UNK]", model_max_length=64
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            config = BertConfig(
+                vocab_size=len(vocab),
+                hidden_size=32,
+                num_hidden_layers=2,
+                num_attention_heads=2,
+                intermediate_size=64,
+                max_position_embeddings=64,
+            )
+            return Loaded(BertModel(config).eval(), tokenizer)
+
+    return made

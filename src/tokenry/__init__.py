@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from tokenry.catalog import names as methods
     from tokenry.checks import check
     from tokenry.compare.auditing import audit
+    from tokenry.compare.chunking import chunks
+    from tokenry.compare.evaluating import evaluate
     from tokenry.compare.probing import probe
     from tokenry.compare.results import Results
     from tokenry.compare.run import compare
@@ -26,7 +28,9 @@ __all__ = [
     "attach",
     "audit",
     "check",
+    "chunks",
     "compare",
+    "evaluate",
     "find",
     "methods",
     "probe",
@@ -41,8 +45,10 @@ _HOME = {
     "attach": "tokenry.plugs.attach:attach",
     "audit": "tokenry.compare.auditing:audit",
     "check": "tokenry.checks:check",
+    "chunks": "tokenry.compare.chunking:chunks",
     "compare": "tokenry.compare.run:compare",
     "find": "tokenry.finder:find",
+    "evaluate": "tokenry.compare.evaluating:evaluate",
     "methods": "tokenry.catalog:names",
     "probe": "tokenry.compare.probing:probe",
     "report": "tokenry.report.page:report",

@@ -33,7 +33,7 @@ app = App(
 for _group, _commands in (
     (cli_catalog.app, ("list", "show", "find")),
     (cli_vocab.app, ("audit", "tokenizer", "transplant")),
-    (cli_retrieval.app, ("index", "search")),
+    (cli_retrieval.app, ("chunks", "eval", "index", "search")),
 ):
     for _command in _commands:
         app.command(_group[_command], name=_command)
@@ -82,7 +82,7 @@ def compare(
     max_tokens: int | None = None,
     device: str | None = None,
     max_loss: float | None = None,
-    by: Literal["seconds", "bytes_resident", "bytes_read"] = "seconds",
+    by: Literal["seconds", "bytes_resident", "bytes_read", "index_bytes", "p95"] = "seconds",
     picture: Path | None = None,
     json: Json = False,
 ) -> int:
@@ -99,21 +99,25 @@ def compare(
         --methods "pitome(margin=.5),tome,tome(schedule=ratio)" --keep 1,.7,.5 --limit 200
 
     tokenry compare zoo:smollm2-135m --data notes/ --methods snapkv,streaming-llm --keep 1,.5,.25
+
+    tokenry compare zoo:minilm-l6 --data manpages --methods bm25,index-search,token-pooling
     ```
 
     Args:
-        model: `zoo:NAME`, a folder, or a name on the Hub: a vision model, or a causal language
-            model.
+        model: `zoo:NAME`, a folder, or a name on the Hub: a vision model, a causal language
+            model, or a text encoder.
         data: For a vision model a folder or table of pictures, or `emoji`, `emoji:google`,
             `emoji:twitter`, `digits`; for a language model a folder, file or table of texts,
-            `manpages`, or a probe with answers such as `needle-threading`.
+            `manpages`, or a probe with answers such as `needle-threading`; for a text encoder
+            `manpages`, `lee`, a folder in the form of BEIR or TREC, or of texts with
+            queries.jsonl.
         methods: Names, joined by commas, with settings as in `"pitome(margin=.5),tome"`;
             `tokenry list` shows all, and `tokenry show NAME` the settings.
         keep: Shares of tokens to process, or of cache slots to hold, each in (0, 1], joined by
             commas.
         task: What is scored, joined by commas. For a vision model agreement (the default),
             classification, probe, retrieval, dense; for a language model lm-agreement (the
-            default), perplexity, answers, needles.
+            default), perplexity, answers, needles; for a text encoder search.
         out: The report to write.
         results: Folder of the measurements.
         limit: At most so many examples.
@@ -124,13 +128,15 @@ def compare(
         image_size: Side in pixels that pictures are brought to, a multiple of the patch size.
         query: When the question about a text comes: `aware`, in the prompt before the cache is cut
             (the default where there is a question), or `free`, after the text was read and cut.
-        max_tokens: Most tokens of a text. When not given, 512 where the text itself goes on and
-            2048 where a question is asked, or what the model has positions for.
+        max_tokens: Most tokens of a text, or of each document that is searched. When not given,
+            whole documents; of a text 512 where it goes on itself and 2048 where a question is
+            asked, or what the model has positions for.
         device: Where to run, such as `cuda`; where the model is when not given.
         max_loss: A gate: exit with 1 unless a method is shown to be faster and to lose no more
             score than this. Without it, 0.01 is allowed and nothing fails.
         by: What the best shall have least of: `seconds`, or for a language model `bytes_resident`
-            or `bytes_read` of the cache; then the gate asks for less of that, not for speed.
+            or `bytes_read` of the cache, for a text encoder `index_bytes` or `p95`; then the gate
+            asks for less of that, not for speed.
         picture: Also draw the Pareto plot and pictures of tokens or slots, as a PNG file.
         json: Print the findings for machines instead.
     """

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
-from tokenry import console
+import tokenry
+from tokenry import catalog, console
 from tokenry.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,6 +20,59 @@ if TYPE_CHECKING:
 Json = Annotated[bool, Parameter(negative="", show_default=False)]
 
 app = App(name="tokenry", help_format="markdown")
+
+
+@app.command
+def chunks(
+    documents: str,
+    questions: Path | None = None,
+    /,
+    *,
+    chunkers: str | None = None,
+    encoder: str | None = None,
+    tokens: str | None = None,
+    metric: str = "chunk-metrics",
+    seed: int = 0,
+    json: Json = False,
+) -> None:
+    r"""Say which chunks of your documents bring back most evidence and least of the rest.
+
+    For example:
+
+    ```
+    tokenry chunks handbook/ questions.jsonl
+
+    tokenry chunks chunking --encoder zoo:minilm-l6 \
+        --chunkers "fixed-chunks(size=100),cluster-chunks(size=200)" --metric "chunk-metrics(k=0)"
+    ```
+
+    Args:
+        documents: A folder, file or table of texts, or `chunking`, which ships with questions.
+        questions: A table with columns question, document and evidence: quotes, or start and end.
+            When not given, the documents' headings are the questions.
+        chunkers: Names, joined by commas, with settings as in the example; each is compared with
+            the first.
+        encoder: What ranks chunks and cuts by meaning, such as `zoo:minilm-l6`; BM25 ranks when it
+            is not given.
+        tokens: The tokenizer that sizes count in; words when neither it nor an encoder is given.
+        metric: What is measured, with settings.
+        seed: Of the resampling.
+        json: Print the findings for machines instead.
+    """
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    found = tokenry.chunks(
+        documents,
+        questions,
+        None if chunkers is None else catalog.split(chunkers),
+        encoder=encoder,
+        tokens=tokens,
+        metric=metric,
+        seed=seed,
+    )
+    if json:
+        console.write_json(found.to_dict())
+    else:
+        console.write(str(found))
 
 
 @app.command
@@ -129,6 +183,69 @@ def search(
         for number, hit in enumerate(hits, 1):
             console.write(_marked(number, hit, width))
     return 0
+
+
+@app.command(name="eval")
+def eval_(
+    idx: Path,
+    queries: Path,
+    /,
+    *,
+    rankers: str | None = None,
+    split: str | None = None,
+    worst: int = 5,
+    seed: int = 0,
+    json: Json = False,
+) -> None:
+    r"""Say how well an index answers queries whose answers are known.
+
+    For example:
+
+    ```
+    tokenry eval notes-index queries.jsonl
+
+    tokenry eval idx scifact/ --split test --rankers "bm25,bm25+pooled>maxsim,maxsim"
+    ```
+
+    Args:
+        idx: The folder of the index.
+        queries: A .jsonl file with a text under `query` and ids of documents under `relevant` on
+            each line, or a folder in the form of BEIR. Where nobody knows the answers, agreement
+            with exact MaxSim is counted.
+        rankers: Ways to search, joined by commas; each is compared with the first.
+        split: Of a folder: which part of the qrels.
+        worst: How many of the worst queries are named.
+        seed: Of the resampling.
+        json: Print the findings for machines instead.
+    """
+    from tokenry.index.searching import RANKERS
+
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    ways = [way.strip() for way in (rankers or RANKERS).split(",")]
+    found = tokenry.evaluate(idx, queries, rankers=ways, split=split, worst=worst, seed=seed)
+    if json:
+        console.write_json(found.to_dict())
+        return
+    table = console.table("Rankers", *found.measures[ways[0]], "p50", "p95")
+    for way, measures in found.measures.items():
+        cells = [f"{i.value:.3f} ({i.low:.3f} to {i.high:.3f})" for i in measures.values()]
+        table.add_row(way, *cells, *(f"{1e3 * s:.1f} ms" for s in found.seconds[way]))
+    console.write(table)
+    for way in ways[1:]:
+        name, apart = next(iter(found.differences[way].items()))
+        console.write(
+            f"{way}: {name} {apart.value:+.3f} ({apart.low:+.3f} to {apart.high:+.3f}) from "
+            f"{ways[0]}, on the same {found.queries} queries."
+        )
+    for text, score in found.worst:
+        console.write(f"{score:.3f}  {_plain(text)}")
+
+
+def _plain(text: str) -> str:
+    """A query on one line, without control characters."""
+    from tokenry.index.passages import printable
+
+    return printable(" ".join(text.split()))[:200]
 
 
 def _marked(number: int, hit: Hit, width: int) -> Text:

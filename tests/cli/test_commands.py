@@ -9,7 +9,7 @@ import pytest
 from tokenry import catalog, zoo
 from tokenry.method import settings
 
-COMMANDS = ["compare", "list", "show", "report", "zoo", "probe", "check", "audit", "find"]
+COMMANDS = ["compare", "list", "show", "report", "zoo", "probe", "check", "audit", "find", "eval"]
 
 MINE = '''
 from dataclasses import dataclass

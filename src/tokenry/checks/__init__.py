@@ -12,6 +12,7 @@ import torch
 from tokenry import catalog
 from tokenry.checks import (
     caches,
+    chunks,
     declaration,
     drafts,
     handling,
@@ -24,6 +25,7 @@ from tokenry.checks import (
 from tokenry.errors import UnknownNameError, UsageError
 from tokenry.method import (
     CachePolicy,
+    Chunker,
     Drafter,
     Judge,
     LateScorer,
@@ -117,6 +119,14 @@ TRAINER: dict[str, Check] = {
 }
 """Further checks of a `TokenizerTrainer`."""
 
+CHUNKER: dict[str, Check] = {
+    "covers": chunks.covers,
+    "order": chunks.order,
+    "size": chunks.size,
+    "repeat": chunks.repeat,
+}
+"""Further checks of a `Chunker`."""
+
 LATE: dict[str, Check] = {
     "shape": late.shape,
     "nothing": late.nothing,
@@ -134,6 +144,7 @@ _KINDS: dict[type[Method], dict[str, Check]] = {
     VocabMap: VOCAB_MAP,
     Judge: JUDGE,
     TokenizerTrainer: TRAINER,
+    Chunker: CHUNKER,
     LateScorer: LATE,
 }
 

@@ -47,6 +47,8 @@ def lines(source: Source, method: MethodInfo | None, keep: float) -> str:
         method: The method; None for the untouched model.
         keep: The dial.
     """
+    if source.kind == "text-encoder":
+        return _search(source, method, keep)
     usage = _images(source) if source.kind == "vision" else _text(source)
     imports, load = _loading(source, usage)
     body = [usage.call]
@@ -110,6 +112,53 @@ def _text(source: Source) -> _Usage:
         call="outputs = model.generate(**inputs, max_new_tokens=64)",
         after=('print(tokenizer.decode(outputs[0, inputs["input_ids"].shape[1] :]))',),
     )
+
+
+_SHELVES = {
+    "": "index.search(question)",
+    "IndexReducer": "index.search(question, rankers='maxsim')",
+    "SearchPlan": "index.search(question, rankers=method.rankers, candidates=method.candidates)",
+}
+"""How an index is searched under each contract; the others score tokens by themselves."""
+
+
+def _search(source: Source, method: MethodInfo | None, keep: float) -> str:
+    """A script that searches documents."""
+    contract = "" if method is None else method.contract
+    name = repr(source.name) if source.name else "encoder"
+    given = [
+        'documents = ["Put your documents here.", "One text for each of them."]',
+        'question = "Where do my documents go?"',
+    ]
+    if not source.name:
+        given.insert(0, "# encoder: a TokenEncoder of the model that was compared")
+    imports, made = ["import tokenry"], []
+    if method is not None:
+        inside = ", ".join(filter(None, [f"keep={keep!r}" * method.dial, method.settings]))
+        imports.append(f"from {method.module} import {method.cls}")
+        made = [f"method = {method.cls}({inside})"]
+    if contract not in _SHELVES:
+        imports = [*imports[1:], "from tokenry.plugs.token_encoder import TokenEncoder"]
+        encoder = f"encoder = TokenEncoder.load({name})" if source.name else ""
+        scored = [
+            "d, q = encoder.encode(documents), encoder.encode([question], 'query')",
+            "scores = method.score(q.tokens, d.tokens)  # words as numbers where it reads words",
+        ]
+        return "\n".join([*imports, "", *filter(None, [*given, encoder]), *made, *scored, ""])
+    inner, store = name, ""
+    if contract == "IndexReducer":
+        imports.append("from tokenry.plugs.shrunk_encoder import shrunk")
+        inner = f"shrunk({name}, method, documents)"
+    if contract == "SearchPlan":
+        store = ", store=method.store"
+    body = [
+        f'with tokenry.Index("index", {inner}{store}) as index:',
+        "    index.add(documents)",
+        *["    if method.bits:", "        index.compress(method.bits)"]
+        * (contract == "SearchPlan"),
+        f"    hits = {_SHELVES[contract]}",
+    ]
+    return "\n".join([*imports, "", *given, *made, *body, ""])
 
 
 def _loading(source: Source, usage: _Usage) -> tuple[list[str], list[str]]:

@@ -170,6 +170,11 @@ def _method(given: Any, who: str) -> Method:
     return found
 
 
+def _contract(cls: type[Method]) -> str:
+    """The name of the class below `Method` that says what it answers."""
+    return next(base.__name__ for base in reversed(cls.__mro__) if base in Method.__subclasses__())
+
+
 def _described(stack: Sequence[Method], keep: float) -> MethodInfo:
     """What is known of a method; of a stack the keep too, which is part of its name."""
     if len(stack) == 1:
@@ -195,6 +200,7 @@ def _described(stack: Sequence[Method], keep: float) -> MethodInfo:
         listed=False,
         card={**cards[0], **texts, **lists, **facts},
         stack=parts,
+        dial=False,
     )
 
 
@@ -216,4 +222,6 @@ def _info(method: Method, keep: float | None) -> MethodInfo:
         settings=inside,
         listed=slug in catalog.names() and catalog.find(slug) is type(method),
         card=method.card.to_dict(),
+        dial=_has_dial(method),
+        contract=_contract(type(method)),
     )

@@ -13,7 +13,15 @@ from torch import nn
 from tokenry import data as datasets
 from tokenry.compare.haystacks import texts
 from tokenry.errors import UsageError
-from tokenry.method import CachePolicy, Drafter, Method, TokenReducer
+from tokenry.method import (
+    CachePolicy,
+    Drafter,
+    IndexReducer,
+    LateScorer,
+    Method,
+    SearchPlan,
+    TokenReducer,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +31,7 @@ class Kind:
     Attributes:
         title: What it is called.
         family: Family of the methods that fit.
-        contract: Their class.
+        contract: Their class, or classes.
         does: What they do, to complete "does not ...".
         processor: The class in transformers that turns examples into its input.
         reads: What that is called.
@@ -37,7 +45,7 @@ class Kind:
 
     title: str
     family: str
-    contract: type[Method]
+    contract: type[Method] | tuple[type[Method], ...]
     does: str
     processor: str
     reads: str
@@ -96,6 +104,19 @@ KINDS: dict[str, Kind] = {
         beside=(CachePolicy,),
         **_TEXTS,
     ),
+    "text-encoder": Kind(
+        title="text encoder",
+        family="retrieval",
+        contract=(LateScorer, IndexReducer, SearchPlan),
+        does="rank documents or leave tokens out of an index",
+        processor="AutoTokenizer",
+        reads="tokenizer",
+        data=datasets.Collection,
+        load=datasets.load_collection,
+        loader="tokenry.data.load_collection",
+        task="search",
+        batch_size=1,
+    ),
 }
 
 _GENERATES = ("ForCausalLM", "LMHeadModel")
@@ -108,8 +129,14 @@ def kind_of(model: nn.Module, methods: Sequence[Method] = ()) -> str:
     if name.endswith(_TRANSLATES):
         return "writer"
     if not name.endswith(_GENERATES):
-        return "vision"
+        return "text-encoder" if _reads_text_alone(model) else "vision"
     return "writer" if any(isinstance(method, Drafter) for method in methods) else "causal-lm"
+
+
+def _reads_text_alone(model: nn.Module) -> bool:
+    """Whether it is a model of transformers for token ids and for nothing else."""
+    reads = getattr(model, "main_input_name", "")
+    return reads == "input_ids" and not hasattr(model.config, "vision_config")
 
 
 def load_data(kind: Kind, data: Any, who: str) -> Any:

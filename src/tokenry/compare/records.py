@@ -23,11 +23,15 @@ class Figure:
         name: Its name in `Row.costs` or `Row.scores`.
         title: Its name for people.
         unit: What it counts.
+        of: The cost or score that it is made of, or "seconds"; its own name when empty.
+        quantile: Which quantile over the examples it is; None for the mean.
     """
 
     name: str
     title: str
     unit: Literal["seconds", "bytes", "number"]
+    of: str = ""
+    quantile: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,8 @@ class MethodInfo:
         card: What is known of it; see `tokenry.card.Card`.
         stack: Of a stack its methods, whose settings name their keep; a stack has neither class
             nor settings of its own.
+        dial: Whether it has the setting `keep`; one without acts at keep 1 too.
+        contract: What kind of method it is, by the name of its contract.
     """
 
     label: str
@@ -84,6 +90,8 @@ class MethodInfo:
     listed: bool
     card: dict[str, Any]
     stack: tuple[MethodInfo, ...] = ()
+    dial: bool = True
+    contract: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +157,7 @@ class Summary:
         flops: Floating-point operations per example.
         on_front: Whether no other configuration is shown to be as good on score and seconds and
             better on one of them.
-        figures: Means of the task's further figures by name.
+        figures: The task's further figures by name: means, or quantiles over the examples.
         fronts: The same as `on_front` with each of the task's costs in bytes in the place of
             seconds, by name.
     """
@@ -210,8 +218,10 @@ class Picture:
         grid: Rows and columns of `groups`.
         groups: Of an image, for each patch the group it ended in, -1 when it was dropped; of a
             text, for each layer and token the share of key heads that hold the token, in percent;
-            of a text that was written, who proposed each token (1 a draft) and in which pass.
-        thumbnail: The image as the model saw it, as WebP; or the text's tokens, as a JSON list.
+            of a text that was written, who proposed each token (1 a draft) and in which pass; of a
+            query, which tokens of two documents answer its tokens, as the task `search` says.
+        thumbnail: The image as the model saw it, as WebP; or the text's tokens, as a JSON list;
+            or those of a query and two documents.
     """
 
     method: str

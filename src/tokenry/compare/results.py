@@ -175,7 +175,7 @@ class Results:
             raise UsageError("best: nothing was measured; run the comparison to its first batch.")
         sign = 1 if info.higher_is_better else -1
         reference = next(s for s in summaries if (s.method, s.keep) == REFERENCE)
-        acting = [s for s in summaries if s is reference or s.keep < 1 or not info.dial]
+        acting = [s for s in summaries if s is reference or s.keep < 1 or not self._dials(s)]
         safe = [s for s in acting if _worst(s.difference, sign) >= -max_loss]
         if by == "seconds":
             fast = [s for s in safe if s.faster == "faster"]
@@ -192,7 +192,9 @@ class Results:
             chosen.method, chosen.keep, chosen, words, self.code(chosen.method, chosen.keep)
         )
 
-    def pictures(self, worst: int = 8, task: str | None = None) -> list[Picture]:
+    def pictures(
+        self, worst: int = 8, task: str | None = None, untouched: bool = False
+    ) -> list[Picture]:
         """What became of the tokens, where it went worst.
 
         The examples that lose most against the untouched model, in the mean over all
@@ -201,6 +203,7 @@ class Results:
         Args:
             worst: Most examples.
             task: Which task; the first when not given.
+            untouched: Begin with the untouched model's picture, where there is one.
 
         Raises:
             UnknownNameError: If there is no such task.
@@ -210,15 +213,16 @@ class Results:
         rows = [row for row in self._rows if row.task == info.slug]
         reference = {row.example: row.score for row in rows if row.method == UNTOUCHED}
         reducing = self._reducing()
-        mine = {(r.method, r.keep, r.example): r for r in rows if (r.method, r.keep) in reducing}
+        wanted = [REFERENCE, *reducing] if untouched else reducing
+        mine = {(r.method, r.keep, r.example): r for r in rows if (r.method, r.keep) in wanted}
         losses: dict[str, list[float]] = {}
-        for (_, _, example), row in mine.items():
-            if example in reference:
+        for (method, keep, example), row in mine.items():
+            if example in reference and (method, keep) in reducing:
                 loss = sign * (reference[example] - row.score)
                 losses.setdefault(example, []).append(loss)
         chosen = sorted(losses, key=lambda example: -statistics.fmean(losses[example]))[:worst]
-        wanted = [(method, keep, example) for example in chosen for method, keep in reducing]
-        found = [self._picture(mine[one]) for one in wanted if one in mine]
+        every = [(method, keep, example) for example in chosen for method, keep in wanted]
+        found = [self._picture(mine[one]) for one in every if one in mine]
         return [picture for picture in found if picture is not None]
 
     def to_frame(self, backend: Literal["pandas", "polars"] | None = None) -> Any:
@@ -289,8 +293,12 @@ class Results:
         return [
             (p.method, p.keep)
             for p in self._profiles
-            if p.method != UNTOUCHED and not (self.tasks[0].dial and set(p.tokens) <= full)
+            if p.method != UNTOUCHED and not (self._dials(p) and set(p.tokens) <= full)
         ]
+
+    def _dials(self, one: Summary | Profile) -> bool:
+        """Whether its method does nothing at keep 1; one without a dial acts there too."""
+        return self.tasks[0].dial and self._info(one.method).dial
 
     def _picture(self, row: Row) -> Picture | None:
         drawn = self._pictures(row.method, row.keep, row.example)

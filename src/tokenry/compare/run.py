@@ -59,15 +59,16 @@ def compare(
 
     Args:
         model: `zoo:NAME`, a folder, a Hub name, or a model that transformers loaded: a vision
-            model, or a causal language model. It is given back exactly as it was.
+            model, a causal language model, or a text encoder. It is given back exactly as it was.
         methods: Names, as in `"pitome"` or `"pitome(margin=0.5)"`, or configured instances, whose
             `keep` is replaced. A list in their place is a stack, which may also be written as one
             name: `["prompt-lookup", "snapkv"]` or `"prompt-lookup+snapkv"`.
         data: For a vision model what `tokenry.data.load` takes, or what it gave; for a language
-            model the same of `tokenry.data.load_text`.
+            model the same of `tokenry.data.load_text`, for a text encoder of
+            `tokenry.data.load_collection`.
         keep: Shares of tokens to try, each in (0, 1].
         task: What is scored; several that can share a pass do. When not given, agreement with the
-            untouched model.
+            untouched model, and for a text encoder what queries find.
         out: Folder of the results; None for one that lives as long as the results.
         limit: At most so many examples, at least 1.
         seed: Of all that is drawn.
@@ -77,8 +78,9 @@ def compare(
         image_size: Side in pixels that images are brought to, a multiple of the patch size.
         query: For texts, when the question comes: "aware", inside the prompt before the cache is
             cut, or "free", after the context was read and cut; see the tasks for their default.
-        max_tokens: For texts, most tokens of the context. When not given, 512 where the text
-            itself goes on and 2048 where a question is asked, or what the model has positions for.
+        max_tokens: For texts, most tokens of the context, or of each document that is searched.
+            When not given, whole documents, and of a context 512 where the text itself goes on and
+            2048 where a question is asked, or what the model has positions for.
         device: Where to run; None stays where the model is.
         progress: Show a bar on standard error.
 

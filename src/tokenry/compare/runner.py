@@ -22,7 +22,6 @@ from tokenry.compare.store import COMMIT_SECONDS, Key, Record, Store
 from tokenry.compare.study import Part, Study
 from tokenry.compare.tasks.base import Pass, Scores
 from tokenry.errors import UsageError
-from tokenry.plugs.attach import attach
 
 
 class Runner:
@@ -256,11 +255,8 @@ class Runner:
     def _attached(self, configuration: Configuration) -> Iterator[Callable[[Any], Pass]]:
         """A function from a batch to a pass under this configuration."""
         lead, model = self._study.lead, self._study.subject.model
-        if not configuration.methods:
-            yield lambda batch: Pass(lead.run(model, batch), None)
-            return
-        with attach(model, configuration.methods) as attachment:
-            yield lambda batch: Pass(lead.run(model, batch), attachment.trace)
+        with lead.switched(model, configuration.methods) as attachment:
+            yield lambda batch: Pass(lead.run(model, batch), attachment and attachment.trace)
 
 
 @dataclass(slots=True)

@@ -21,7 +21,7 @@ from tokenry.compare.tasks.vision import sizes
 from tokenry.errors import UsageError
 
 if TYPE_CHECKING:
-    from tokenry.data import ImageData, TextData
+    from tokenry.data import Collection, ImageData, TextData
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +249,7 @@ def settle(
     subject: Subject,
     methods: tuple[list[MethodInfo], list[Configuration], list[Skipped]],
     chosen: Sequence[Task],
-    data: ImageData | TextData,
+    data: ImageData | TextData | Collection,
     options: Options,
 ) -> Study:
     """Check that everything fits together.
@@ -265,6 +265,8 @@ def settle(
         UsageError: If a task, the model and the data do not fit each other.
     """
     infos, configurations, skipped = methods
+    for task in chosen:
+        task.take(data)
     every: Any = data
     fitting = replace(every, examples=tuple(chosen[0].usable(subject, data.examples)))
     used = fitting if options.limit is None else fitting.limit(options.limit, options.seed)
@@ -291,7 +293,7 @@ def settle(
     )
 
 
-def _credit(data: ImageData | TextData) -> dict[str, str]:
+def _credit(data: ImageData | TextData | Collection) -> dict[str, str]:
     """The licence that the data carries, for whoever shows the report."""
     return {"licence of the data": data.license} if data.license else {}
 

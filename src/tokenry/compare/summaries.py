@@ -9,7 +9,15 @@ import numpy as np
 
 from tokenry.compare import stats
 from tokenry.compare.pareto import front
-from tokenry.compare.records import UNTOUCHED, Interval, Profile, Row, Summary, TaskInfo
+from tokenry.compare.records import (
+    UNTOUCHED,
+    Figure,
+    Interval,
+    Profile,
+    Row,
+    Summary,
+    TaskInfo,
+)
 
 Configuration = tuple[str, float]
 """Label of the method, and keep."""
@@ -105,7 +113,7 @@ class _Table:
             tokens=float(np.mean([row.tokens for row in self._table[index]])),
             flops=profile.flops if profile else 0.0,
             on_front=on_front,
-            figures={f.name: _mean(f.name, self._table[index]) for f in self._task.figures},
+            figures={f.name: _figure(f, self._table[index]) for f in self._task.figures},
             fronts=fronts,
         )
 
@@ -119,9 +127,13 @@ class _Table:
         return {name: np.log(found) for name, found in costs.items() if not np.isnan(found).any()}
 
 
-def _mean(figure: str, rows: list[Row]) -> float:
-    found = [{**row.scores, **row.costs} for row in rows]
-    return float(np.mean([values.get(figure, np.nan) for values in found]))
+def _figure(figure: Figure, rows: list[Row]) -> float:
+    """The mean of a score or cost over the examples, or its quantile."""
+    found = [{"seconds": row.seconds, **row.scores, **row.costs} for row in rows]
+    values = [every.get(figure.of or figure.name, np.nan) for every in found]
+    return float(
+        np.mean(values) if figure.quantile is None else np.quantile(values, figure.quantile)
+    )
 
 
 def _log_seconds(table: list[list[Row]]) -> stats.Array:

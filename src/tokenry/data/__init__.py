@@ -1,4 +1,4 @@
-"""Pictures and texts to measure with: those that ship with the package, and your own."""
+"""Pictures, texts and collections to measure with: those that ship, and your own."""
 
 from __future__ import annotations
 
@@ -6,14 +6,31 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tokenry.data.collection_loader import load_collection
+    from tokenry.data.collections import Collection, Document, Query
     from tokenry.data.examples import Example, ImageData
     from tokenry.data.loader import load
     from tokenry.data.text_loader import load_text
     from tokenry.data.texts import TextData, TextExample
 
-__all__ = ["Example", "ImageData", "TextData", "TextExample", "load", "load_text"]
+__all__ = [
+    "Collection",
+    "Document",
+    "Example",
+    "ImageData",
+    "Query",
+    "TextData",
+    "TextExample",
+    "load",
+    "load_collection",
+    "load_text",
+]
 
 _HOME = {
+    "Collection": "collections",
+    "Document": "collections",
+    "Query": "collections",
+    "load_collection": "collection_loader",
     "Example": "examples",
     "ImageData": "examples",
     "TextData": "texts",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -13,6 +14,19 @@ from tokenry.method.base import Method
 from tokenry.ops.ragged import Ragged
 
 Reads = Literal["vectors", "words"]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Prepared:
+    """Documents that wait for queries.
+
+    Attributes:
+        score: From the tokens of queries to one score per query and document.
+        bytes: What is held of the documents.
+    """
+
+    score: Callable[[Ragged], Float[Tensor, "q d"]]
+    bytes: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,3 +52,11 @@ class LateScorer(Method):
             q: Tokens of the queries.
             d: Tokens of all documents.
         """
+
+    def prepared(self, d: Ragged) -> Prepared:
+        """The documents as they are held before a query comes; scores are those of `score`.
+
+        Args:
+            d: Tokens of all documents.
+        """
+        return Prepared(lambda q: self.score(q, d), d.values.nbytes)

@@ -118,7 +118,7 @@ class TokenEncoder:
         loaded = load(name, kind="text-encoder", **kwargs)
         model = loaded.model.to(device) if device else loaded.model  # type: ignore[arg-type]
         reader = PlainReader(model, loaded.processor, length)
-        skipped = _punctuation(loaded.processor) if skip == "punctuation" else frozenset()
+        skipped = punctuation(loaded.processor) if skip == "punctuation" else frozenset()
         return cls(text, reader, skipped, projection)
 
     @property
@@ -195,7 +195,7 @@ class TokenEncoder:
         return unit(vectors if self.projection is None else vectors @ self.projection)
 
 
-def _punctuation(tokenizer: Any) -> frozenset[int]:
+def punctuation(tokenizer: Any) -> frozenset[int]:
     """The tokens that are one punctuation mark of ASCII, alone or behind a space."""
     vocab = tokenizer.get_vocab()
     marks = [lead + mark for mark in string.punctuation for lead in ("", "Ġ", "▁")]

@@ -145,7 +145,7 @@ def _line(entries: Sequence[Entry]) -> dict[str, str]:
     by_score = sorted(entries, key=lambda e: -e.summary.difference.value)
     speed = words.reach(by_speed[0].speedup, by_speed[-1].speedup)
     change = words.reach(by_score[0].difference, by_score[-1].difference)
-    keeps = f"at {words.listing([e.keep for e in entries])}" if entries[0].task.dial else ""
+    keeps = f"at {words.listing([e.keep for e in entries])}" if entries[0].dial else ""
     return {"name": entries[0].name, "keeps": keeps, "figures": f"{speed} · {change}"}
 
 

@@ -24,6 +24,7 @@ class Entry:
         name: The method's name.
         kind: Untouched model, method of a paper, or plain baseline.
         rank: Place of the method in the comparison; -1 for the untouched model.
+        dial: Whether the method was run at several keeps.
     """
 
     summary: Summary
@@ -31,11 +32,12 @@ class Entry:
     name: str
     kind: Kind
     rank: int
+    dial: bool = True
 
     @property
     def acts(self) -> bool:
         """Whether a method is at work: at keep 1 one that has the dial is not."""
-        return self.kind != "untouched" and (self.summary.keep < 1 or not self.task.dial)
+        return self.kind != "untouched" and (self.summary.keep < 1 or not self.dial)
 
     @property
     def keep(self) -> str:
@@ -45,13 +47,13 @@ class Entry:
     @property
     def title(self) -> str:
         """Name and dial."""
-        plain = self.kind == "untouched" or not self.task.dial
+        plain = self.kind == "untouched" or not self.dial
         return self.name if plain else f"{self.name} {self.keep}"
 
     @property
     def setting(self) -> str:
         """Where on the dial, in words; empty without one."""
-        return f"at keep {self.keep}" if self.task.dial else ""
+        return f"at keep {self.keep}" if self.dial else ""
 
     @property
     def score(self) -> str:
@@ -128,11 +130,13 @@ def entries(results: Results, task: TaskInfo) -> list[Entry]:
         task: One of its tasks.
     """
     ranks = {label: n for n, label in enumerate(results.methods)} | {"none": -1}
+    dials = {info.label for info in results.infos if info.dial and task.dial}
     found = []
     for summary in results.summary(task.slug):
         label = summary.method
         kind: Kind = "untouched" if label == "none" else kind_of(results, label)
-        found.append(Entry(summary, task, display_name(results, label), kind, ranks[label]))
+        name = display_name(results, label)
+        found.append(Entry(summary, task, name, kind, ranks[label], label in dials))
     return sorted(found, key=lambda e: (e.rank, -e.summary.keep))
 
 

@@ -19,6 +19,7 @@ from tokenry.report.examples import images, texts
 from tokenry.report.forest import forest
 from tokenry.report.grids import grids
 from tokenry.report.layers import layers
+from tokenry.report.matches import matches
 from tokenry.report.pareto import HALF, NARROW, WIDE, pareto
 from tokenry.report.phrases import PHRASES
 from tokenry.report.vega import PALETTE, to_svg
@@ -47,6 +48,7 @@ SECTIONS = {
     "examples": "Tokens",
     "texts": "Tokens",
     "written": "Tokens",
+    "matches": "Tokens",
     "papers": "Papers",
 }
 """Parts of the page, and what the menu calls them."""
@@ -164,6 +166,7 @@ def _drawn(results: Results, task: TaskInfo, keeps: Sequence[float]) -> dict[str
         "examples": images(results, task, keeps) if task.kind == "vision" else [],
         "texts": texts(results, task, keeps) if task.kind == "causal-lm" else [],
         "written": written(results, task) if task.kind == "writer" else [],
+        "matches": matches(results, task, keeps) if task.kind == "text-encoder" else [],
         "acceptance": acceptance(results, task) if task.kind == "writer" else [],
         "tints": [(k, slots.letter(k)) for k in range(len(keeps))],
     }
@@ -300,7 +303,7 @@ def _layers(results: Results, keeps: Sequence[float], kind: str) -> list[dict[st
     profiles = results.profiles()
     shown = [p for p in profiles if p.keep in keeps and p.method != "none" and p.layer_seconds]
     untouched = next((p for p in profiles if p.method == "none"), None)
-    if not shown:
+    if not any(profile.layer_seconds for profile in shown):
         return []
     every = [*shown, *([untouched] if untouched else [])]
     said = PHRASES[kind]
@@ -323,7 +326,7 @@ def _paper(results: Results, label: str, lines: Sequence[Entry]) -> dict[str, An
     year = "" if str(card["year"]) in card["venue"] else card["year"]
     source = [card["venue"], year, card["arxiv"] and f"arXiv {card['arxiv']}", card["code"]]
     measured = [
-        f"{f'keep {e.keep}: ' * e.task.dial}{e.speedup} ({e.faster}), {e.difference} ({e.verdict})"
+        f"{f'keep {e.keep}: ' * e.dial}{e.speedup} ({e.faster}), {e.difference} ({e.verdict})"
         for e in lines
         if e.acts
     ]

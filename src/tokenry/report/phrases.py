@@ -92,4 +92,24 @@ PHRASES = {
         drawn=slice(2),
         unlabelled="Prompt",
     ),
+    "text-encoder": Phrases(
+        keep="The share of the documents\u2019 tokens that is indexed. Queries stay whole. At "
+        "keep 1 the index holds a vector for each token. A scorer, or an index with its own "
+        "rankers, has no dial and one row.",
+        time="Seconds per query, from its text to the ranking: encoding, where the method needs "
+        "vectors, and search; p50 and p95 are over the queries. Build is the time to encode all "
+        "documents, once, and to make what the method searches",
+        profile="One query.",
+        layers="",
+        tokens="The worst queries come first. For each token of the query, the token of the "
+        "document that answers it, with the words around it and how near it is; where several "
+        "tokens became one vector, the nearest of them is shown. For words, the first that is the "
+        "same. Beside the document that answers the query, the best of those that exact "
+        "MaxSim finds and that do not.",
+        share="Tokens",
+        part=", one query",
+        rows=("tokens indexed", "looked at"),
+        drawn=slice(1),
+        unlabelled="Query",
+    ),
 }

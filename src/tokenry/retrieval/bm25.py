@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tokenry.card import Card
 from tokenry.errors import UsageError
-from tokenry.method import In, LateScorer, Reads
+from tokenry.method import In, LateScorer, Prepared, Reads
 from tokenry.ops.ragged import Ragged
 
 
@@ -62,8 +62,12 @@ class Bm25(LateScorer):
             q: Numbers of the queries' words.
             d: Numbers of the documents' words.
         """
-        width = 1 + max((int(x.values.max()) for x in (q, d) if len(x.values)), default=0)
-        asked, counts = _counts(q, width), _counts(d, width)
+        return self.prepared(d).score(q)
+
+    def prepared(self, d: Ragged) -> Prepared:
+        """What each word of each document is worth, once."""
+        width = _width(d)
+        counts = _counts(d, width)
         held = np.bincount(counts.indices, minlength=width)
         idf = np.log1p((len(d) - held + 0.5) / (held + 0.5))
         lengths = d.lengths.numpy()
@@ -71,7 +75,18 @@ class Bm25(LateScorer):
         damping = self.k1 * (1 - self.b + self.b * lengths / max(mean, 1e-9))
         rows = np.repeat(np.arange(len(d)), np.diff(counts.indptr))
         counts.data = idf[counts.indices] * counts.data / (counts.data + damping[rows])
-        return torch.from_numpy((asked @ counts.T).toarray()).float()
+        worth = counts.T.tocsr()
+
+        def score(q: Ragged) -> Float[Tensor, "q d"]:
+            asked = _counts(q, max(width, _width(q)))[:, :width]  # the others are in no document
+            return torch.from_numpy((asked @ worth).toarray()).float()
+
+        return Prepared(score, worth.data.nbytes + worth.indices.nbytes + worth.indptr.nbytes)
+
+
+def _width(texts: Ragged) -> int:
+    """One more than the greatest number of a word."""
+    return 1 + (int(texts.values.max()) if len(texts.values) else 0)
 
 
 def _counts(texts: Ragged, width: int) -> sparse.csr_matrix:

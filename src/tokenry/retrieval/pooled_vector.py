@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tokenry.card import Card
-from tokenry.method import LateScorer
+from tokenry.method import LateScorer, Prepared
 from tokenry.ops.ragged import Ragged, vectors
 from tokenry.ops.similarity import unit
 
@@ -37,8 +37,14 @@ class PooledVector(LateScorer):
 
     def score(self, q: Ragged, d: Ragged) -> Float[Tensor, "q d"]:
         """The cosines."""
-        near = _means(q) @ _means(d).T
-        return near.masked_fill(d.lengths == 0, -torch.inf)
+        return self.prepared(d).score(q)
+
+    def prepared(self, d: Ragged) -> Prepared:
+        """The means of the documents, once."""
+        means, empty = _means(d), d.lengths == 0
+        return Prepared(
+            lambda q: (_means(q) @ means.T).masked_fill(empty, -torch.inf), means.nbytes
+        )
 
 
 def _means(lists: Ragged) -> Float[Tensor, "b d"]:

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tokenry.card import Card, Claim
-from tokenry.method import In, LateScorer
+from tokenry.method import In, LateScorer, Prepared
 from tokenry.ops.kmeans import spherical_kmeans
 from tokenry.ops.ragged import Ragged, vectors
 from tokenry.ops.residual import ResidualCodec
@@ -105,11 +105,20 @@ class Warp(LateScorer):
 
     def score(self, q: Ragged, d: Ragged) -> Float[Tensor, "q d"]:
         """The scores; minus infinity for a document that no query token came across."""
+        return self.prepared(d).score(q)
+
+    def prepared(self, d: Ragged) -> Prepared:
+        """The documents compressed and grouped, once."""
         if not len(d.values):
-            return torch.full((len(q), len(d)), -torch.inf)
+            return Prepared(lambda q: torch.full((len(q), len(d)), -torch.inf), 0)
         groups = self.groups(d)
-        rows = [torch.from_numpy(warp_scores(one, groups, probe=self.probe)) for one in q]
-        return torch.stack(rows) if rows else torch.zeros(0, len(d))
+
+        def score(q: Ragged) -> Float[Tensor, "q d"]:
+            rows = [torch.from_numpy(warp_scores(one, groups, probe=self.probe)) for one in q]
+            return torch.stack(rows) if rows else torch.zeros(0, len(d))
+
+        held = groups.packed.nbytes + groups.owners.nbytes + groups.bounds.nbytes
+        return Prepared(score, held + groups.codec.centroids.nbytes)
 
     def groups(self, d: Ragged) -> Groups:
         """The documents compressed and grouped."""

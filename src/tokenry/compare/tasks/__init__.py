@@ -11,6 +11,7 @@ from tokenry.compare.tasks.dense import Dense
 from tokenry.compare.tasks.needles import Needles
 from tokenry.compare.tasks.probe import Probe
 from tokenry.compare.tasks.retrieval import Retrieval
+from tokenry.compare.tasks.search import Search
 from tokenry.compare.tasks.text import TextTask
 from tokenry.compare.tasks.vision import VisionTask
 from tokenry.compare.tasks.writing import Writing
@@ -28,6 +29,7 @@ __all__ = [
     "Probe",
     "Retrieval",
     "Scores",
+    "Search",
     "Subject",
     "Task",
     "TextTask",
@@ -48,6 +50,7 @@ _BUILT_IN: tuple[type[Task], ...] = (
     Answers,
     Needles,
     Writing,
+    Search,
 )
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from tokenry.compare.records import Figure, TaskInfo
+from tokenry.plugs.attach import attach
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
     from torch import nn
+
+    from tokenry.method import Method
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +99,13 @@ class Task(ABC):
     """The kind of models that it is for."""
     slug: ClassVar[str]
     title: ClassVar[str]
-    metric: ClassVar[str]
-    explanation: ClassVar[str]
+    metric: str
+    explanation: str
     binary: ClassVar[bool] = False
     higher_is_better: ClassVar[bool] = True
     dial: ClassVar[bool] = True
     """Whether its methods are run at several keeps."""
-    figures: ClassVar[tuple[Figure, ...]] = ()
+    figures: tuple[Figure, ...] = ()
     """What is shown beside score and seconds, of secondary scores and of `costs`."""
     grid: ClassVar[tuple[str, ...]] = ()
     """Two of an example's `conditions` that the scores are shown by: down and across."""
@@ -143,6 +147,18 @@ class Task(ABC):
         Raises:
             UsageError: If it does not fit.
         """
+
+    def take(self, data: Any) -> None:  # noqa: B027 - optional
+        """Note what is read of the data beside its examples, such as the documents of queries."""
+
+    @contextmanager
+    def switched(self, model: nn.Module, methods: Sequence[Method]) -> Iterator[Any]:
+        """The methods at work, as something with a `trace`; None for the untouched model."""
+        if not methods:
+            yield None
+            return
+        with attach(model, methods) as attachment:
+            yield attachment
 
     def usable(self, subject: Subject, examples: Sequence[Any]) -> Sequence[Any]:
         """The examples that the task can use, of which a limit then takes its share.

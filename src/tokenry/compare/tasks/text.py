@@ -108,7 +108,7 @@ class TextTask(Task):
     """
 
     kind = "causal-lm"
-    figures: ClassVar[tuple[Figure, ...]] = COSTS
+    figures: tuple[Figure, ...] = COSTS
     tokens: ClassVar[int] = 2048
     """Most tokens of the context when nothing else is asked for."""
     queries: ClassVar[tuple[str, ...]] = ("aware", "free")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -74,7 +74,7 @@ class Writing(Task):
         "Whether the text is the one that the model writes alone, token for token. Seconds are "
         "those of the whole call of generate, the prompt included."
     )
-    figures: ClassVar[tuple[Figure, ...]] = (
+    figures: tuple[Figure, ...] = (
         Figure("token_seconds", "Per token", "seconds"),
         Figure("passes", "Passes per token", "number"),
         Figure("accepted", "Accepted per pass", "number"),

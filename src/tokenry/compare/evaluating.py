@@ -1,0 +1,191 @@
+"""`tokenry.evaluate`: how well an index answers queries whose answers are known."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from tokenry.compare.records import Interval
+from tokenry.compare.stats import mean_interval, resampled_means
+from tokenry.data import Collection, Query
+from tokenry.data.collection_loader import load_queries
+from tokenry.errors import UsageError
+from tokenry.index.index import Index
+from tokenry.index.searching import RANKERS, Searchable
+from tokenry.ops.ranking import ndcg, overlap, recall, reciprocal_rank, relevant
+
+FIRST, DEEP = 10, 100
+EXACT = "maxsim"
+"""The ranker that the others are held against where no answers are known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """What an index found.
+
+    Attributes:
+        index: Its folder.
+        queries: Queries that count.
+        measures: For each combination of rankers, the mean of each measure with its interval.
+        differences: The same of the paired differences from the first combination.
+        seconds: Half of the queries, and 95 of 100, took no longer than this.
+        worst: The queries that the first combination answers worst, with their scores.
+        absent: Documents that answer a query and are not in the index.
+    """
+
+    index: str
+    queries: int
+    measures: dict[str, dict[str, Interval]]
+    differences: dict[str, dict[str, Interval]]
+    seconds: dict[str, tuple[float, float]]
+    worst: tuple[tuple[str, float], ...]
+    absent: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain data."""
+        return {
+            "index": self.index,
+            "queries": self.queries,
+            "absent": self.absent,
+            "rankers": {
+                rankers: {
+                    **{name: vars_of(interval) for name, interval in found.items()},
+                    "difference": {n: vars_of(i) for n, i in self.differences[rankers].items()},
+                    "p50_seconds": self.seconds[rankers][0],
+                    "p95_seconds": self.seconds[rankers][1],
+                }
+                for rankers, found in self.measures.items()
+            },
+            "worst": [{"query": query, "score": score} for query, score in self.worst],
+        }
+
+
+def vars_of(interval: Interval) -> list[float]:
+    """Value and both ends of an interval."""
+    return [interval.value, interval.low, interval.high]
+
+
+def evaluate(
+    index: str | PathLike[str] | Searchable,
+    queries: str | PathLike[str] | Collection | Sequence[str | Query],
+    *,
+    rankers: str | Sequence[str] = RANKERS,
+    split: str | None = None,
+    worst: int = 5,
+    seed: int = 0,
+    progress: bool = True,
+) -> Evaluated:
+    """Ask an index queries whose answers are known, and count what it finds.
+
+    Measures are nDCG@10 (linear gains), MRR@10 and recall@100, with bootstrap intervals of 95 %
+    over the queries. Where no query has known answers it is the share of the first ten documents
+    of exact MaxSim that are among the first ten.
+
+    Args:
+        index: The folder of an index, or an open one.
+        queries: A .jsonl file whose lines have a text under `query` and ids of documents under
+            `relevant` (a list, or labels by id); a folder in the form of BEIR; a collection; or
+            queries in a list.
+        rankers: How the index is searched, one way or several; the first is what the others are
+            compared with.
+        split: Of a folder: which part of the qrels.
+        worst: Queries that are named.
+        seed: Of the resampling.
+        progress: Show a bar on standard error.
+
+    Raises:
+        DataError: If the queries cannot be read.
+        StoreError: If the index cannot be read.
+        UnknownNameError: If there is no such ranker.
+        UsageError: If there is nothing to count.
+    """
+    ways = [rankers] if isinstance(rankers, str) else list(rankers)
+    asked = (
+        list(queries.examples) if isinstance(queries, Collection) else load_queries(queries, split)
+    )
+    labelled = [query for query in asked if relevant(query.relevance)]
+    if not asked or not ways:
+        raise UsageError("evaluate: there are no queries, or no rankers; give at least one.")
+    if isinstance(index, Searchable):
+        return _evaluated(index, ways, labelled or asked, bool(labelled), worst, seed, progress)
+    with Index.open(Path(index).expanduser()) as held:
+        return _evaluated(held, ways, labelled or asked, bool(labelled), worst, seed, progress)
+
+
+def _evaluated(
+    index: Searchable,
+    ways: list[str],
+    queries: list[Query],
+    labelled: bool,
+    worst: int,
+    seed: int,
+    progress: bool,
+) -> Evaluated:
+    there = set(index.ids())
+    absent = {n for query in queries for n in relevant(query.relevance) if n not in there}
+    if absent:
+        warnings.warn(
+            f"{index.path}: {len(absent)} documents that answer queries are not in the index, such "
+            f"as {min(absent)!r}; they count as not found.",
+            stacklevel=4,
+        )
+    scores: dict[str, dict[str, list[float]]] = {way: {} for way in ways}
+    spent: dict[str, list[float]] = {way: [] for way in ways}
+    bar = tqdm(queries, unit="query", delay=2, leave=False, disable=not progress)
+    for number, query in enumerate(bar):
+        exact = [] if labelled else _names(index, query.text, EXACT)[0]
+        # In turn, so that a machine that slows down slows all alike.
+        for way in ways[number % len(ways) :] + ways[: number % len(ways)]:
+            names, seconds = _names(index, query.text, way)
+            spent[way].append(seconds)
+            for name, value in _scores(names, query, exact, labelled).items():
+                scores[way].setdefault(name, []).append(value)
+    first = next(iter(scores[ways[0]].values()))
+    order = np.argsort(first, kind="stable")[:worst]
+    return Evaluated(
+        index=str(index.path),
+        queries=len(queries),
+        measures={way: _means(found, None, seed) for way, found in scores.items()},
+        differences={way: _means(found, scores[ways[0]], seed) for way, found in scores.items()},
+        seconds={
+            way: (float(np.quantile(found, 0.5)), float(np.quantile(found, 0.95)))
+            for way, found in spent.items()
+        },
+        worst=tuple((queries[i].text, float(first[i])) for i in order),
+        absent=len(absent),
+    )
+
+
+def _names(index: Searchable, text: str, way: str) -> tuple[list[str], float]:
+    """Ids of the documents, the best first, and seconds from text to answers."""
+    start = time.perf_counter()
+    hits = index.search(text, DEEP, rankers=way)
+    return [hit.id for hit in hits], time.perf_counter() - start
+
+
+def _scores(names: list[str], query: Query, exact: list[str], labelled: bool) -> dict[str, float]:
+    if not labelled:
+        return {f"same first {FIRST}": overlap(names, exact, FIRST)}
+    return {
+        f"nDCG@{FIRST}": ndcg(names, query.relevance, FIRST),
+        f"MRR@{FIRST}": reciprocal_rank(names, query.relevance, FIRST),
+        f"recall@{DEEP}": recall(names, query.relevance, DEEP),
+    }
+
+
+def _means(
+    found: dict[str, list[float]], base: dict[str, list[float]] | None, seed: int
+) -> dict[str, Interval]:
+    means = {}
+    for name, values in found.items():
+        apart = np.array(values) - (0.0 if base is None else np.array(base[name]))
+        means[name] = mean_interval(apart, resampled_means(apart[None], seed)[0])
+    return means

@@ -1,0 +1,22 @@
+"""The contract of ways to search an index as it stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from tokenry.method.base import In, Method
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchPlan(Method):
+    """Which rankers search an index, and in which store its vectors lie."""
+
+    rankers: Annotated[str, "rankers of an index, as in `bm25+pooled>maxsim`"] = (
+        "bm25+pooled>maxsim"
+    )
+    store: Annotated[str, "where its token vectors lie"] = "segments"
+    bits: Annotated[
+        Literal[0, 1, 2, 4, 8], "bits per dimension of compressed vectors, 0 for whole ones"
+    ] = 0
+    candidates: Annotated[int, In(1, 1_000_000), "documents that each first ranker hands on"] = 100

@@ -1,0 +1,51 @@
+"""IPOT against the exact linear programme, and padding that gets no mass."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import linprog
+
+from tokenry.ops.transport import ipot
+
+
+def cost(n=12, m=5, seed=0):
+    drawn = torch.Generator().manual_seed(seed)
+    a, b = (torch.randn(k, 8, generator=drawn, dtype=torch.float64) for k in (n, m))
+    unit = torch.nn.functional.normalize
+    return 1 - unit(a, dim=-1) @ unit(b, dim=-1).T
+
+
+def least_cost(table):
+    """The cost of the best plan, by linear programming."""
+    n, m = table.shape
+    sums = np.concatenate((np.kron(np.eye(n), np.ones(m)), np.kron(np.ones(n), np.eye(m))))
+    wanted = np.concatenate((np.full(n, 1 / n), np.full(m, 1 / m)))
+    return linprog(table.numpy().ravel(), A_eq=sums, b_eq=wanted).fun
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_plan_nears_the_exact_optimum(seed):
+    table = cost(seed=seed)
+    exact = least_cost(table)
+    gaps = []
+    for steps, rows_off, gap in ((50, 1e-3, 2e-3), (200, 1e-4, 2e-4)):
+        plan = ipot(table, steps=steps)
+        torch.testing.assert_close(plan.sum(0), torch.full((5,), 1 / 5, dtype=plan.dtype))
+        assert (plan.sum(1) - 1 / 12).abs().max() < rows_off
+        gaps.append(abs(float((plan * table).sum()) / exact - 1))
+        assert gaps[-1] < gap
+    assert gaps[1] < gaps[0]
+
+
+def test_padding_gets_no_mass_and_changes_nothing():
+    table = cost()
+    wide = torch.full((2, 15, 8), 7.0, dtype=table.dtype)
+    wide[0, :12, :5] = table
+    rows = torch.tensor([[True] * 12 + [False] * 3, [False] * 15])
+    columns = torch.tensor([[True] * 5 + [False] * 3, [False] * 8])
+    plan = ipot(wide, rows, columns)
+    torch.testing.assert_close(plan[0, :12, :5], ipot(table))
+    assert plan[0].sum() == pytest.approx(1)
+    assert plan[0, 12:].sum() == plan[0, :, 5:].sum() == plan[1].sum() == 0
