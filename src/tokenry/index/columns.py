@@ -7,6 +7,7 @@ import mmap
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -35,19 +36,22 @@ class Column:
 
     def __init__(self, path: Path, dtype: str, width: int, rows: int, *, write: bool) -> None:
         self.path, self.dtype, self.width, self.rows = path, np.dtype(dtype), width, rows
+        self._file: FileIO | None = None
+        self._map: mmap.mmap | None = None
+        self._mapped = 0
         with explained(path):
-            self._file = path.open("a+b" if write else "rb", buffering=0)
-            held = os.fstat(self._file.fileno()).st_size
+            if write:
+                path.touch()
+            held = path.stat().st_size
             if held < self.bytes:
-                self._file.close()
                 raise StoreError(
                     f"{path}: holds {held} bytes, {self.bytes} were written; the file is damaged. "
                     "Build the index again, or take it from a backup."
                 )
             if write and held > self.bytes:
-                self._file.truncate(self.bytes)
-        self._map: mmap.mmap | None = None
-        self._mapped = 0
+                os.truncate(path, self.bytes)
+        if not write:
+            self.view()  # a reader keeps its files when another process removes their names
 
     @property
     def bytes(self) -> int:
@@ -63,6 +67,8 @@ class Column:
         flat: Any = np.ascontiguousarray(values, self.dtype).reshape(-1).view(np.uint8)
         content = memoryview(flat)
         with explained(self.path):
+            if self._file is None:
+                self._file = FileIO(self.path, "ab")
             while content:  # a disk that is nearly full takes a part
                 content = content[self._file.write(content) :]
         self.rows += len(values)
@@ -71,12 +77,13 @@ class Column:
         """Take rows off the end again."""
         self.rows = rows
         with explained(self.path):
-            self._file.truncate(self.bytes)
+            os.truncate(self.path, self.bytes)
 
     def sync(self) -> None:
         """Wait until all rows are on the disk."""
-        with explained(self.path):
-            os.fsync(self._file.fileno())
+        if self._file is not None:
+            with explained(self.path):
+                os.fsync(self._file.fileno())
 
     def view(self) -> NDArray[Any]:
         """All valid rows, (rows, width), mapped and not read; treat them as read-only."""
@@ -84,9 +91,8 @@ class Column:
             return np.empty((self.rows, self.width), self.dtype)
         if self._map is None or self._mapped != self.bytes:
             # A private copy: what a caller writes by mistake never reaches the file.
-            with explained(self.path):
-                fd = self._file.fileno()
-                self._map = mmap.mmap(fd, self.bytes, access=mmap.ACCESS_COPY)
+            with explained(self.path), self.path.open("rb") as file:
+                self._map = mmap.mmap(file.fileno(), self.bytes, access=mmap.ACCESS_COPY)
             self._mapped = self.bytes
         return np.frombuffer(self._map, self.dtype).reshape(self.rows, self.width)
 
@@ -98,7 +104,8 @@ class Column:
     def close(self) -> None:
         """Let go of the file. Views that are still in use stay valid."""
         self._map = None
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
 
 def replace(path: Path, content: dict[str, Any]) -> None:

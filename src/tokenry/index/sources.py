@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,6 @@ class Source:
     ) -> None:
         self.path = path
         self.skipped: list[str] = []
-        self._columns = (text_column, id_column)
         if path.is_dir():
             self._files = [one for one in walk(path) if one.suffix.lower() in SUFFIXES]
         elif path.suffix.lower() in (*READERS, *SUFFIXES) and path.is_file():
@@ -50,6 +50,17 @@ class Source:
             )
         if not self._files:
             raise DataError(f"{path}: holds no text files; give a folder with some.")
+        if self._is_table:
+            names, self._fetch = READERS[path.suffix.lower()](path)
+            self._names = names
+            text = find_column(path, names, text_column, TEXT_COLUMNS)
+            self._id = find_column(path, names, id_column, ("id",))
+            if text is None:
+                raise DataError(
+                    f"{path}: none of its columns ({', '.join(names) or 'none'}) is named "
+                    f"{', '.join(TEXT_COLUMNS)}; give --text-column."
+                )
+            self._text = text
 
     def __len__(self) -> int:
         """How many files there are, or 0 where a table does not say how many rows it has."""
@@ -80,25 +91,17 @@ class Source:
             yield Document(name.encode("utf-8", "replace").decode(), text)
 
     def _rows(self) -> Iterator[Document]:
-        names, fetch = READERS[self.path.suffix.lower()](self.path)
-        text = find_column(self.path, names, self._columns[0], TEXT_COLUMNS)
-        named = find_column(self.path, names, self._columns[1], ("id",))
-        if text is None:
-            raise DataError(
-                f"{self.path}: none of its columns ({', '.join(names) or 'none'}) is named "
-                f"{', '.join(TEXT_COLUMNS)}; give --text-column."
-            )
-        for number, row in enumerate(fetch(names), 1):
-            content = row.get(text)
+        for number, row in enumerate(self._fetch(self._names), 1):
+            content = row.get(self._text)
             if not isinstance(content, str):
-                self.skipped.append(f"row {number}: its {text} is no text.")
+                self.skipped.append(f"row {number}: its {self._text} is no text.")
                 continue
             given: dict[str, Any] = {"text": content}
-            if named is not None and row.get(named) not in (None, ""):
-                given["id"] = row[named]
-            rest = {n: _plain(v) for n, v in row.items() if n not in (text, named, None)}
-            document = Document.of(given)
-            yield Document(document.id, document.text, rest)
+            if self._id is not None and row.get(self._id) not in (None, ""):
+                given["id"] = row[self._id]
+            mine = (self._text, self._id, None)  # csv puts surplus cells under None
+            rest = {name: _plain(value) for name, value in row.items() if name not in mine}
+            yield replace(Document.of(given), metadata=rest)
 
 
 def _plain(value: Any) -> Any:

@@ -1,0 +1,95 @@
+"""`tokenry index` and `tokenry search`: from a folder to marked words."""
+
+import json
+
+import pytest
+
+from tokenry.index import folder
+
+
+@pytest.fixture(autouse=True)
+def words(monkeypatch):
+    """An encoder that needs no model in the place of the zoo's."""
+    import importlib.util
+    from pathlib import Path
+
+    place = Path(__file__).parents[1] / "index" / "conftest.py"
+    spec = importlib.util.spec_from_file_location("words", place)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(folder.Settings, "load_encoder", lambda *_: module.Words())
+
+
+@pytest.fixture
+def notes(tmp_path):
+    (tmp_path / "notes" / "pets").mkdir(parents=True)
+    (tmp_path / "notes" / "pets" / "cat.txt").write_text("the cat sat on the mat " * 30)
+    (tmp_path / "notes" / "dog.md").write_text("filler " * 200 + "a dog barked at night")
+    (tmp_path / "notes" / "bad.txt").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "notes" / "image.png").write_bytes(b"png")
+    return tmp_path / "notes"
+
+
+def test_a_folder_becomes_searchable(tokenry, notes):
+    done = tokenry("index", notes, "--out", "idx")
+    assert done.code == 0, done.err
+    assert "2 added, 0 changed, 0 unchanged, 0 deleted, 1 left out" in done.out
+    assert "bad.txt: is not UTF-8" in done.err
+    found = tokenry("search", "idx", "dog barked", "-k", "1")
+    assert found.code == 0, found.err
+    assert "1. dog.md" in found.out
+    assert "a dog barked at night" in " ".join(found.out.split())
+    assert "… " in found.out
+    hits = json.loads(tokenry("search", "idx", "the cat", "--json").out)
+    assert hits[0]["id"] == "pets/cat.txt"
+    assert hits[0]["matches"][1]["query"] == [4, 7]
+
+
+def test_only_what_changed_is_done_again(tokenry, notes):
+    tokenry("index", notes, "--out", "idx")
+    (notes / "dog.md").write_text("the dog slept")
+    (notes / "pets" / "cat.txt").unlink()
+    (notes / "hen.txt").write_text("an egg")
+    found = json.loads(tokenry("index", notes, "--out", "idx", "--json").out)
+    assert [found[name] for name in ("added", "changed", "unchanged", "deleted")] == [1, 1, 0, 0]
+    assert found["documents"] == 3
+    found = json.loads(tokenry("index", notes, "--out", "idx", "--forget", "--json").out)
+    assert [found[name] for name in ("added", "changed", "unchanged", "deleted")] == [0, 0, 2, 1]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_a_table_becomes_searchable_with_its_columns(tokenry, tmp_path, suffix):
+    polars = pytest.importorskip("polars")
+    table = polars.DataFrame({"id": [7, 8], "body": ["a cat", "a dog"], "year": [1999, 2024]})
+    path = tmp_path / f"t.{suffix}"
+    {"csv": table.write_csv, "jsonl": table.write_ndjson, "parquet": table.write_parquet}[suffix](
+        path
+    )
+    done = tokenry("index", path, "--out", "idx", "--text-column", "body", "--compress", "4")
+    assert done.code == 0, done.err
+    hits = json.loads(tokenry("search", "idx", "cat", "--where", "year=2024", "--json").out)
+    assert [hit["id"] for hit in hits] == ["8"]
+
+
+def test_hostile_texts_do_not_steer_the_terminal(tokenry, notes):
+    (notes / "x\x1b]0;.txt").write_text("cat \x1b[31m\x07 [bold]cat[/bold] \u202e <b>")
+    tokenry("index", notes, "--out", "idx")
+    shown = tokenry("search", "idx", "cat").out
+    assert "[bold]cat[/bold]" in shown
+    assert not set(shown) & set("\x1b\x07\u202e")
+
+
+def test_wrong_usage_says_what_to_do(tokenry, notes, tmp_path):
+    (tmp_path / "t.csv").write_text("a,b\n1,2\n")
+    for words, message in (
+        (("index", "nowhere", "--out", "o"), "nowhere: is not there; give a folder"),
+        (("index", "t.csv", "--out", "o"), "none of its columns (a, b) is named text"),
+        (("index", notes, "--out", "o", "--store", "segment"), "nearest: segments"),
+        (("search", "nowhere", "x"), "holds no index"),
+    ):
+        done = tokenry(*words)
+        assert done.code == 2, words
+        assert message in done.err
+    tokenry("index", notes, "--out", "idx")
+    assert "is not like year=2024" in tokenry("search", "idx", "x", "--where", "a").err
+    assert tokenry("search", "idx", "cat", "--where", "a=b").err == "idx: nothing found.\n"
