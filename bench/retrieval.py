@@ -22,6 +22,7 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -222,7 +223,8 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=2_000_000, help="of the section large")
     parser.add_argument("--engines", default=",".join(ENGINES), help="names, joined by commas")
     parser.add_argument("--peers", help="an interpreter with fast-plaid or pylate")
-    parser.add_argument("--work", type=Path, default=Path("bench-retrieval"))
+    kept = Path(tempfile.gettempdir()) / "tokenry-bench-retrieval"
+    parser.add_argument("--work", type=Path, default=kept, help="where vectors and indexes lie")
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
