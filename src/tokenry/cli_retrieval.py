@@ -61,48 +61,26 @@ def index(
         compress: Bits per dimension, 2 or 4, to compress all token vectors to at the end.
         json: Print the findings for machines instead.
     """
-    from tqdm import tqdm
-
-    from tokenry.index.index import Index
+    from tokenry.index.building import build
     from tokenry.index.sources import Source
 
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # standard error is for the bar
     read = Source(source, text_column=text_column, id_column=id_column)
-    with Index(out, encoder, store=store, dimension=dimension) as made:
-        seen: set[str] = set()
-        with tqdm(total=len(read) or None, unit="text", delay=2, leave=False, disable=None) as bar:
-
-            def counted() -> Any:
-                for document in read:
-                    seen.add(document.id)
-                    yield document
-                    bar.update()
-
-            changes = made.add(counted())
-        gone = made.delete([name for name in made.ids() if name not in seen]) if forget else 0
-        if compress is not None:
-            made.compress(compress)
-        size = made.size()
-    content = {
-        "added": changes.added,
-        "changed": changes.changed,
-        "unchanged": changes.unchanged,
-        "deleted": gone,
-        "skipped": read.skipped,
-        "documents": size.documents,
-        "tokens": size.tokens,
-        "bytes": size.bytes,
-        "out": str(out),
-    }
-    if json:
-        console.write_json(content)
-        return
-    for reason in read.skipped[:10]:
-        console.say(f"left out: {reason}")
-    console.write(
-        f"{changes}, {gone} deleted, {len(read.skipped)} left out.\n"
-        f"{out}: {size.documents} documents, {size.tokens} tokens, {size.bytes / 1e6:.1f} MB."
+    found = build(
+        read,
+        out,
+        forget=forget,
+        compress=compress,
+        encoder=encoder,
+        store=store,
+        dimension=dimension,
     )
+    if json:
+        console.write_json(found.to_dict())
+        return
+    for reason in found.skipped[:10]:
+        console.say(f"left out: {reason}")
+    console.write(str(found))
 
 
 @app.command

@@ -8,7 +8,7 @@ from tokenry.index.store import Shape
 from tokenry.ops.ragged import Ragged
 from tokenry.retrieval import MaxSim, Warp
 
-QUERIES, LETTERS, PASSAGE = 40, 220_000, 500
+QUERIES, LETTERS, PASSAGE = 40, 90_000, 300
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,6 @@ def test_overlap_with_exact_maxsim_on_real_vectors(real, exact, tmp_path, bits, 
         store.compress(bits)
         found = np.array([store.maxsim(query.float(), 10).keys - 1 for query in queries])
         size = store.size()
-    print(bits, overlap(found, exact), size.bytes / size.tokens, size)
     assert overlap(found, exact) >= least
     assert size.bytes / size.tokens <= bytes_
 
@@ -56,8 +55,7 @@ def test_overlap_with_exact_maxsim_on_real_vectors(real, exact, tmp_path, bits, 
 def test_scores_without_decompression_stay_near(real, exact):
     queries, documents = real
     found = Warp(bits=4).score(queries, documents.tokens).topk(10).indices
-    print(overlap(found, exact))
-    assert overlap(found, exact) >= 0.7
+    assert overlap(found, exact) >= 0.8
 
 
 def test_only_the_clusters_that_are_probed_are_looked_at():

@@ -24,6 +24,7 @@ from tokenry.index.store import Keys, Ranking, Shape
 from tokenry.ops.kmeans import spherical_kmeans
 from tokenry.ops.ragged import Ragged
 from tokenry.ops.residual import ResidualCodec
+from tokenry.ops.similarity import unit
 from tokenry.ops.warp import PROBE, Groups, centroid_count, grouped, warp_scores
 
 CODEC = "codec.safetensors"
@@ -68,7 +69,8 @@ class CompressedSegment(Segment):
         room: int = 0,
     ) -> None:
         super().__init__(folder, shape, documents, write=write)
-        self._probe, self._codec = probe, _read_codec(folder)
+        self._probe = probe
+        self._codec, self._unit = _read_codec(folder)
         width, clusters = self._codec.width, len(self._codec.centroids)
         owner = "u2" if max(documents, room) <= 1 << 16 else "u4"
         self._packed = Column(folder / "residuals.u8", "u1", width, tokens, write=write)
@@ -89,7 +91,10 @@ class CompressedSegment(Segment):
         return self._codec.bits
 
     def gather(self, places: Places) -> Ragged:
-        """The token vectors of some documents, decoded to float16."""
+        """The token vectors of some documents, decoded to float16.
+
+        They have length one where all vectors had it that were compressed.
+        """
         starts, stops = self._ranges(places)
         lengths = stops - starts
         tokens = np.repeat(starts - (lengths.cumsum() - lengths), lengths) + np.arange(
@@ -98,7 +103,8 @@ class CompressedSegment(Segment):
         rows = self._rows.view()[tokens, 0].astype(np.int64)
         codes = np.searchsorted(self._bounds.view()[:, 0], rows, "right") - 1
         packed = torch.from_numpy(self._packed.view()[rows])
-        return Ragged(self._codec.decode(torch.from_numpy(codes), packed).half(), ends_of(lengths))
+        vectors = self._codec.decode(torch.from_numpy(codes), packed)
+        return Ragged((unit(vectors) if self._unit else vectors).half(), ends_of(lengths))
 
     def rank(self, query: Float[Tensor, "n d"], k: int, places: Places) -> Ranking:
         """The best of some documents: found by WARP, put in order by all their tokens."""
@@ -209,20 +215,28 @@ def learn_codec(
     # A small collection has no tokens to spare: its buckets come from those of the centroids.
     held_out = sample[:aside] if aside >= 1000 else sample[:HELD_OUT]
     codec = ResidualCodec.fit(held_out, learned.float(), bits)
-    content = {"centroids": learned, "cutoffs": codec.cutoffs, "weights": codec.weights}
+    lengths = sample.norm(dim=1)
+    content = {
+        "centroids": learned,
+        "cutoffs": codec.cutoffs,
+        "weights": codec.weights,
+        "unit": ((lengths - 1).abs() < 0.01).all()[None],
+    }
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
         save_file(content, folder / CODEC)
     return codec
 
 
-def _read_codec(folder: Path) -> ResidualCodec:
+def _read_codec(folder: Path) -> tuple[ResidualCodec, bool]:
+    """The codec, and whether the vectors had length one."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     with explained(folder):
         try:
             held = load_file(folder / CODEC)
-            return ResidualCodec(held["centroids"].float(), held["cutoffs"], held["weights"])
+            codec = ResidualCodec(held["centroids"].float(), held["cutoffs"], held["weights"])
+            return codec, bool(held["unit"])
         except (SafetensorError, KeyError) as error:
             raise StoreError(f"{folder / CODEC}: is damaged ({error}).") from error

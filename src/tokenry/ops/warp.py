@@ -29,12 +29,12 @@ def centroid_count(tokens: int) -> int:
     """How many clusters so many tokens are put in.
 
     PLAID's rule, the power of two below 16 times the square root; of few tokens at most one
-    cluster for each eight, or residuals would say nothing.
+    cluster for each 32, or the centroids would weigh more than the tokens.
 
-    >>> centroid_count(150_000), centroid_count(100), centroid_count(1)
-    (4096, 12, 1)
+    >>> centroid_count(150_000), centroid_count(1000), centroid_count(1)
+    (4096, 31, 1)
     """
-    return max(1, min(tokens // 8, 1 << int(math.log2(16 * math.sqrt(max(tokens, 1))))))
+    return max(1, min(tokens // 32, 1 << int(math.log2(16 * math.sqrt(max(tokens, 1))))))
 
 
 def grouped(codes: Int64[np.ndarray, " n"], count: int) -> tuple[np.ndarray, np.ndarray]:

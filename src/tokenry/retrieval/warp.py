@@ -63,13 +63,20 @@ class Warp(LateScorer):
                     "at 4 bits and eight at 2 bits."
                 ),
                 test="tests/retrieval/test_warp.py::test_overlap_with_exact_maxsim_on_real_vectors",
-                measured="PLACE",
+                measured=(
+                    "overlap@10 .93 at 4 bits, .87 at 2 bits when the best 40 are scored again, as "
+                    "the index does; .89 and .84 by the tables alone; 300 passages of manual "
+                    "pages, 17,073 MiniLM token states in 128 dimensions, 40 questions"
+                ),
             ),
             Claim(
                 paper="71 bytes per token at 4 bits and 39 at 2 bits, 142 for ScaNN's index",
                 effect="a compressed index takes at most 80 bytes per token at 4 bits.",
                 test="tests/retrieval/test_warp.py::test_overlap_with_exact_maxsim_on_real_vectors",
-                measured="PLACE",
+                measured=(
+                    "78.6 bytes per token at 4 bits and 46.6 at 2 bits, of which 8 are centroids, "
+                    "on the same 17,073 tokens; 256 before"
+                ),
             ),
             Claim(
                 paper="171 ms per query on 660 million tokens, 41 times faster than XTR's search",
@@ -83,12 +90,12 @@ class Warp(LateScorer):
         differs=(
             "The imputed similarity lies behind sqrt(8 N) tokens; the code rounds this down to "
             "thousands, which is 0 below 125,000 tokens.",
-            "At most one cluster for each eight tokens: PLAID's rule asks small collections for "
-            "more clusters than they have tokens.",
+            "At most one cluster for each 32 tokens: PLAID's rule asks small collections for more "
+            "clusters than they have tokens.",
             "Any number of query tokens and any dimension whose codes fill bytes; the code fixes "
             "32 and 128.",
-            "An index scores the best documents again with all their decompressed tokens, which "
-            "the paper does not; the method here does not either.",
+            "tokenry's index scores the best documents again with all their decompressed tokens, "
+            "scaled to length one; the paper does not, nor does the method by itself.",
         ),
     )
 

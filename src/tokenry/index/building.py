@@ -1,0 +1,83 @@
+"""A folder or table brought into an index, or an index brought up to date with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from tokenry.index.documents import Changes, Document
+from tokenry.index.index import Index
+from tokenry.index.sources import Source
+from tokenry.index.store import Size
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What became of an index.
+
+    Attributes:
+        out: Its folder.
+        changes: What was added or changed.
+        deleted: Documents that the source no longer holds and that were taken out.
+        skipped: Why files or rows were left out.
+        size: What the index holds.
+    """
+
+    out: Path
+    changes: Changes
+    deleted: int
+    skipped: tuple[str, ...]
+    size: Size
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as plain data."""
+        found = {"deleted": self.deleted, "skipped": list(self.skipped), "out": str(self.out)}
+        return {**asdict(self.changes), **asdict(self.size), **found}
+
+    def __str__(self) -> str:
+        size = self.size
+        return (
+            f"{self.changes}, {self.deleted} deleted, {len(self.skipped)} left out.\n"
+            f"{self.out}: {size.documents} documents, {size.tokens} tokens, "
+            f"{size.bytes / 1e6:.1f} MB."
+        )
+
+
+def build(
+    source: Source, out: Path, *, forget: bool = False, compress: int | None = None, **made: Any
+) -> Built:
+    """Add what is new or changed in a source to an index.
+
+    Args:
+        source: Where the documents are.
+        out: The folder of the index.
+        forget: Whether what the source no longer holds is taken out.
+        compress: Bits per dimension to compress all token vectors to at the end; None for not.
+        **made: For `Index`, where it is new.
+
+    Raises:
+        StoreError: If the index cannot be read or written.
+        UsageError: If it was made with other settings.
+    """
+    seen: set[str] = set()
+    with (
+        Index(out, **made) as index,
+        tqdm(total=len(source) or None, unit="text", delay=2, leave=False, disable=None) as bar,
+    ):
+
+        def counted() -> Iterator[Document]:
+            for document in source:
+                seen.add(document.id)
+                yield document
+                bar.update()
+
+        changes = index.add(counted())
+        gone = [name for name in index.ids() if name not in seen] if forget else []
+        index.delete(gone)
+        if compress is not None:
+            index.compress(compress)
+        return Built(out, changes, len(gone), tuple(source.skipped), index.size())
