@@ -11,7 +11,7 @@ import torch
 
 from tokenry.compare import configurations, cost, runner
 from tokenry.compare.results import Results
-from tokenry.compare.tasks import Agreement
+from tokenry.compare.tasks import Agreement, base
 from tokenry.errors import (
     UsageError,
 )
@@ -150,7 +150,7 @@ def test_repeats_are_timed_in_turn(run, monkeypatch):
         order.extend(method.card.slug for method in methods)
         return attach(model, methods)
 
-    monkeypatch.setattr(runner, "attach", note)
+    monkeypatch.setattr(base, "attach", note)
     results = run(methods=["random", "tome", "grid"], repeats=2, limit=4)
     assert len(results.rows()) == 4 * 4
     assert order == ["random", "tome", "grid"] * 3  # once to warm up, then twice

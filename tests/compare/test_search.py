@@ -193,6 +193,15 @@ def test_the_report_shows_tokens_and_escapes_hostile_text(results):
     assert "http" not in page.split("</style>")[0].replace("http-equiv", "")
 
 
+def test_a_document_that_is_the_query_is_left_out(run):
+    pages = documents()
+    asked = (Query("d0", pages[0].text, {"d1": 1}), Query("d1", "apple", {"d1": 1}))
+    found = run(Collection("c", asked, "CC0", "here", pages), METHODS[:1], keep=(1,))
+    alone = run(Collection("c", asked[:1], "CC0", "here", pages[:2]), METHODS[:1], keep=(1,))
+    assert len(found.rows()) == 4
+    assert {row.score for row in alone.rows()} == {1.0}
+
+
 def test_wrong_use(run, encoder):
     with pytest.raises(UsageError, match="is a vision method, but"):
         run(collection(), ["pitome"])

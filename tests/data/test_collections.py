@@ -51,6 +51,7 @@ def test_manual_pages():
     query = data[0]
     (page,) = query.relevance
     assert query.label == query.text == "Clean up the disk cache"
+    assert data.itself(query) is None
     assert "Clean up the disk cache" not in data.by_id[page].text
     assert data.by_id[page].text.startswith("NAME\n  htcacheclean\n\nSYNOPSIS")
     assert "Apache-2.0" in data.license
@@ -63,6 +64,7 @@ def test_lee_and_word_pairs():
     relevance = [query.relevance for query in data]
     assert relevance[0]["news-33"] == pytest.approx(0.95)  # 0.96 of 0.2 to 1
     assert relevance[32]["news-01"] == relevance[0]["news-33"]
+    assert [data.itself(query) for query in data] == [query.id for query in data]
     assert all(len(r) == 49 and min(r.values()) >= 0 and max(r.values()) <= 1 for r in relevance)
     assert word_pairs("wordsim353")[0] == ("love", "sex", 6.77)
     assert (len(word_pairs("wordsim353")), len(word_pairs("simlex999"))) == (353, 999)

@@ -115,7 +115,7 @@ def _text(source: Source) -> _Usage:
 
 
 _SHELVES = {
-    "": "index.search(question)",
+    "": "index.search(question, rankers='maxsim')",
     "IndexReducer": "index.search(question, rankers='maxsim')",
     "SearchPlan": "index.search(question, rankers=method.rankers, candidates=method.candidates)",
 }

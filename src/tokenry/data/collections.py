@@ -90,6 +90,14 @@ class Collection(DataSet[Query]):
         """The documents by id."""
         return {document.id: document for document in self.documents}
 
+    def itself(self, query: Query) -> str | None:
+        """The document that is the query, by id and text; it is no answer, and is left out.
+
+        Where documents are asked about each other, as in `lee`.
+        """
+        document = self.by_id.get(query.id)
+        return query.id if document is not None and document.text == query.text else None
+
     @property
     def labelled(self) -> bool:
         """Whether it is known for any query what is relevant."""

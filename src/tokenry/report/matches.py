@@ -23,7 +23,7 @@ TOKENS = 24
 """Tokens of a query that are shown."""
 AROUND = 7
 """Tokens of the document on each side of an answer."""
-HEADS = ("What answers it", "What came before it")
+HEADS = ("What answers it", "The best that does not")
 
 
 def matches(results: Results, task: TaskInfo, keeps: Sequence[float]) -> list[dict[str, Any]]:

@@ -167,9 +167,11 @@ class Search(Task):
             raise UsageError(f"{self.slug}: no method is switched on.")
         questions = [self._library.question(query.text, place.vectors) for query in batch]
         start = time.perf_counter()
-        found = [place.rank(question, DEEP).keys for question in questions]
+        found = [place.rank(question, DEEP + 1).keys for question in questions]
         spent = time.perf_counter() - start
-        names = [[self._library.ids[key - 1] for key in keys.tolist()] for keys in found]
+        every = [[self._library.ids[key - 1] for key in keys.tolist()] for keys in found]
+        own = [self._documents.itself(query) for query in batch]
+        names = [[n for n in one if n != me][:DEEP] for one, me in zip(every, own, strict=True)]
         return Ranked(names, questions, batch, spent, place)
 
     def finite(self, outputs: Ranked) -> list[bool]:
