@@ -1,4 +1,4 @@
-"""tokenry: the published ways to spend fewer tokens, compared on your model and your data."""
+"""tokenry: the toolkit for the tokens of transformer models, on your model and your data."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ Json = Annotated[bool, Parameter(negative="", show_default=False)]
 
 app = App(
     name="tokenry",
-    help="Which way of spending fewer tokens is worth it, on your model and your data?",
+    help="Published ways to treat the tokens of transformer models: which one is worth it for you?",
     version=lambda: tokenry.__version__,
     help_format="markdown",
 )
