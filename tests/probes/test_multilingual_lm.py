@@ -21,9 +21,9 @@ def measured(states, probe=None):
     for language, rows in states.items():
         for name, row in zip(NAMES, rows, strict=True):
             conditions = {"language": language, "name": name}
-            items.append(Item(f"{language}/{name}", "", name, conditions, depth=0.5))
-            responses.append(Response(3, state=tuple(row)))
-    return (probe or MultilingualLM()).measure(items, responses)
+            items.append(Item(f"{language}/{name}", "", name, conditions, depths=(0.5,)))
+            responses.append(Response(3, states=(tuple(row),)))
+    return (probe or MultilingualLM(depths=(0.5,))).measure(items, responses)
 
 
 def rows(seed, width=64):
@@ -84,11 +84,16 @@ def test_wrong_settings_and_too_few_names_are_refused():
         MultilingualLM(languages=()).items()
     with pytest.raises(UsageError, match="nobody translated"):
         MultilingualLM(languages=("klingon",)).items()
-    items = MultilingualLM(count=3).items()[:5]
+    with pytest.raises(UsageError, match="each once"):
+        MultilingualLM(depths=(0.5, 0.5))
+    with pytest.raises(UsageError, match="at least one"):
+        MultilingualLM(depths=())
+    few = MultilingualLM(count=3, depths=(0.5,))
+    items = few.items()[:5]
     with pytest.raises(UsageError, match="share 1 names"):
-        MultilingualLM().measure(items, [Response(1, state=(1.0, 2.0))] * 5)
-    with pytest.raises(UsageError, match="asks for one"):
-        MultilingualLM().measure(items, [Response(1)] * 5)
+        few.measure(items, [Response(1, states=((1.0, 2.0),))] * 5)
+    with pytest.raises(UsageError, match="has 0 states; the item asks for 1"):
+        few.measure(items, [Response(1)] * 5)
 
 
 @pytest.mark.parametrize("bos", [False, True])
@@ -97,18 +102,19 @@ def test_the_reader_gives_the_mean_state_of_a_text(language, bos):
     loaded.processor.bos_token = "<end>" if bos else None
     reader = Reader(model=loaded.model, tokenizer=loaded.processor, bos=bos, batch_size=2)
     texts = ["Haus", "a longer text", "x"]
-    items = [Item(str(i), "", text, {}, depth=1.0) for i, text in enumerate(texts)]
+    items = [Item(str(i), "", text, {}, depths=(0.0, 1.0)) for i, text in enumerate(texts)]
     for text, response in zip(texts, reader.respond(items), strict=True):
         ids = torch.tensor([reader.encode(text).ids])
         with torch.no_grad():
-            states = loaded.model(ids, output_hidden_states=True).hidden_states[-1][0]
-        expected = states[int(bos) :].mean(0)
-        assert torch.allclose(torch.tensor(response.state), expected, atol=1e-5)
+            states = loaded.model(ids, output_hidden_states=True).hidden_states
+        for place, found in zip((0, -1), response.states, strict=True):
+            expected = states[place][0][int(bos) :].mean(0)
+            assert torch.allclose(torch.tensor(found), expected, atol=1e-5)
 
 
 @pytest.mark.slow
 def test_claim_related_languages_align():
-    probe = MultilingualLM(languages=("de", "fr", "ru", "zh_CN"), count=60, depth=1.0)
+    probe = MultilingualLM(languages=("de", "fr", "ru", "zh_CN"), count=60, depths=(1.0,))
     found = tokenry.probe("zoo:smollm2-135m", probe, bos=True, batch_size=16).measurement
     margins = {}
     for score in found.scores:
