@@ -2,10 +2,11 @@
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
 
-from tokenry.ops.grammar import Grammar, learn, likelihoods
+from tokenry.ops.grammar import PRIOR, Grammar, bits_of_order, learn, likelihoods
 
 
 def drawn(branching=2, writing=2, tokens=3, seed=0):
@@ -48,9 +49,17 @@ def test_a_likelihood_is_the_sum_over_all_trees(row):
 
 def test_every_round_of_learning_fits_better():
     rows = [torch.randint(0, 4, (20, 5), generator=torch.Generator().manual_seed(1))]
-    fits = [
-        float(likelihoods(learn(rows, 4, branching=2, writing=3, rounds=n), rows[0]).sum())
-        for n in range(6)
-    ]
+    fits = []
+    for rounds in range(6):
+        grammar = learn(rows, 4, branching=2, writing=3, rounds=rounds)
+        prior = PRIOR * sum(part.sum() for part in (grammar.root, grammar.rules, grammar.words))
+        fits.append(float(likelihoods(grammar, rows[0]).sum() + prior))
     assert fits == sorted(fits)
     assert fits[-1] > fits[0] + 1
+
+
+def test_bits_are_given_the_length_and_no_less_than_the_entropy():
+    rows = np.random.default_rng(0).integers(0, 2, (60, 8))
+    own, shuffled = bits_of_order(list(rows), branching=2, rounds=5)
+    assert 1 - 0.02 < own < 1.15
+    assert own == pytest.approx(shuffled, abs=0.1)

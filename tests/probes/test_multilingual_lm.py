@@ -1,5 +1,7 @@
 """The multilingual probe: planted states, the items, the reader, and a real model."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
@@ -110,6 +112,71 @@ def test_the_reader_gives_the_mean_state_of_a_text(language, bos):
         for place, found in zip((0, -1), response.states, strict=True):
             expected = states[place][0][int(bos) :].mean(0)
             assert torch.allclose(torch.tensor(found), expected, atol=1e-5)
+
+
+KINDS = MultilingualLM(task="kinds", languages=("de", "fr"), count=40, depths=(0.0, 1.0))
+
+
+def told(state):
+    """What comes of states that `state` makes of a language, a kind and a source of numbers."""
+    rng, items = np.random.default_rng(0), KINDS.items(1)
+    responses = []
+    for item in items:
+        row = state(item.conditions["language"], item.conditions["kind"], rng)
+        responses.append(Response(3, states=(tuple(rng.normal(size=32)), tuple(row))))
+    found, right = KINDS.measure(items, responses), {}
+    for score in found.scores:
+        place = (score.conditions["language"], score.conditions["depth"])
+        right.setdefault(place, []).append((score.value, score.more["own"]))
+    return {place: np.mean(rows, 0) for place, rows in right.items()}, found.findings
+
+
+def direction(*what):
+    seed = sum(map(ord, "".join(what)))
+    return 2 * np.random.default_rng(seed).normal(size=32)
+
+
+def test_kinds_that_all_languages_write_alike_are_told_in_each():
+    right, findings = told(lambda _, kind, rng: direction(kind) + rng.normal(size=32))
+    for language in ("en", "de", "fr"):
+        assert right[language, 1.0][0] > 0.95
+        assert right[language, 0.0][0] < 0.5  # draws, of which a quarter is right by chance
+    assert findings["selectivity at depth 1"] > 0.4
+    assert abs(findings["selectivity at depth 0"]) < 0.25
+
+
+def test_kinds_that_each_language_writes_otherwise_are_told_only_by_its_own_probe():
+    right, findings = told(lambda one, kind, rng: direction(one, kind) + rng.normal(size=32))
+    assert right["de", 1.0][1] > 0.95
+    assert right["de", 1.0][0] < 0.6
+    assert findings["gap of de"] > 0.2
+
+
+def test_items_of_kinds_are_as_many_of_each_and_a_third_is_held_out():
+    items = [item for item in KINDS.items() if item.conditions["language"] == "de"]
+    counts = Counter((item.conditions["kind"], item.conditions["part"]) for item in items)
+    assert len({kind for kind, _ in counts}) == 4
+    assert set(counts.values()) == {counts["scripts", "held"], counts["scripts", "learn"]}
+    assert counts["scripts", "held"] == -(-sum(counts.values()) // 12)
+    names = [item.conditions["name"] for item in items]
+    assert len(set(names)) == len(names)
+
+
+def test_too_few_kinds_to_learn_from_are_refused():
+    items = KINDS.items()[:6]
+    with pytest.raises(UsageError, match="1 kinds of names to learn from in en"):
+        KINDS.measure(items, [Response(1, states=((1.0,), (2.0,)))] * 6)
+
+
+@pytest.mark.slow
+def test_claim_kinds_of_names_are_told_best_before_the_last_layer():
+    probe = MultilingualLM(task="kinds", languages=("de", "ru"), count=60, depths=(0.25, 1.0))
+    found = tokenry.probe("zoo:smollm2-135m", probe, bos=True, batch_size=32)
+    right = {tuple(group.conditions.values()): group.score.value for group in found.summary()}
+    findings = found.measurement.findings
+    assert right["en", 0.25] > right["en", 1.0] + 0.1
+    assert findings["selectivity at depth 0.25"] > findings["selectivity at depth 1"] + 0.1
+    assert right["en", 0.25] > right["de", 0.25] > right["ru", 0.25]
 
 
 @pytest.mark.slow

@@ -72,11 +72,11 @@ def kinds_by_layer(
         }
         transferred = _learned(seen[source][0], learn[source].kinds)
         control = _learned(seen[source][0], [lots[word] for word in learn[source].words])
-        for language, (known, asked) in seen.items():
+        for language, (own, asked) in seen.items():
             part = held[language]
             right = {
                 "": transferred.predict(asked) == np.array(part.kinds),
-                "own": _learned(known, learn[language].kinds).predict(asked) == part.kinds,
+                "own": _learned(own, learn[language].kinds).predict(asked) == np.array(part.kinds),
             }
             if language == source:
                 by_lot = np.array([lots[word] for word in part.words])
