@@ -325,5 +325,3 @@ def test_heads_without_rows_and_wrong_numbers_are_refused(bert):
         pass
     with pytest.raises(UsageError, match=r"candidates in \[1, 8\]"):
         NeighbourHead(torch.nn.Linear(4, 8), candidates=9)
-    with pytest.raises(UsageError, match="by='length'; allowed: 'angle' or 'score'"):
-        NeighbourHead(torch.nn.Linear(4, 8), candidates=8, by="length")

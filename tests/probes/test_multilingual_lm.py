@@ -88,7 +88,7 @@ def test_wrong_settings_and_too_few_names_are_refused():
         MultilingualLM(languages=("klingon",)).items()
     with pytest.raises(UsageError, match="each once"):
         MultilingualLM(depths=(0.5, 0.5))
-    with pytest.raises(UsageError, match="at least one"):
+    with pytest.raises(UsageError, match="one or more"):
         MultilingualLM(depths=())
     few = MultilingualLM(count=3, depths=(0.5,))
     items = few.items()[:5]

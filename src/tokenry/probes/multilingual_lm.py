@@ -80,8 +80,9 @@ class MultilingualLM(Probe):
                 test="tests/probes/test_multilingual_lm.py::"
                 "test_claim_kinds_of_names_are_told_best_before_the_last_layer",
                 measured="In English 66, 75, 64, 63 and 54 % are right from before the first layer "
-                "to after the last, 38, 30, 27, 32 and 41 % by heart (four kinds, 56 held-out names "
-                "of 168, zoo:smollm2-135m); with random weights 27 to 34 % from a quarter on.",
+                "to after the last, 38, 30, 27, 32 and 41 % by heart (four kinds, 56 held-out "
+                "names of 168, zoo:smollm2-135m); with random weights 27 to 34 % from a "
+                "quarter on.",
             ),
             Claim(
                 paper="What is learned in English carries over, less so to low-resource languages.",
@@ -90,8 +91,8 @@ class MultilingualLM(Probe):
                 test="tests/probes/test_multilingual_lm.py::"
                 "test_claim_kinds_of_names_are_told_best_before_the_last_layer",
                 measured="A quarter of the way in, 75 % right in English, 61 in German and in "
-                "French, 50 in Chinese and 32 in Russian, where a probe of the language's own has 82, 55, "
-                "66 and 84; with random weights 32, 25, 25, 20 and 12 %, where 25 are chance.",
+                "French, 50 in Chinese and 32 in Russian, where a probe of the language's own "
+                "has 82, 55, 66 and 84; with random weights 32, 25, 25, 20 and 12 %; chance is 25.",
             ),
             Claim(
                 paper="Deep layers align languages less.",
@@ -123,9 +124,9 @@ class MultilingualLM(Probe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if len(set(self.depths)) < max(1, len(self.depths)):
+        if not self.depths or len(set(self.depths)) < len(self.depths):
             raise UsageError(
-                f"MultilingualLM: depths={self.depths!r}; give at least one, and each once."
+                f"MultilingualLM: depths={self.depths!r}; give one or more, each once."
             )
 
     def items(self, seed: int = 0) -> Sequence[Item]:
