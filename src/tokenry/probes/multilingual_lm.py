@@ -197,8 +197,7 @@ class MultilingualLM(Probe):
                     "give at least 3, such as with a larger limit."
                 )
             for place, depth in enumerate(self.depths):
-                sides = ([states[side][name][place] for name in both] for side in (one, other))
-                cosines = _cosines(*sides)
+                cosines = _cosines(*([states[s][n][place] for n in both] for s in (one, other)))
                 shuffled.append(float(_margins(np.roll(cosines, 1, 1)).mean()))
                 conditions: dict[str, Condition] = {"language": one, "other": other, "depth": depth}
                 scores += _scores(both, cosines, conditions)
