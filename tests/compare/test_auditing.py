@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 
 import tokenry
 from tokenry.compare.splits import pieces_of, worst
-from tokenry.errors import UnknownNameError, UsageError
+from tokenry.errors import DataError, UnknownNameError, UsageError
 from tokenry.plugs.usage import usage
 from tokenry.plugs.vocabulary import vocabulary
 
@@ -129,6 +129,11 @@ def test_a_tokenizer_that_changes_texts_is_noted(small):
     notes = tokenry.audit([small, lower], {"en": ["One text.", "Two texts."]}, ["parity"]).notes
     assert len(notes) == 1
     assert "does not give every text back" in notes[0]
+
+
+def test_an_empty_category_is_named(small):
+    with pytest.raises(DataError, match="the category 'de': the list holds no texts"):
+        tokenry.audit(small, {"en": ["One text."], "de": []})
 
 
 def test_broken_bytes_are_noted(small, tmp_path):
