@@ -27,25 +27,35 @@ def names(language: str) -> list[tuple[str, str]]:
         UsageError: If nobody translated the names to this language.
         MissingExtraError: If pycountry is not installed.
     """
+    return list(dict.fromkeys((own, other) for _, own, other in names_by_kind(language)))
+
+
+def names_by_kind(language: str) -> list[tuple[str, str, str]]:
+    """As `names`, each with what it is the name of: countries, languages, scripts, currencies.
+
+    Raises:
+        UsageError: If nobody translated the names to this language.
+        MissingExtraError: If pycountry is not installed.
+    """
     try:
         import pycountry
     except ImportError as error:
         raise MissingExtraError(
             "names with translations", 'pip install "tokenry[vocab]"'
         ) from error
-    pairs: dict[tuple[str, str], None] = {}
-    for standard, table in _STANDARDS.items():
+    found: dict[tuple[str, str, str], None] = {}
+    for standard, kind in _STANDARDS.items():
         try:
-            found = gettext.translation(standard, pycountry.LOCALES_DIR, [language])
+            written = gettext.translation(standard, pycountry.LOCALES_DIR, [language])
         except FileNotFoundError:
             continue
-        for entry in getattr(pycountry, table):
-            pair = (entry.name, found.gettext(entry.name))
-            if pair[0] != pair[1]:
-                pairs[pair] = None
-    if not pairs:
+        for entry in getattr(pycountry, kind):
+            translation = written.gettext(entry.name)
+            if entry.name != translation:
+                found[kind, entry.name, translation] = None
+    if not found:
         known = sorted(path.name for path in Path(pycountry.LOCALES_DIR).iterdir())
         raise UsageError(
             f"names: nobody translated the names to {language!r}; there are {', '.join(known)}."
         )
-    return list(pairs)
+    return list(found)

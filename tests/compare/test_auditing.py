@@ -6,11 +6,11 @@ import json
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 import tokenry
 from tokenry.compare.splits import pieces_of, worst
-from tokenry.errors import UnknownNameError, UsageError
+from tokenry.errors import DataError, UnknownNameError, UsageError
 from tokenry.plugs.usage import usage
 from tokenry.plugs.vocabulary import vocabulary
 
@@ -121,6 +121,19 @@ def test_tokenizers_of_other_kinds_are_judged_too():
 def test_everything_is_plain_data(small):
     found = tokenry.audit(small, texts(1), JUDGES)
     assert json.loads(json.dumps(found.to_dict()))["tokenizers"][0]["size"] == 258
+
+
+def test_a_tokenizer_that_changes_texts_is_noted(small):
+    lower = Tokenizer.from_str(small.to_str())
+    lower.normalizer = normalizers.Lowercase()
+    notes = tokenry.audit([small, lower], {"en": ["One text.", "Two texts."]}, ["parity"]).notes
+    assert len(notes) == 1
+    assert "does not give every text back" in notes[0]
+
+
+def test_an_empty_category_is_named(small):
+    with pytest.raises(DataError, match="the category 'de': the list holds no texts"):
+        tokenry.audit(small, {"en": ["One text."], "de": []})
 
 
 def test_broken_bytes_are_noted(small, tmp_path):

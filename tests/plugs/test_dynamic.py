@@ -305,6 +305,21 @@ def test_neighbours_have_exact_scores(tokenizer):
     assert written.shape[1] > plain["input_ids"].shape[1]
 
 
+@torch.no_grad()
+def test_neighbours_by_score_are_the_tokens_of_the_highest_scores():
+    pytest.importorskip("usearch")
+    head = torch.nn.Linear(16, 300)
+    head.weight.mul_(torch.linspace(0.2, 4, 300)[torch.randperm(300), None])
+    hidden = torch.randn(40, 16)
+    best = head(hidden).topk(20).indices
+    shared = {}
+    for by in ("angle", "score"):
+        found = NeighbourHead(head, 20, searched=300, by=by).nearest(hidden)
+        pairs = zip(best.tolist(), found.tolist(), strict=True)
+        shared[by] = sum(len(set(a) & set(b)) for a, b in pairs) / 40
+    assert shared["score"] > 19.5 > 17 > shared["angle"]
+
+
 def test_heads_without_rows_and_wrong_numbers_are_refused(bert):
     with pytest.raises(UnsupportedModelError, match="for a head"), neighbour_head(bert):
         pass

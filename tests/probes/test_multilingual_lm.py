@@ -1,5 +1,7 @@
 """The multilingual probe: planted states, the items, the reader, and a real model."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
@@ -21,9 +23,9 @@ def measured(states, probe=None):
     for language, rows in states.items():
         for name, row in zip(NAMES, rows, strict=True):
             conditions = {"language": language, "name": name}
-            items.append(Item(f"{language}/{name}", "", name, conditions, depth=0.5))
-            responses.append(Response(3, state=tuple(row)))
-    return (probe or MultilingualLM()).measure(items, responses)
+            items.append(Item(f"{language}/{name}", "", name, conditions, depths=(0.5,)))
+            responses.append(Response(3, states=(tuple(row),)))
+    return (probe or MultilingualLM(depths=(0.5,))).measure(items, responses)
 
 
 def rows(seed, width=64):
@@ -84,11 +86,16 @@ def test_wrong_settings_and_too_few_names_are_refused():
         MultilingualLM(languages=()).items()
     with pytest.raises(UsageError, match="nobody translated"):
         MultilingualLM(languages=("klingon",)).items()
-    items = MultilingualLM(count=3).items()[:5]
+    with pytest.raises(UsageError, match="each once"):
+        MultilingualLM(depths=(0.5, 0.5))
+    with pytest.raises(UsageError, match="one or more"):
+        MultilingualLM(depths=())
+    few = MultilingualLM(count=3, depths=(0.5,))
+    items = few.items()[:5]
     with pytest.raises(UsageError, match="share 1 names"):
-        MultilingualLM().measure(items, [Response(1, state=(1.0, 2.0))] * 5)
-    with pytest.raises(UsageError, match="asks for one"):
-        MultilingualLM().measure(items, [Response(1)] * 5)
+        few.measure(items, [Response(1, states=((1.0, 2.0),))] * 5)
+    with pytest.raises(UsageError, match="has 0 states; the item asks for 1"):
+        few.measure(items, [Response(1)] * 5)
 
 
 @pytest.mark.parametrize("bos", [False, True])
@@ -97,18 +104,84 @@ def test_the_reader_gives_the_mean_state_of_a_text(language, bos):
     loaded.processor.bos_token = "<end>" if bos else None
     reader = Reader(model=loaded.model, tokenizer=loaded.processor, bos=bos, batch_size=2)
     texts = ["Haus", "a longer text", "x"]
-    items = [Item(str(i), "", text, {}, depth=1.0) for i, text in enumerate(texts)]
+    items = [Item(str(i), "", text, {}, depths=(0.0, 1.0)) for i, text in enumerate(texts)]
     for text, response in zip(texts, reader.respond(items), strict=True):
         ids = torch.tensor([reader.encode(text).ids])
         with torch.no_grad():
-            states = loaded.model(ids, output_hidden_states=True).hidden_states[-1][0]
-        expected = states[int(bos) :].mean(0)
-        assert torch.allclose(torch.tensor(response.state), expected, atol=1e-5)
+            states = loaded.model(ids, output_hidden_states=True).hidden_states
+        for place, found in zip((0, -1), response.states, strict=True):
+            expected = states[place][0][int(bos) :].mean(0)
+            assert torch.allclose(torch.tensor(found), expected, atol=1e-5)
+
+
+KINDS = MultilingualLM(task="kinds", languages=("de", "fr"), count=40, depths=(0.0, 1.0))
+
+
+def told(state):
+    """What comes of states that `state` makes of a language, a kind and a source of numbers."""
+    rng, items = np.random.default_rng(0), KINDS.items(1)
+    responses = []
+    for item in items:
+        row = state(item.conditions["language"], item.conditions["kind"], rng)
+        responses.append(Response(3, states=(tuple(rng.normal(size=32)), tuple(row))))
+    found, right = KINDS.measure(items, responses), {}
+    for score in found.scores:
+        place = (score.conditions["language"], score.conditions["depth"])
+        right.setdefault(place, []).append((score.value, score.more["own"]))
+    return {place: np.mean(rows, 0) for place, rows in right.items()}, found.findings
+
+
+def direction(*what):
+    seed = sum(map(ord, "".join(what)))
+    return 2 * np.random.default_rng(seed).normal(size=32)
+
+
+def test_kinds_that_all_languages_write_alike_are_told_in_each():
+    right, findings = told(lambda _, kind, rng: direction(kind) + rng.normal(size=32))
+    for language in ("en", "de", "fr"):
+        assert right[language, 1.0][0] > 0.95
+        assert right[language, 0.0][0] < 0.5  # draws, of which a quarter is right by chance
+    assert findings["selectivity at depth 1"] > 0.4
+    assert abs(findings["selectivity at depth 0"]) < 0.25
+
+
+def test_kinds_that_each_language_writes_otherwise_are_told_only_by_its_own_probe():
+    right, findings = told(lambda one, kind, rng: direction(one, kind) + rng.normal(size=32))
+    assert right["de", 1.0][1] > 0.95
+    assert right["de", 1.0][0] < 0.6
+    assert findings["gap of de"] > 0.2
+
+
+def test_items_of_kinds_are_as_many_of_each_and_a_third_is_held_out():
+    items = [item for item in KINDS.items() if item.conditions["language"] == "de"]
+    counts = Counter((item.conditions["kind"], item.conditions["part"]) for item in items)
+    assert len({kind for kind, _ in counts}) == 4
+    assert set(counts.values()) == {counts["scripts", "held"], counts["scripts", "learn"]}
+    assert counts["scripts", "held"] == -(-sum(counts.values()) // 12)
+    names = [item.conditions["name"] for item in items]
+    assert len(set(names)) == len(names)
+
+
+def test_too_few_kinds_to_learn_from_are_refused():
+    items = KINDS.items()[:6]
+    with pytest.raises(UsageError, match="1 kinds of names to learn from in en"):
+        KINDS.measure(items, [Response(1, states=((1.0,), (2.0,)))] * 6)
+
+
+@pytest.mark.slow
+def test_claim_kinds_of_names_are_told_best_before_the_last_layer():
+    probe = MultilingualLM(task="kinds", languages=("de", "ru"), count=60, depths=(0.25, 1.0))
+    found = tokenry.probe("zoo:smollm2-135m", probe, bos=True, batch_size=32)
+    right = {tuple(group.conditions.values()): group.score.value for group in found.summary()}
+    findings = found.measurement.findings
+    assert right["en", 0.25] > right["en", 1.0] + 0.1
+    assert findings["selectivity at depth 0.25"] > findings["selectivity at depth 1"] + 0.1
+    assert right["en", 0.25] > right["de", 0.25] > right["ru", 0.25]
 
 
 @pytest.mark.slow
 def test_claim_related_languages_align():
-    probe = MultilingualLM(languages=("de", "fr", "ru", "zh_CN"), count=60, depth=1.0)
+    probe = MultilingualLM(languages=("de", "fr", "ru", "zh_CN"), count=60, depths=(1.0,))
     found = tokenry.probe("zoo:smollm2-135m", probe, bos=True, batch_size=16).measurement
     margins = {}
     for score in found.scores:

@@ -1,5 +1,6 @@
 """What dynamic tokenization claims, on small models and real text."""
 
+import copy
 import json
 import math
 import random
@@ -76,27 +77,55 @@ def classifier(tokenizer, train, steps=250):
     return model.eval()
 
 
-@pytest.mark.slow
-def test_claim_a_fifth_shorter_costs_less_than_whole_words(tokenizer):
+METHOD = DynamicTokenization(boundary="word", merges=1_000_000)
+
+
+@pytest.fixture(scope="module")
+def told(tokenizer):
+    """A classifier, what it learned from, and what `right` takes to measure it."""
     train, test = paragraphs(tokenizer)
-    model, vocab = classifier(tokenizer, train), vocabulary(tokenizer)
-    batches = [test[i : i + 32] for i in range(0, len(test), 32)]
-    method = DynamicTokenization(boundary="word", merges=1_000_000)
-    table = mean_lengths(
-        [method.merge([one["input_ids"] for one in batch], vocab).lengths for batch in batches]
-    )
-    right, length = {}, {}
-    for share in (0.0, 0.33, 1.0):
-        merges = merges_for(table, share)
-        collator = DynamicCollator(model, tokenizer, method, merges=merges)
-        right[share], length[share] = 0, table[merges] / table[0]
-        for batch in batches:
-            made = collator(batch)
-            with torch.no_grad():
-                said = model(**made).logits.argmax(-1)
-            right[share] += int((said == made["labels"]).sum())
-    assert length[0.33] == pytest.approx(0.8, abs=0.03)
-    assert right[0.0] > right[0.33] > right[1.0]
+    vocab, batches = vocabulary(tokenizer), [test[i : i + 32] for i in range(0, len(test), 32)]
+    ids = [[one["input_ids"] for one in batch] for batch in batches]
+    table = mean_lengths([METHOD.merge(batch, vocab).lengths for batch in ids])
+    return classifier(tokenizer, train), train, batches, table
+
+
+@torch.no_grad()
+def right(model, tokenizer, batches, merges):
+    """How many paragraphs are told right after so many merges."""
+    made = map(DynamicCollator(model, tokenizer, METHOD, merges=merges), batches)
+    return sum(int((model(**one).logits.argmax(-1) == one["labels"]).sum()) for one in made)
+
+
+@pytest.mark.slow
+def test_claim_a_fifth_shorter_costs_less_than_whole_words(tokenizer, told):
+    model, _, batches, table = told
+    none, some, words = (merges_for(table, share) for share in (0.0, 0.33, 1.0))
+    assert table[some] / table[none] == pytest.approx(0.8, abs=0.03)
+    found = [right(model, tokenizer, batches, merges) for merges in (none, some, words)]
+    assert found[0] > found[1] > found[2]
+
+
+@pytest.mark.slow
+def test_claim_adaptation_wins_back_what_whole_words_lose(tokenizer, told):
+    given, train, batches, table = told
+    model, words, draw = copy.deepcopy(given), merges_for(table, 1.0), random.Random(5)
+    model.get_input_embeddings().requires_grad_(False)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], 1e-3)
+    collator = DynamicCollator(model, tokenizer, METHOD, merges=(0, words))
+    torch.manual_seed(0)
+    model.train()
+    for step in range(150):
+        optimizer.param_groups[0]["lr"] = 1e-3 * math.cos(step / 150 * math.pi / 2)
+        optimizer.zero_grad()
+        model(**collator(draw.sample(train, 24))).loss.backward()
+        optimizer.step()
+    model.eval()
+    before, after = (right(one, tokenizer, batches, words) for one in (given, model))
+    plain, still = (right(one, tokenizer, batches, 0) for one in (given, model))
+    print(plain, before, still, after)
+    assert after > before + 0.4 * (plain - before)
+    assert still > plain - 10
 
 
 @pytest.mark.slow

@@ -74,6 +74,18 @@ def test_codes_written_as_text_are_the_same_stream():
     assert one.figures == VisualLanguage().judge(vocab, [usage_of_ids(ids, 20, "x")]).figures
 
 
+def test_order_of_a_planted_grammar_is_worth_bits_and_that_of_draws_none():
+    rng = np.random.default_rng(0)
+    nested = [[a, b, c, 8, 4 + c, 4 + b, 4 + a, 9] for a, b, c in rng.integers(0, 4, (240, 3))]
+    found = figures(nested, 10, grammar=4)
+    assert found["order"] > 0.5
+    drawn = figures(list(rng.integers(0, 10, (240, 8))), 10, grammar=4)
+    assert abs(drawn["order"]) < 0.1
+    assert np.log2(10) - 0.02 < drawn["grammar"] < np.log2(10) + 0.3
+    assert "order" not in figures(nested, 10)
+    assert np.isnan(figures([[1, 2, 3]], 10, grammar=4)["order"])
+
+
 def test_nothing_is_refused():
     with pytest.raises(UsageError, match="'x' has no sequences"):
         VisualLanguage().judge(codes(3), [usage_of_ids([], 3, "x")])
@@ -100,7 +112,7 @@ def found():
     pages = {one.text: None for one in data.load_text("manpages")}
     known: dict[str, int] = {}
     words = [[known.setdefault(w, len(known)) for w in page.split()] for page in pages]
-    return figures(drawn, CODES), figures(words, len(known))
+    return figures(drawn, CODES, grammar=6), figures(words, len(known), grammar=6)
 
 
 @pytest.mark.slow

@@ -29,6 +29,7 @@ BLOCKS = 400
 _MERGES, _DRAWS = 300, 8  # of data-mixture: seconds for ten categories, where 3,000 take minutes
 
 Array = NDArray[np.float64]
+_EXACT = "Été: no\n  Blank"  # what a tokenizer must spell as it is to lose nothing
 
 
 def audit(
@@ -91,7 +92,7 @@ def audit(
         pairs=_pairs(vocabs, used, seed),
         core=len(set.intersection(*tokens.values())),
         cards={slug: catalog.card(slug) for slug in chosen},
-        notes=_notes(used[0]),
+        notes=(*_notes(used[0]), *map(_lossy, filter(_loses, vocabs))),
     )
 
 
@@ -239,6 +240,20 @@ def _pairs(vocabs: Sequence[Vocab], used: Sequence[Sequence[Usage]], seed: int) 
             what = verdict(both[0] - both[1], span, None, higher_is_better=True)
             found.append(Pair(vocab.name, vocabs[0].name, name, ratio, what))
     return tuple(found)
+
+
+def _loses(vocab: Vocab) -> bool:
+    """Whether tokens spell other capitals, accents or blanks than the text had."""
+    (tokens,) = vocab.scribe.encode([_EXACT])
+    spelled = b"".join(vocab.spelled[token] or b"" for token in tokens)
+    return spelled.removeprefix(b" ") != _EXACT.encode()
+
+
+def _lossy(vocab: Vocab) -> str:
+    return (
+        f"{vocab.name} does not give every text back as it was: capitals, accents or blanks are "
+        "lost. That it needs fewer tokens than one that keeps them is partly no saving."
+    )
 
 
 def _notes(used: Sequence[Usage]) -> tuple[str, ...]:

@@ -55,9 +55,17 @@ def stream(source: Any) -> Iterator[Piece]:
     if isinstance(source, Mapping):
         if not source:
             raise UsageError("texts: the mapping is empty; give at least one category.")
-        found = ((str(name), piece) for name, one in source.items() for piece in _plain(one, name))
+        found = ((str(name), piece) for name, one in source.items() for piece in _named(one, name))
         return _checked((piece._replace(category=name) for name, piece in found), source)
     return _checked(_plain(source, None), ())
+
+
+def _named(source: Any, name: str) -> Iterator[Piece]:
+    """Pieces of one category of a mapping; what is wrong with it is said with its name."""
+    try:
+        yield from _plain(source, name)
+    except DataError as error:
+        raise DataError(f"texts: the category {printable(str(name))!r}: {error}") from error
 
 
 def _plain(source: Any, name: str | None) -> Iterator[Piece]:

@@ -28,8 +28,8 @@ class Item:
         conditions: What sets this item apart, by name.
         words: Spans of `text` whose surprisal is asked for; empty when an answer is.
         answers: The exact answer, element by element; empty when something else is asked for.
-        depth: Where the model's state is asked for, as a share of its layers (0: what goes into
-            the first); None when something else is.
+        depths: Where the model's states are asked for, as shares of its layers (0: what goes
+            into the first); empty when something else is.
     """
 
     id: str
@@ -38,7 +38,7 @@ class Item:
     conditions: Mapping[str, Condition]
     words: tuple[Span, ...] = ()
     answers: tuple[str, ...] = ()
-    depth: float | None = None
+    depths: tuple[float, ...] = ()
 
     @property
     def text(self) -> str:
@@ -54,13 +54,13 @@ class Response:
         tokens: Tokens of the item's text, by the model's tokenizer.
         answer: What it wrote; empty when surprisals were asked for.
         surprisals: Surprisal of each of the item's words in nats.
-        state: Mean over the item's tokens of the model's state; empty unless asked for.
+        states: Mean over the item's tokens of the model's state at each of the item's depths.
     """
 
     tokens: int
     answer: str = ""
     surprisals: tuple[float, ...] = ()
-    state: tuple[float, ...] = ()
+    states: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +144,9 @@ def paired(
                 f"{owner}: the response to {item.id} has {len(response.surprisals)} surprisals; "
                 f"the item asks for {len(item.words)}."
             )
-        if (item.depth is not None) != bool(response.state):
+        if len(item.depths) != len(response.states):
             raise UsageError(
-                f"{owner}: the response to {item.id} has a state of {len(response.state)} numbers; "
-                f"the item {'asks for none' if item.depth is None else 'asks for one'}."
+                f"{owner}: the response to {item.id} has {len(response.states)} states; the item "
+                f"asks for {len(item.depths)}."
             )
         yield item, response

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -13,17 +13,23 @@ from torch.nn.functional import normalize
 
 from tokenry.errors import MissingExtraError, UnsupportedModelError, UsageError
 
+By = Literal["angle", "score"]
+"""How neighbours are found."""
+
 
 class NeighbourHead(nn.Module):
     r"""Scores of the tokens whose output rows are nearest to what the model is about to say.
 
-    Neighbours are found by angle, in an index over rows of length one; their scores are then the
-    exact ones, $w_i \cdot h + b_i$. All others are minus infinity.
+    Neighbours are found by angle, in an index over rows of length one, or by score: with one more
+    number each, $\sqrt{m^2 - |w_i|^2 - b_i^2}$, all rows are as long as the longest, m, so that
+    the nearest by angle are those of the highest $w_i \cdot h + b_i$. Found ones are then given
+    their exact scores, all others minus infinity.
 
     Args:
         head: The model's own.
         candidates: Tokens that are scored (paper: k = 20); at the number of all tokens, all are.
         searched: Tokens that the search looks at; more finds better neighbours (paper: 200).
+        by: "angle", as the paper has it, or "score", for rows of different lengths, such as FVT's.
 
     Raises:
         MissingExtraError: If usearch is not installed.
@@ -32,16 +38,20 @@ class NeighbourHead(nn.Module):
     Source: Feher et al. 2024, section 5.
     """
 
-    def __init__(self, head: nn.Linear, candidates: int = 20, searched: int = 200) -> None:
+    def __init__(
+        self, head: nn.Linear, candidates: int = 20, searched: int = 200, by: By = "angle"
+    ) -> None:
         super().__init__()
-        v, d = head.weight.shape
+        v = len(head.weight)
         if not 1 <= candidates <= v or searched < 1:
             raise UsageError(
                 f"NeighbourHead: candidates={candidates} and searched={searched}; allowed are "
                 f"candidates in [1, {v}], the number of tokens, and searched from 1 on."
             )
-        self.head, self.candidates = head, candidates
-        self._index: Any = _index(head.weight, d, searched) if candidates < v else None
+        if by not in ("angle", "score"):
+            raise UsageError(f"NeighbourHead: by={by!r}; allowed: 'angle' or 'score'.")
+        self.head, self.candidates, self.by = head, candidates, by
+        self._index: Any = _index(_rows(head, by), searched) if candidates < v else None
 
     @property
     def weight(self) -> Tensor:
@@ -63,26 +73,39 @@ class NeighbourHead(nn.Module):
 
     def nearest(self, hidden: Float[Tensor, "n d"]) -> Int[Tensor, "n k"]:
         """The tokens that are scored, nearest first."""
-        asked = hidden.detach().float().cpu().numpy()
-        matches = self._index.search(asked, self.candidates)
+        asked = hidden.detach().float().cpu()
+        if self.by == "score":  # the bias counts once, the filling not at all
+            asked = torch.cat([asked, torch.tensor([[1.0, 0.0]]).expand(len(asked), 2)], 1)
+        matches = self._index.search(asked.numpy(), self.candidates)
         keys = torch.from_numpy(matches.keys.reshape(len(asked), -1).astype("int64"))
         return keys.to(hidden.device)
 
 
-def _index(weight: Tensor, width: int, searched: int) -> Any:
+def _rows(head: nn.Linear, by: By) -> Float[Tensor, "v d"]:
+    """What the index holds of each token."""
+    rows = head.weight.detach().float().cpu()
+    if by == "angle":
+        return normalize(rows, dim=1)
+    bias = rows.new_zeros(len(rows)) if head.bias is None else head.bias.detach().float().cpu()
+    rows = torch.cat([rows, bias[:, None]], 1)
+    lengths = rows.square().sum(1, keepdim=True)
+    return torch.cat([rows, (lengths.max() - lengths).clamp(min=0).sqrt()], 1)
+
+
+def _index(rows: Float[Tensor, "v d"], searched: int) -> Any:
     try:
         from usearch.index import Index
     except ImportError as error:
         raise MissingExtraError("NeighbourHead", "pip install 'tokenry[vocab]'") from error
+    width = rows.shape[1]
     index = Index(ndim=width, metric="cos", dtype="f32", expansion_search=searched)
-    rows = normalize(weight.detach().float(), dim=1).cpu()
     index.add(torch.arange(len(rows)).numpy(), rows.numpy())
     return index
 
 
 @contextmanager
 def neighbour_head(
-    model: Any, candidates: int = 20, searched: int = 200
+    model: Any, candidates: int = 20, searched: int = 200, by: By = "angle"
 ) -> Iterator[NeighbourHead]:
     """Let a model score only the nearest tokens; afterwards it has its own head again.
 
@@ -93,6 +116,7 @@ def neighbour_head(
         model: A causal language model, best one with many more tokens than it was trained with.
         candidates: Tokens that are scored.
         searched: Tokens that the search looks at.
+        by: How neighbours are found: "angle" or "score".
 
     Raises:
         UnsupportedModelError: If the model's head is no linear layer.
@@ -106,7 +130,7 @@ def neighbour_head(
             "linear layer over the vocabulary is needed."
         )
     name = next(name for name, module in model.named_modules() if module is head)
-    made = NeighbourHead(head, candidates, searched)
+    made = NeighbourHead(head, candidates, searched, by)
     model.set_submodule(name, made)
     try:
         yield made

@@ -97,7 +97,7 @@ class Reader:
         """The response to each item, batch by batch.
 
         Args:
-            items: All ask for surprisals, all for answers, or all for states of one depth.
+            items: All ask for surprisals, all for answers, or all for states of the same depths.
 
         Raises:
             UsageError: If an item does not fit into the model's positions.
@@ -105,13 +105,13 @@ class Reader:
         for start in range(0, len(items), self.batch_size):
             batch = items[start : start + self.batch_size]
             texts = [self.encode(item.text, len(item.context)) for item in batch]
-            if batch[0].depth is not None:
-                for text, state in zip(texts, self._states(texts, batch[0].depth), strict=True):
-                    yield Response(len(text.ids), state=tuple(state.tolist()))
+            if batch[0].depths:
+                for text, found in zip(texts, self._states(texts, batch[0].depths), strict=True):
+                    yield Response(len(text.ids), states=tuple(map(tuple, found.tolist())))
                 continue
             if batch[0].answers:
-                found = self._answers(texts, self._longest(batch))
-                for text, answer in zip(texts, found, strict=True):
+                answers = self._answers(texts, self._longest(batch))
+                for text, answer in zip(texts, answers, strict=True):
                     yield Response(len(text.ids), answer)
                 continue
             for item, text, surprisals in zip(batch, texts, self._scored(texts), strict=True):
@@ -145,16 +145,19 @@ class Reader:
         return found
 
     @torch.no_grad()
-    def _states(self, texts: Sequence[Encoded], depth: float) -> Float[Tensor, "b d"]:
-        """Mean state of each text's own tokens, so deep in the model."""
+    def _states(self, texts: Sequence[Encoded], depths: Sequence[float]) -> Float[Tensor, "b l d"]:
+        """Mean states of each text's own tokens, so deep in the model."""
         self._refuse_long(max(len(text.ids) for text in texts))
         ids, mask = self._pad([text.ids for text in texts], left=False)
         output = self.model(input_ids=ids, attention_mask=mask, output_hidden_states=True)
-        place = round(depth * (len(output.hidden_states) - 1))
-        states: Tensor = output.hidden_states[place].float()
         own = mask.clone()
         own[:, : int(self.bos)] = 0
-        return ((states * own[..., None]).sum(1) / own.sum(1, keepdim=True)).cpu()
+        means = []
+        for depth in depths:
+            place = round(depth * (len(output.hidden_states) - 1))
+            states = output.hidden_states[place].float()
+            means.append((states * own[..., None]).sum(1) / own.sum(1, keepdim=True))
+        return torch.stack(means, 1).cpu()
 
     @torch.no_grad()
     def _scored(self, texts: Sequence[Encoded]) -> list[Float[Tensor, " n"]]:

@@ -67,6 +67,17 @@ class EqualInfo(TextCoder):
                 "them back.",
             ),
             Claim(
+                paper="Equal-Info does better than GZip's codes, and than arithmetic coding with "
+                "static probabilities.",
+                effect="A second model needs fewer bits a byte on Equal-Info codes than on those "
+                "of Deflate, and than on those of a coder that knows how often bytes occur.",
+                test="tests/vocab/test_equal_info.py::"
+                "test_claim_other_codes_say_less_or_are_not_learned",
+                measured="3.01 against 3.97 and 4.75 bits a byte; 6.56, 8.00 and 8.01 bits for a "
+                "token of 8: counts of codes learn nothing of the other two. Texts of 1,000 "
+                "bytes, as above.",
+            ),
+            Claim(
                 paper="Windows cost more bits than a stream; wider ones less so.",
                 effect="Bits per byte fall with the width, towards those of the stream.",
                 test="tests/vocab/test_equal_info.py::"

@@ -92,10 +92,11 @@ class Qtok(Judge):
             Claim(
                 paper="Large parts of a vocabulary are not linguistic at all.",
                 effect="Many tokens are neither letters nor letters with a blank.",
-                not_shown="it depends on the vocabulary: of the paper's 13, as their package "
-                "holds them, 3.5 % (Yi) to 10.4 % (Pythia) are not letters in ten, and 20.5 % "
-                "(Qwen), 23.4 % (Llama 3) and 27.9 % (DBRX) in the three that come from "
-                "cl100k. Here 3.4 % of zoo:smollm2-135m and 9.7 % of DeepSeek's.",
+                not_shown="it depends on the vocabulary. Of the tokens of the paper's 13, as "
+                "their package holds them, 20.5 % (Qwen), 23.4 % (Llama 3) and 27.9 % (DBRX) are "
+                "no letters, the three that come from cl100k; of the other ten vocabularies "
+                "between 3.5 % (Yi) and 10.4 % (Pythia). Here 3.4 % of zoo:smollm2-135m and "
+                "9.7 % of DeepSeek's.",
             ),
         ),
         differs=(

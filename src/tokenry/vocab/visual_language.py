@@ -13,6 +13,7 @@ from tokenry.card import Card, Claim
 from tokenry.errors import UsageError
 from tokenry.method import Figure, Findings, In, Judge, Usage, Vocab
 from tokenry.ops import ngrams
+from tokenry.ops.grammar import bits_of_order
 
 
 @final
@@ -23,16 +24,19 @@ class VisualLanguage(Judge):
     Of each category: the exponent $s$ of $f(r) \propto r^{-s}$ for runs of 1 to 4 tokens, by
     maximum likelihood and by least squares on the logarithms; the share of the vocabulary seen in
     the first sequences and Heaps' exponent; entropy $H$ (Miller and Madow), entropy given the token
-    before, Huffman's bits per token and what they save against $\lceil\log_2 v\rceil$.
+    before, Huffman's bits per token and what they save against $\lceil\log_2 v\rceil$. With a
+    grammar also what order is worth: bits per token of short pieces under a context-free grammar
+    that was learned from others, and how many more the same pieces take in shuffled order.
 
     Args:
         longest: Longest runs of tokens.
         first: Sequences, such as images, after which the share of the vocabulary is taken.
+        grammar: Symbols of the grammar that branch; 0 learns none.
 
     Raises:
         UsageError: If a setting is out of range.
 
-    Source: Chan et al. 2024, sections 2 and 3.
+    Source: Chan et al. 2024, sections 2, 3 and 5.
     """
 
     card: ClassVar[Card] = Card(
@@ -69,14 +73,17 @@ class VisualLanguage(Judge):
             ),
             Claim(
                 paper="Visual languages lack the grammar of natural ones (compound PCFG).",
-                effect="A grammar fits text better than codes.",
-                not_shown="Grammars are not part of this judge; entropy given the token before is "
-                "all that it says of order.",
+                effect="A grammar fits text better than codes, and more of it is order.",
+                not_shown="only the first half: a grammar of 6 branching symbols takes 2.97 bits "
+                "for a word and 4.81 for a code, but in shuffled order 0.06 and 0.14 more (pieces "
+                "of 8, the 63 most frequent and the rest; words and codes as above). Patches "
+                "beside each other are alike, and most words are the rest.",
             ),
         ),
         differs=(
-            "Grammar, granularity and topology of the paper's sections 4 to 6 are left out: they "
-            "need labels or training.",
+            "Granularity and topology are left out: they need labels or training.",
+            "Grammars are plain probabilistic ones, learned by expectation and maximisation from "
+            "short pieces; the paper's are compound ones with neural rules.",
             "Slopes are also given by maximum likelihood, which the tail does not bend; entropies "
             "are corrected for the sample; what a code saves is also given against the tokens "
             "in use, so that unused ones do not count.",
@@ -87,6 +94,7 @@ class VisualLanguage(Judge):
     first: Annotated[int, In(1, 1_000_000), "the sequences after which new tokens are counted"] = (
         100
     )
+    grammar: Annotated[int, In(0, 64), "the symbols of a grammar that branch; 0 learns none"] = 0
 
     def judge(self, vocab: Vocab, usage: Sequence[Usage] = ()) -> Findings:
         """Statistics of each category's sequences.
@@ -101,6 +109,7 @@ class VisualLanguage(Judge):
             if not rows:
                 raise UsageError(f"VisualLanguage: {one.category!r} has no sequences of tokens.")
             found = self._figures(rows, len(vocab))
+            found |= self._order(rows)
             figures |= {f"{name}/{one.category}": figure for name, figure in found.items()}
             runs += self._runs(one.category, rows)
         if not figures:
@@ -128,6 +137,15 @@ class VisualLanguage(Judge):
                 }
             )
         return found
+
+    def _order(self, rows: Sequence[Any]) -> dict[str, Figure]:
+        if not self.grammar:
+            return {}
+        own, shuffled = bits_of_order(rows, branching=self.grammar)
+        return {
+            "grammar": Figure(value=own, unit="bits per token of pieces of 8 under a grammar"),
+            "order": Figure(value=shuffled - own, unit="bits per token more in shuffled order"),
+        }
 
     def _figures(self, rows: Sequence[Any], size: int) -> dict[str, Figure]:
         counts = ngrams.ngram_counts(rows, 1)
