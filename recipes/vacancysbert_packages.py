@@ -1,13 +1,17 @@
-"""Tune MiniLM's lower layers as VacancySBERT does, with software packages for vacancies.
+"""Tune MiniLM's lower layers as VacancySBERT does, with software packages or emoji for vacancies.
 
 A package's short description is its title, its debtags are its skills, and the section of the
 archive that maintainers put it in is the normal form of its title. Sections are never shown in
 training: the encoder learns from titles and skills alone, and then finds the name of the section
 among all of them. Sections that say what kind of file a package is (libs, devel, ...) are left out.
 
-Run from the repository root on a machine with apt (about two minutes on one core):
+With `--emoji`, the name of an emoji is its title, its keywords are its skills and the sub-group
+of Unicode is the normal form; that data ships.
+
+Run from the repository root, without `--emoji` on a machine with apt (about two minutes on a core):
 
     python recipes/vacancysbert_packages.py
+    python recipes/vacancysbert_packages.py --emoji --steps 20 --test 200
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ import torch
 from torch import Tensor
 
 import tokenry.zoo
+from tokenry.data.drawings import manifest
 from tokenry.plugs.text_encoder import text_encoder
 from tokenry.plugs.tuning import tune
 from tokenry.retrieval import VacancySBERT
@@ -69,6 +74,21 @@ def packages() -> list[Package]:
     return [kept[title] for title in sorted(kept)]
 
 
+def emoji() -> list[Package]:
+    """The emoji that ship, with enough keywords that their names do not hold."""
+    found = []
+    for one in manifest()["concepts"]:
+        skills = METHOD.skills(one["name"], one["keywords"])
+        if skills:
+            found.append(Package(one["name"], skills, one["subgroup"]))
+    return found
+
+
+def plain(every: list[Package]) -> dict[str, str]:
+    """The sections of some packages, in words."""
+    return {one.section: one.section.replace("-", " ") for one in every}
+
+
 def encoder(layers: int) -> Any:
     """The lower layers of MiniLM."""
     loaded = tokenry.zoo.load("zoo:minilm-l6")
@@ -77,14 +97,14 @@ def encoder(layers: int) -> Any:
     return text_encoder((loaded.model, loaded.processor), longest=24)
 
 
-def ranks(model: Any, test: list[Package]) -> dict[str, Tensor]:
+def ranks(model: Any, test: list[Package], names: dict[str, str] = NAMES) -> dict[str, Tensor]:
     """The rank of each package's section, from its title, its skills, and both."""
-    sections = sorted(NAMES)
+    sections = sorted(names)
 
     def read(texts: list[str]) -> Tensor:
         return model.encode(texts, batch_size=64, convert_to_tensor=True)
 
-    forms = read([NAMES[section] for section in sections])
+    forms = read([names[section] for section in sections])
     titles, skills = read([p.title for p in test]), read([p.skills for p in test])
     gold = torch.tensor([sections.index(p.section) for p in test])
     found = {}
@@ -119,12 +139,14 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--test", type=int, default=600)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--emoji", action="store_true", help="emoji in the place of packages")
     args = parser.parse_args()
-    every = packages()
+    every = emoji() if args.emoji else packages()
+    names = plain(every) if args.emoji else NAMES
     random.Random(args.seed).shuffle(every)
     test, train = every[: args.test], every[args.test :]
     sys.stdout.write(f"{len(train)} packages to learn from, {len(test)} to test\n")
-    found = {"untuned": ranks(encoder(args.layers), test)}
+    found = {"untuned": ranks(encoder(args.layers), test, names)}
     say("untuned", found["untuned"])
     mixed = random.Random(args.seed + 1).sample([p.skills for p in train], len(train))
     for name, skills in (("tuned", [p.skills for p in train]), ("shuffled", mixed)):
@@ -134,7 +156,7 @@ def main() -> None:
             model, pairs, METHOD, steps=args.steps, batch_size=args.batch, rate=1e-4,
             seed=args.seed,
         )  # fmt: skip
-        found[name] = ranks(model, test)
+        found[name] = ranks(model, test, names)
         sys.stdout.write(f"{done}\n")
         say(name, found[name])
     for k in (1, 5, 10):

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 
 from tokenry.errors import UsageError
-from tokenry.ops.blending import blended
-from tokenry.ops.ranking import ndcg
 from tokenry.retrieval import Muser
 
 A = [[("f", "x"), ("f", "y")], [("s",)]]
@@ -46,80 +43,21 @@ def test_views_and_weights_must_agree():
         Muser(weights=(0.0,))
 
 
-VIEWS = ("role", "use", "works-with")
-WEIGHTS = (0.1, 0.5, 0.4)
-
-
-def bm25(texts, asked):
-    import bm25s
-
-    split = {"stopwords": "en", "show_progress": False, "return_ids": False}
-    index = bm25s.BM25()
-    index.index(bm25s.tokenize(texts, **split), show_progress=False)
-    return np.stack([index.get_scores(one) for one in bm25s.tokenize(asked, **split)])
-
-
-def predicted(train, pool, view):
-    """Labels of one view, from a linear model over words that learned from people's labels."""
-    import torch
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    from tokenry.ops.multilabel import log_sum_exp_loss
-
-    labels = sorted({label for one in train for label in one.facet(view)})
-    truth = torch.tensor([[label in one.facet(view) for label in labels] for one in train])
-    words = TfidfVectorizer(sublinear_tf=True, stop_words="english")
-    seen = torch.tensor(words.fit_transform([one.text for one in train]).toarray()).float()
-    new = torch.tensor(words.transform([one.text for one in pool]).toarray()).float()
-    torch.manual_seed(0)
-    model = torch.nn.Linear(seen.shape[1], len(labels))
-    steps = torch.optim.Adam(model.parameters(), 1e-2, weight_decay=1e-5)
-    for _ in range(100):
-        steps.zero_grad()
-        log_sum_exp_loss(model(seen), truth).mean().backward()
-        steps.step()
-    with torch.no_grad():
-        found = (model(new) > 0).numpy()
-    return [tuple(labels[at] for at in np.flatnonzero(row)) for row in found]
-
-
-def scored(scores, gold):
-    """nDCG@10 of each query, which itself is no answer; grades from 0 to 8, as in the paper."""
-    found = []
-    for query, (row, grades) in enumerate(zip(scores, np.round(8 * gold), strict=True)):
-        ranking = [int(at) for at in np.argsort(-row, kind="stable") if at != query][:10]
-        labels = {at: int(grade) for at, grade in enumerate(grades) if grade and at != query}
-        found.append(ndcg(ranking, labels))
-    return np.array(found)
-
-
-def surely_better(a, b):
-    gain = a - b
-    return gain.mean() > 1.96 * gain.std(ddof=1) / math.sqrt(len(gain))
-
-
 @pytest.mark.slow
-def test_claim_a_view_of_labels_helps_bm25(packages):
-    chosen = [one for one in packages if all(map(one.facet, VIEWS))]
-    order = np.random.default_rng(0).permutation(len(chosen))
-    train, pool = np.split(np.array(chosen, dtype=object)[order], 2)
-    queries = pool[:150]
-    text = bm25([one.text for one in pool], [one.text for one in queries])
+def test_claim_a_view_of_labels_helps_bm25(recipe):
+    study = recipe("muser_study")
+    found = study.emoji()
+    for ranker in ("labels", "bm25 + labels"):
+        for text in ("bm25", "likelihood"):
+            mean, half = study.gain(found[ranker], found[text])
+            assert mean > half
 
-    def by(views, weights):
-        labels = [[one.facet(view) for view in views] for one in pool]
-        return Muser(weights=weights).score(labels[: len(queries)], labels)
 
-    # Two views judge, the third one helps.
-    gold = by(("role", "use"), (1.0, 1.0))
-    third = scored(blended([text, by(("works-with",), (1.0,))], (1, 0.5)), gold)
-    assert surely_better(third, scored(text, gold))
-
-    # Three views judge: words, words with labels that a model predicted, the labels themselves.
-    gold = by(VIEWS, WEIGHTS)
-    guessed = [*zip(*(predicted(train, pool, view) for view in VIEWS), strict=True)]
-    noisy = Muser(weights=WEIGHTS).score(guessed[: len(queries)], guessed)
-    words, both = scored(text, gold), scored(blended([text, noisy], (1, 1)), gold)
-    true = scored(blended([text, gold], (1, 1)), gold)
-    assert surely_better(both, words)
-    assert surely_better(true, both)
+def test_likelihood_is_that_of_a_loop(recipe):
+    texts, asked = ["a b b", "c a", "d"], ["b a x"]
+    found = recipe("muser_study").likelihood(texts, asked, 0.1)
+    by_hand = [
+        math.log(0.9 * b + 0.1 * 2 / 6) + math.log(0.9 * a + 0.1 * 2 / 6)
+        for b, a in ((2 / 3, 1 / 3), (0, 1 / 2), (0, 0))
+    ]
+    assert found[0].tolist() == pytest.approx(by_hand)

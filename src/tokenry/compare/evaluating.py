@@ -92,7 +92,7 @@ def evaluate(
     Args:
         index: The folder of an index, or an open one.
         queries: A .jsonl file whose lines have a text under `query` and ids of documents under
-            `relevant` (a list, or labels by id); a folder in the form of BEIR; a collection; or
+            `relevant` (a list, or labels by id); a folder in the form of BEIR or TREC; a collection; or
             queries in a list.
         rankers: How the index is searched, one way or several; the first is what the others are
             compared with.

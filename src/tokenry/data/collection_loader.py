@@ -76,7 +76,7 @@ def load_collection(
 
 
 def load_queries(given: Any, split: str | None = None) -> list[Query]:
-    """Queries alone: of a .jsonl file, of a folder in the form of BEIR, or of a list.
+    """Queries alone: of a .jsonl file, of a folder in the form of BEIR or TREC, or of a list.
 
     Args:
         given: The source; see `load_collection`.
@@ -95,6 +95,10 @@ def load_queries(given: Any, split: str | None = None) -> list[Query]:
 
 def _of_folder(folder: Path, split: str | None) -> list[Query]:
     """The queries of a folder with the labels of one part, where it has any."""
+    if not (folder / beir.QRELS).is_dir() and not (folder / beir.QUERIES).is_file():
+        files = trec.parts(folder)
+        if files is not None:
+            return list(_trec(folder, files, split).examples)
     if not (folder / beir.QRELS).is_dir():
         if split is not None:
             raise UsageError(

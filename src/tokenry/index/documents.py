@@ -57,8 +57,8 @@ class Document:
             return cls(_id(given), given)
         if not isinstance(given, Mapping) or not isinstance(given.get("text"), str):
             raise UsageError(
-                f"Index: a document is a text, a dict with a text, or a Document; got "
-                f"{type(given).__name__}{_shown(given)}."
+                f"Index: a document is a text, a dict with a text, or a {cls.__module__}.Document; "
+                f"got {type(given).__module__}.{type(given).__name__}{_shown(given)}."
             )
         rest = {str(name): value for name, value in given.items() if name not in ("id", "text")}
         named = given.get("id")

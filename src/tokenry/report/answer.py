@@ -75,11 +75,16 @@ def _loss(entry: Entry) -> str:
     return "loss below 0.1\u202f%" if entry.task.binary else "loss below 0.001"
 
 
+def _titled(name: str) -> str:
+    """With a capital, unless capitals of its own say how it is written, as in nDCG."""
+    return name.capitalize() if name.islower() else name
+
+
 def _figures(chosen: Entry, untouched: Entry | None) -> list[tuple[str, str, str]]:
     figures = [
         ("Speed-up", chosen.speedup, f"95\u202f% {chosen.speedup_span}, {chosen.faster}"),
         (
-            words.clean(chosen.task.metric, 40).capitalize(),
+            _titled(words.clean(chosen.task.metric, 40)),
             chosen.difference,
             f"95\u202f% {chosen.difference_span}, {chosen.verdict}",
         ),
