@@ -92,8 +92,8 @@ def evaluate(
     Args:
         index: The folder of an index, or an open one.
         queries: A .jsonl file whose lines have a text under `query` and ids of documents under
-            `relevant` (a list, or labels by id); a folder in the form of BEIR or TREC; a collection; or
-            queries in a list.
+            `relevant` (a list, or labels by id); a folder in the form of BEIR or TREC; a
+            collection; or queries in a list.
         rankers: How the index is searched, one way or several; the first is what the others are
             compared with.
         split: Of a folder: which part of the qrels.
@@ -130,13 +130,7 @@ def _evaluated(
     progress: bool,
 ) -> Evaluated:
     there = set(index.ids())
-    absent = {n for query in queries for n in relevant(query.relevance) if n not in there}
-    if absent:
-        warnings.warn(
-            f"{index.path}: {len(absent)} documents that answer queries are not in the index, such "
-            f"as {min(absent)!r}; they count as not found.",
-            stacklevel=4,
-        )
+    absent = _absent(index, there, queries)
     scores: dict[str, dict[str, list[float]]] = {way: {} for way in ways}
     spent: dict[str, list[float]] = {way: [] for way in ways}
     bar = tqdm(queries, unit="query", delay=2, leave=False, disable=not progress)
@@ -162,8 +156,20 @@ def _evaluated(
             for way, found in spent.items()
         },
         worst=tuple((queries[i].text, float(first[i])) for i in order),
-        absent=len(absent),
+        absent=absent,
     )
+
+
+def _absent(index: Searchable, there: set[str], queries: list[Query]) -> int:
+    """How many documents that answer queries are not in the index; a warning names one."""
+    absent = {n for query in queries for n in relevant(query.relevance) if n not in there}
+    if absent:
+        warnings.warn(
+            f"{index.path}: {len(absent)} documents that answer queries are not in the index, such "
+            f"as {min(absent)!r}; they count as not found.",
+            stacklevel=5,
+        )
+    return len(absent)
 
 
 def _names(index: Searchable, text: str, way: str, drop: str | None) -> tuple[list[str], float]:
