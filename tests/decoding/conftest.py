@@ -24,7 +24,7 @@ def wrapped(inner, **special):
     return PreTrainedTokenizerFast(tokenizer_object=inner, **special)
 
 
-def byte_level(pre=None, size=330, merges=None):
+def byte_level(pre=None, size=330, merges=None, corpus=CORPUS):
     """Byte-level BPE, trained or with given merges; GPT-2's split into words unless told."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocab = {letter: i for i, letter in enumerate(alphabet)}
@@ -35,7 +35,7 @@ def byte_level(pre=None, size=330, merges=None):
     inner.decoder = decoders.ByteLevel()
     if merges is None:
         inner.train_from_iterator(
-            CORPUS, trainers.BpeTrainer(vocab_size=size - 1, initial_alphabet=alphabet)
+            corpus, trainers.BpeTrainer(vocab_size=size - 1, initial_alphabet=alphabet)
         )
     inner.add_special_tokens(["<end>"])
     return wrapped(inner, eos_token="<end>")

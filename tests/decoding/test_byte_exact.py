@@ -194,23 +194,16 @@ def counted(tokenizer, texts):
 
 
 @pytest.mark.slow
-def test_ensemble_of_two_vocabularies_is_no_worse_than_the_worse(lab):
-    """Models that counted pairs of tokens in manual pages, read on other manual pages."""
+def test_claim_an_ensemble_of_two_vocabularies_beats_its_best_member(lab):
+    """Models that counted pairs of tokens in manual pages, each in its own, read on others."""
     import tokenry.data
 
     pages = [page.text for page in tokenry.data.load_text("manpages")]
     train = [page[:4000] for page in pages[::2]]
     held = [page[2000:2050].encode() for page in pages[1::4]][:6]
     members = []
-    for seed, size in enumerate((380, 500)):
-        from tokenizers import pre_tokenizers, trainers
-
-        tokenizer = lab.byte_level(merges=[])
-        trainer = trainers.BpeTrainer(
-            vocab_size=size, initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet())
-        )
-        tokenizer.backend_tokenizer.train_from_iterator(train[seed::2], trainer)
-        tokenizer.backend_tokenizer.add_special_tokens(["<end>"])
+    for seed, size in enumerate((450, 500)):
+        tokenizer = lab.byte_level(size=size, corpus=train[seed::2])
         table = counted(tokenizer, train[seed::2])
         members.append(ByteLM(lab.bigram(table), tokenizer))
     readers = [*members, ByteEnsemble(members), ByteEnsemble(members, "product")]
@@ -224,4 +217,4 @@ def test_ensemble_of_two_vocabularies_is_no_worse_than_the_worse(lab):
     print("nats per byte", nll.mean(0).round(4))
     first, second, average, product = nll.mean(0)
     assert average <= max(first, second)
-    assert product < max(first, second)
+    assert product < min(first, second)

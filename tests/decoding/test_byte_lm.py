@@ -225,6 +225,18 @@ def test_a_temperature_of_nothing_is_refused(lab):
         lm.write("the", 3, do_sample=True, temperature=0.0)
 
 
+def test_a_space_that_every_common_letter_would_join_may_stand_alone(lab):
+    """Two spaces before a letter that no token has behind a space: the second one is a token."""
+    tokenizer = lab.byte_level(merges=[("\u0120", second) for second in "aA1.'\u0120"])
+    assert tokenizer.tokenize("x  Q") == ["x", "\u0120", "\u0120", "Q"]
+    lm = ByteLM(lab.model(tokenizer), tokenizer, skip=0, untested=0)
+    assert lm.next("x  Q").exp().sum() == pytest.approx(1)
+    fresh = ByteLM(lab.model(tokenizer), tokenizer, skip=0, untested=0)
+    scores = [float(fresh.next(b"x  Q"[:i])[b"x  Q"[i]]) for i in range(4)]
+    assert lm.score("x  Q") == pytest.approx(sum(scores))
+    assert all(score > -float("inf") for score in scores)
+
+
 # --- ensembles --------------------------------------------------------------------------------
 
 

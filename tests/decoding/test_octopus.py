@@ -16,7 +16,7 @@ from tokenry.decoding import Octopus
 from tokenry.errors import UsageError
 from tokenry.method import Call
 from tokenry.ops.routing import routing_table
-from tokenry.plugs.functional import HeadStates, fit_rows, head_states
+from tokenry.plugs.functional import HeadStates, fit_rows, head_states, lowered
 
 MANY = settings(deadline=None, max_examples=120)
 QUERIES = st.text(min_size=1, max_size=40).map(str.strip).filter(len)
@@ -148,7 +148,7 @@ def test_claim_routes_better_than_words(emoji):
 
 
 @pytest.mark.slow
-def test_an_expert_added_later_takes_few_old_queries(emoji):
+def test_claim_an_expert_added_later_takes_few_old_queries(emoji):
     changed, reached, total, new = 0, 0, 0, 0
     for added in range(18):
         old = [group for group in range(18) if group != added]
@@ -156,15 +156,17 @@ def test_an_expert_added_later_takes_few_old_queries(emoji):
         rows = emoji.rows(train, old)
         more, unseen = emoji.split([added], seed=added)
         grown = torch.cat([rows, emoji.mean[None]])
-        grown = emoji.rows(np.concatenate([train, more]), [*old, added], grown, free=[17])
+        known = np.concatenate([train, more])
+        grown = emoji.rows(known, [*old, added], grown, free=[17])
+        grown = lowered(grown, emoji.found.states[known], [17], lead=1.0)
         assert torch.equal(grown[:17], rows)
         before, after = (emoji.routed(test, one).indices for one in (rows, grown))
         changed += int((before != after).sum())
         total += len(test)
         reached += int((emoji.routed(unseen, grown).indices == 17).sum())
         new += len(unseen)
-    assert changed / total < 0.05
-    assert reached / new > 0.6
+    assert changed / total <= 0.01
+    assert reached / new > 0.55
 
 
 @pytest.mark.slow

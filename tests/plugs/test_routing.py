@@ -172,6 +172,24 @@ def test_an_expert_added_later_leaves_the_others_alone(router):
     assert found.route("a contract of sale").expert == "law"
 
 
+def test_a_new_expert_can_be_made_to_lead(router):
+    """Its scores are lower by the lead on the average query; all other rows stay."""
+    new = [("a contract of sale", "law"), ("the court and its judge", "law")]
+    queries = [query for query, _ in [*EXAMPLES, *new]]
+    scores = []
+    for lead in (0.0, 1.0):
+        found = router()
+        found.train(EXAMPLES, decay=1e-4)
+        found.add("law")
+        found.train([*EXAMPLES, *new], only=["law"], decay=1e-4, lead=lead)
+        scores.append(found._scores(queries))
+    change = scores[1] - scores[0]
+    assert float(change[:, 3].mean()) == pytest.approx(-1.0, abs=1e-3)
+    assert torch.equal(scores[1][:, :3], scores[0][:, :3])
+    with pytest.raises(UsageError, match=r"lead=-1\.0 is negative"):
+        found.train(EXAMPLES, lead=-1.0)
+
+
 def test_a_folder_holds_everything(router, tmp_path):
     found = router(edges=[("birds", "maths")], general="tools", tie_word_embeddings=True)
     found.train(EXAMPLES, decay=1e-4)

@@ -94,11 +94,14 @@ class Octopus(Router):
                 paper="The graph grows: an expert added later gets a token of its own.",
                 effect="Training one new row changes the routing of at most 1 % of the old "
                 "queries.",
-                not_shown="2.7 % of 1,871 old queries that were not trained on go elsewhere (right "
-                "answers 0.714 before, 0.699 after), while 79 % of the new expert's reach it; with "
-                "keywords as queries 1.6 % and 83 %. Each of 18 subgroups of emoji in turn is the "
-                "one added; holding its row back more strongly costs reach and gains little. The "
-                "rows of the others stay bit for bit. zoo:smollm2-135m.",
+                test="tests/decoding/test_octopus.py::"
+                "test_claim_an_expert_added_later_takes_few_old_queries",
+                measured="With a lead of 1 that the new expert must have: 0.8 % of 1,871 old "
+                "queries that were not trained on go elsewhere (right answers 0.714 before, 0.709 "
+                "after), while 62 % of the new expert's reach it; with keywords as queries, by "
+                "which the lead was not chosen, 0.4 % and 72 %. Without a lead 2.7 % and 79 %, "
+                "1.6 % and 83 %. Each of 18 subgroups of emoji in turn is the one added. The rows "
+                "of the others stay bit for bit. zoo:smollm2-135m.",
             ),
         ),
         differs=(

@@ -149,8 +149,10 @@ class TokenRecycling(Drafter):
 
     def learn(self, view: DraftView, seen: Verified) -> None:
         """Note the best next tokens of all that was read; of equal tokens the accepted one's."""
-        v = seen.scores.shape[-1]
-        table = view.memory.setdefault("table", torch.full((v, WIDTH), -1, dtype=torch.int32))
+        table = view.memory.get("table")
+        if table is None:
+            v = seen.scores.shape[-1]
+            table = view.memory["table"] = torch.full((v, WIDTH), -1, dtype=torch.int32)
         read = [int(view.text[-1]), *seen.tree.tokens.tolist()]
         order = [*range(len(read)), 0, *(seen.accepted + 1).tolist()]
         rows = {read[i]: i for i in order}

@@ -95,6 +95,10 @@ class ByteTrie:
         found: np.ndarray = ~self._pairs[byte, self._table[rows, 0]]
         return found
 
+    def joined(self, left: int, right: int) -> bool:
+        """Whether some token has these two bytes next to each other."""
+        return bool(self._pairs[left, right])
+
     def boundary(self, text: bytes, last: int) -> int:
         """The last place where every way to write a text has a border between tokens.
 

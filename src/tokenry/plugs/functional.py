@@ -155,6 +155,32 @@ def fit_rows(
     return rows.index_copy(0, where, weight.detach().to(rows.dtype))
 
 
+def lowered(
+    rows: Float[Tensor, "k d"], states: Float[Tensor, "n d"], which: Sequence[int], lead: float
+) -> Float[Tensor, "k d"]:
+    r"""Rows of the head whose scores are lower by `lead` on the average state.
+
+    A head need not have a bias, so that the rows move against the mean state $\bar h$:
+    $w_i - \lambda \bar h / \|\bar h\|^2$. The states at the end of one prompt's form have most of
+    their length in common, so that each score moves by about as much.
+
+    Args:
+        rows: The rows.
+        states: What enters the head.
+        which: The rows that are lowered.
+        lead: By how much.
+
+    >>> lowered(torch.ones(2, 2), torch.eye(2), [1], 1.0).tolist()
+    [[1.0, 1.0], [0.0, 0.0]]
+    """
+    if not lead:
+        return rows
+    mean = states.mean(0)
+    found = rows.clone()
+    found[list(which)] -= (lead * mean / mean.square().sum()).to(rows)
+    return found
+
+
 def _left_padded(
     tokenizer: Any, prompts: Sequence[str], device: Any
 ) -> tuple[Int[Tensor, "b n"], Bool[Tensor, "b n"]]:

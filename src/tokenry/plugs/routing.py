@@ -16,7 +16,7 @@ from tokenry import catalog
 from tokenry.errors import UnknownNameError, UsageError
 from tokenry.method import Method, Router
 from tokenry.plugs.experts import Worker, check_graph, read_graph, write_graph
-from tokenry.plugs.functional import add_tokens, fit_rows, head_states
+from tokenry.plugs.functional import add_tokens, fit_rows, head_states, lowered
 from tokenry.plugs.routes import Ending, Execution, Route, Step
 from tokenry.plugs.stem import check_pair
 
@@ -123,6 +123,7 @@ class TokenRouter:
         only: Sequence[str] | None = None,
         decay: float = 1e-5,
         steps: int = 200,
+        lead: float = 0.0,
         batch_size: int = 16,
     ) -> None:
         """Train the rows of the functional tokens on queries whose expert is known.
@@ -137,15 +138,21 @@ class TokenRouter:
             only: Train the rows of these experts alone; all others stay bit for bit as they are.
             decay: How strongly rows are held to where they were.
             steps: Most iterations.
+            lead: By how much the scores of trained rows are lowered afterwards, on the average
+                query: with `only`, the lead that a new expert must have to take a query from the
+                others (1 keeps over 99 % of them where they were, and costs the new one a few).
             batch_size: Queries in a pass.
 
         Raises:
-            UsageError: If there are no examples, or with `only` none of other experts.
+            UsageError: If there are no examples, or with `only` none of other experts; or if
+                `lead` is negative.
             UnknownNameError: If an example or `only` names no expert.
             UnsupportedModelError: If the model changes its scores behind its head.
         """
         if not examples:
             raise UsageError("train: there is no example; give pairs of query and expert.")
+        if not lead >= 0:
+            raise UsageError(f"train: lead={lead} is negative; give 0 or more.")
         target = torch.tensor([self._number(name, END) for _, name in examples])
         given = {name for _, name in examples}
         free = sorted(self._number(name, END) for name in (given if only is None else only))
@@ -170,7 +177,7 @@ class TokenRouter:
             steps=steps,
         )
         with torch.no_grad():
-            head.weight[ids] = new
+            head.weight[ids] = lowered(new, found.states, free, lead)
 
     def add(
         self, name: str, description: str = "", hands_over: Sequence[str] = (), **new: Any

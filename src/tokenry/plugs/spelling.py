@@ -20,6 +20,12 @@ from tokenry.plugs.vocabulary import speller
 # What may follow a text, one of each kind that splits words in the tokenizers in use: the tokens
 # of a text can depend on what comes next, as those of line ends on whether a word follows.
 _PROBES = ("", "a", "A", " ", " a", "\n", "\na", "1", "11", ".", "'")
+# One more letter follows: the first of these that no token joins to the byte before it, so that
+# this byte can end a token wherever words are split.
+_LETTERS = (
+    "aAeEnqQXZ\u00e9\u0138\u01bb\u0294\u03b1\u0416\u0531\u05d0\u0628\u0710\u0787\u0915"
+    "\u10d0\u2d30\u3042\u4e2d\u5b57\u6587\u7530\u8a9e\u9f8d\ua66e\ub098\uc0ac\ud55c\ufb00"
+)
 _BEFORE = 24  # bytes before a settled place that are looked at
 _MANY = 32  # tokens that are worth finding out whether what is before them matters
 _SAMPLE = "a B\u00e9\u4e2d\U0001f600."
@@ -77,6 +83,7 @@ class Spelling:
         self._refuse_gaps(spelled, size)
         self._bytes = spelled
         self.trie = ByteTrie(spelled)
+        self._loose: dict[bytes, str] = {}
         self._alone: dict[bytes, Int[np.ndarray, " n"]] = {}  # as `follow` finds out
         self.lead = self._found_lead()
         self.start = self._found_start(tokenizer)
@@ -173,17 +180,18 @@ class Spelling:
         text = context.text[context.skip :]
         if len(rows) < _MANY or not text[-1:].isascii() or unfinished(text) != 0 or not text:
             return np.zeros(len(rows), dtype=bool)
-        tries = [(0, [probe]) for probe in _probes(text, slice(None))]
+        tries = [(0, [probe]) for probe in self._probes(text, slice(None))]
         if not all(self._written([one], [context.tokens])[0] for one in tries):
             return np.zeros(len(rows), dtype=bool)
         return self.trie.apart(text[-1], rows)
 
     def _tried(self, texts: Sequence[bytes], tails: Sequence[tuple[int, ...]]) -> list[bool]:
         """Whether some text that begins with each is written with its tail: the next, then all."""
-        tries = [(i, _probes(text, slice(0, 1))) for i, text in enumerate(texts)]
+        tries = [(i, self._probes(text, slice(0, 1))) for i, text in enumerate(texts)]
         found = self._written(tries, tails)
         failed = [i for i, ok in enumerate(found) if not ok]
-        again = self._written([(i, _probes(texts[i], slice(1, None))) for i in failed], tails)
+        rest = [(i, self._probes(texts[i], slice(1, None))) for i in failed]
+        again = self._written(rest, tails)
         return [one or other for one, other in zip(found, again, strict=True)]
 
     def _written(
@@ -197,6 +205,28 @@ class Spelling:
         for (i, _, behind), one in zip(flat, written, strict=True):
             found[i] = found[i] or self._ends_with(one.ids, tails[i], behind)
         return found
+
+    def _probes(self, text: bytes, part: slice) -> list[tuple[str, int]]:
+        """Some of the texts tried that begin with this one, and how many bytes each has behind."""
+        try:
+            whole = text.decode()
+        except UnicodeDecodeError:
+            begun = unfinished(text)
+        else:
+            probes = [(whole + probe, len(probe)) for probe in _PROBES[part]]
+            letter = "" if part.stop else self._letter(text[-1:])
+            return [*probes, (whole + letter, len(letter.encode()))] if letter else probes
+        if not begun:
+            return []
+        whole = text[:-begun].decode()
+        return [(whole + letter, missing) for letter, missing in _characters(text[-begun:])[part]]
+
+    def _letter(self, last: bytes) -> str:
+        """A letter that no token joins to this byte; empty when there is none."""
+        if last and last not in self._loose:
+            free = (c for c in _LETTERS if not self.trie.joined(last[0], c.encode()[0]))
+            self._loose[last] = next(free, "")
+        return self._loose.get(last, "")
 
     def ends(self, context: Context) -> bool:
         """Whether a text that ends here is written with these tokens."""
@@ -250,7 +280,7 @@ class Spelling:
         part = text[max(window, len(self.lead)) :].decode()
         behind = len(text) - place
         rest = ids[ends.index(place) + 1 :]
-        for probe in _PROBES:
+        for probe in (*_PROBES, self._letter(text[-1:])):
             written = self.encode(part + probe)
             left, start = behind + len(probe.encode()), len(written)
             while left > 0 and start:
@@ -262,14 +292,11 @@ class Spelling:
 
     def _ends_with(self, ids: list[int], tail: tuple[int, ...], behind: int) -> bool:
         """Whether `tail` stands in `ids` where it must, with some bytes behind it."""
-        if not behind:
-            return tuple(ids[max(len(ids) - len(tail), 0) :]) == tail
-        left = behind + len(self.spell(tail))
-        start = len(ids)
-        while left > 0 and start:
-            start -= 1
-            left -= len(self._bytes.get(ids[start], b""))
-        return left == 0 and tuple(ids[start : start + len(tail)]) == tail
+        stop = len(ids)
+        while behind > 0 and stop:
+            stop -= 1
+            behind -= len(self._bytes.get(ids[stop], b""))
+        return not behind and tuple(ids[max(stop - len(tail), 0) : stop]) == tail
 
 
 def unfinished(text: bytes) -> int | None:
@@ -284,18 +311,6 @@ def unfinished(text: bytes) -> int | None:
     except UnicodeDecodeError:
         return None
     return len(decoder.getstate()[0])
-
-
-def _probes(text: bytes, part: slice) -> list[tuple[str, int]]:
-    """Some of the texts tried that begin with this one, and how many bytes each has behind it."""
-    begun = unfinished(text)
-    if begun is None:
-        return []
-    if not begun:
-        whole = text.decode()
-        return [(whole + probe, len(probe)) for probe in _PROBES[part]]
-    whole = text[:-begun].decode()
-    return [(whole + letter, missing) for letter, missing in _characters(text[-begun:])[part]]
 
 
 @lru_cache(maxsize=4096)

@@ -84,7 +84,7 @@ def _figures(chosen: Entry, untouched: Entry | None) -> list[tuple[str, str, str
     figures = [
         ("Speed-up", chosen.speedup, f"95\u202f% {chosen.speedup_span}, {chosen.faster}"),
         (
-            _titled(words.clean(chosen.task.metric, 40)),
+            f"{_titled(words.clean(chosen.task.metric, 40))}, change",
             chosen.difference,
             f"95\u202f% {chosen.difference_span}, {chosen.verdict}",
         ),
