@@ -62,7 +62,7 @@ def test_lenient_blocks_are_longer(recipe, writer, filler):
 
 
 @torch.no_grad()
-def test_training_teaches_to_write_and_to_fill_in(recipe, writer):
+def test_the_first_steps_of_training_lower_both_losses(recipe, writer):
     """The first steps of the recipe, on sources that it has not seen.
 
     Each must do better than before them, and than to guess among all letters.
