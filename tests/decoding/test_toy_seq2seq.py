@@ -1,5 +1,6 @@
 """What drafts save on a small model that copies letters with edits."""
 
+import math
 import random
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 
 import tokenry
 from tokenry.decoding import GAD, AggressiveDecoding
+from tokenry.plugs.filling import block_loss
 
 pytestmark = pytest.mark.slow
 
@@ -18,12 +20,12 @@ def recipe(recipes):
 
 @pytest.fixture(scope="module")
 def writer(recipe):
-    return recipe.train()
+    return recipe.shipped("writer")
 
 
 @pytest.fixture(scope="module")
-def filler(recipe, writer):
-    return recipe.drafter(writer)
+def filler(recipe):
+    return recipe.shipped("filler")
 
 
 def test_copying_takes_a_third_of_the_passes(recipe, writer):
@@ -57,3 +59,26 @@ def test_lenient_blocks_are_longer(recipe, writer, filler):
     lenient = recipe.passes(writer, GAD(filler=filler, budget=64, top=3, gap=2.0))
     assert lenient[1] < strict[1]
     assert lenient[2] > strict[2]
+
+
+@torch.no_grad()
+def test_the_first_steps_of_training_lower_both_losses(recipe, writer):
+    """The first steps of the recipe, on sources that it has not seen.
+
+    Each must do better than before them, and than to guess among all letters.
+    """
+    short = recipe.pairs(48, random.Random(96), 4, 12)
+    ids, labels = recipe.pairs(48, random.Random(95), 12, recipe.LONGEST)
+    guessed = math.log(recipe.VOCAB)
+
+    def filling(model):
+        torch.manual_seed(0)
+        return block_loss(model, ids, ids != recipe.PAD, labels, recipe.BLOCK)
+
+    untaught = recipe.writing_loss(recipe.made().eval(), *short)
+    writer.config.mask_token_id = recipe.MASK
+    unfit = filling(writer)
+    with torch.enable_grad():
+        taught, filler = recipe.train(steps=60), recipe.drafter(writer, steps=30)
+    assert recipe.writing_loss(taught, *short) < min(untaught, guessed)
+    assert filling(filler) < min(unfit, guessed)

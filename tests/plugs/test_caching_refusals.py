@@ -272,6 +272,7 @@ def given(method=None, **inputs):
 REFUSED = {
     "too few for sinks and window": (given(StreamingLLM(keep=0.1)), r"3 slots.*needs 5"),
     "shorter than the window": (given(SnapKV(keep=0.9)), r"keep=0.9 of 30 .* 27 slots.*needs 33"),
+    "shorter than the last tokens": (given(KeyNorm(keep=0.9)), r"27 slots.*needs 33"),
     "static": (static, "StaticLayer; only a dynamic cache"),
     "quantized": (quantized, "QuantizedLayer; only a dynamic cache .*quantized"),
     "paged": (paged, "the cache is PagedAttentionCache, offloaded or of another kind"),

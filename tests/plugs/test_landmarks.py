@@ -197,7 +197,7 @@ def test_inputs_that_cannot_be_right_are_refused(model):
         with pytest.raises(UsageError, match="static"):
             model(ids, past_key_values=StaticCache(config=model.config, max_cache_len=20))
         held = model(ids).past_key_values
-        with pytest.raises(UsageError, match="another batch"):
+        with pytest.raises(UsageError, match="another model or batch"):
             model(drawn(2, 1), past_key_values=held)
         with pytest.raises(UsageError, match="minus the number"):
             held.layers[0].crop(3)
@@ -207,6 +207,35 @@ def test_inputs_that_cannot_be_right_are_refused(model):
         pytest.raises(UsageError, match="dropout"),
     ):
         model(ids)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_hidden_layers": 3}, "has 3 layers, but the model 2; .*another model"),
+        ({"head_dim": 16}, r"of shape \(1, 2, 15, 16\), but .* need \(1, 2, slots, 8\)"),
+        ({"num_key_value_heads": 4}, r"of shape \(1, 4, 15, 8\), but"),
+    ],
+)
+@torch.no_grad()
+def test_the_cache_of_another_model_is_refused(model, changes, message):
+    other = LlamaForCausalLM(LlamaConfig(**SHAPE | changes)).double()
+    add_landmark(other, BLOCK)
+    with tokenry.attach(other, Landmark(block=BLOCK)):
+        cache = other(drawn(1, 12)).past_key_values
+    with (
+        tokenry.attach(model, Landmark(block=BLOCK)),
+        pytest.raises(UsageError, match=message),
+    ):
+        model(drawn(1, 1), past_key_values=cache)
+    assert {layer.seen for layer in cache.layers} == {12}
+
+
+def test_attention_without_a_mask_is_refused(model):
+    model.config._attn_implementation = "flash_attention_2"
+    with pytest.raises(UsageError, match="'flash_attention_2', which cannot carry a mask"):
+        tokenry.attach(model, Landmark(block=BLOCK))
+    assert not hasattr(model.model, "_tokenry")
 
 
 def test_a_cropped_cache_goes_on_as_if_never_longer(model):

@@ -20,7 +20,7 @@ from transformers import (
 from tokenry.cache import TokenRing
 from tokenry.errors import UsageError
 from tokenry.plugs.distributed import token_ring
-from tokenry.plugs.over_ring import over_ring
+from tokenry.plugs.over_ring import Shards, over_ring
 
 
 @pytest.fixture
@@ -98,6 +98,18 @@ def test_what_cannot_run_over_a_ring_is_refused_and_unchanged(alone, make, messa
         pass
     if before is not None:
         assert vars(model.config) == before
+
+
+@pytest.mark.parametrize(
+    ("partition", "world", "length", "count"),
+    [("zigzag", 2, 22, 4), ("zigzag", 3, 16, 6), ("contiguous", 4, 10, 4), ("zigzag", 2, 0, 4)],
+)
+def test_ranks_that_do_not_divide_the_length(alone, partition, world, length, count):
+    ring, ids = TokenRing(partition=partition), torch.zeros(1, length, dtype=torch.long)
+    shards = Shards(ring, dist.group.WORLD, rank=world - 1, world=world)
+    for use in (shards.places, lambda n: shards.cut(ids)):
+        with pytest.raises(UsageError, match=rf"{length} tokens cannot .* a multiple of {count}\."):
+            use(length)
 
 
 def test_without_a_process_group_the_message_names_torchrun():

@@ -21,6 +21,11 @@ BUDGET = 7
 NEW = 24
 
 
+def decoder(name: str) -> Any:
+    """A tiny model of two layers: what is drafted and verified does not depend on its depth."""
+    return tiny_decoder(name, num_hidden_layers=2)
+
+
 def ready(cls: type[Drafter], model: nn.Module, **settings: Any) -> dict[str, Any]:
     """Settings with which a drafter runs on the model: one that has a draft model gets a twin."""
     draft = {"model": deepcopy(model)} if any(s.name == "model" for s in declared(cls)) else {}
@@ -46,7 +51,7 @@ def identity(cls: type[Drafter]) -> str:
     mask = torch.ones_like(ids)
     ids[1, :4], mask[1, :4] = 0, 0
     for name in ("llama", "qwen3", "gpt2"):
-        model = tiny_decoder(name)
+        model = decoder(name)
         expected = write(model, ids, attention_mask=mask)
         for method in variants(cls, **ready(cls, model)):
             with attach(model, method):
@@ -58,7 +63,7 @@ def identity(cls: type[Drafter]) -> str:
 
 def budget(cls: type[Drafter]) -> str:
     """No pass verifies more tokens than the budget allows; a budget of one drafts nothing."""
-    model, ids = tiny_decoder("llama"), prompts(2)
+    model, ids = decoder("llama"), prompts(2)
     for count in (1, 2, BUDGET):
         with attach(model, cls(**ready(cls, model, budget=count))) as attachment:
             for _ in range(2):
@@ -71,7 +76,7 @@ def budget(cls: type[Drafter]) -> str:
 
 def batch(cls: type[Drafter]) -> str:
     """What is written does not depend on the place of a text in the batch, nor on the others."""
-    model, ids, order = tiny_decoder("llama"), prompts(3), [2, 0, 1]
+    model, ids, order = decoder("llama"), prompts(3), [2, 0, 1]
     with attach(model, cls(**ready(cls, model))):
         written = write(model, ids)
         if not torch.equal(write(model, ids[order]), written[order]):
@@ -84,7 +89,7 @@ def batch(cls: type[Drafter]) -> str:
 
 def repeat(cls: type[Drafter]) -> str:
     """Two runs are equal, greedy or sampled from the same seed, drafts included."""
-    model, results = tiny_decoder("qwen2"), []
+    model, results = decoder("qwen2"), []
     for _ in range(2):
         with attach(model, cls(**ready(cls, model))) as attachment:
             for settings in ({"do_sample": False}, {"do_sample": True}):
@@ -100,7 +105,7 @@ def repeat(cls: type[Drafter]) -> str:
 
 def leak(cls: type[Drafter]) -> str:
     """Settings stay as they are, and what was written before changes no greedy output."""
-    model, texts, results = tiny_decoder("llama"), (prompts(1), prompts(1, seed=1)), []
+    model, texts, results = decoder("llama"), (prompts(1), prompts(1, seed=1)), []
     method = cls(**ready(cls, model))
     before = repr(vars(method))
     for order in ((0, 1), (1, 0)):
@@ -115,9 +120,8 @@ def leak(cls: type[Drafter]) -> str:
 
 def precision(cls: type[Drafter]) -> str:
     """Float32, float64 and bfloat16 run, and write as many tokens of the vocabulary as asked."""
-    model: Any
     for dtype in (torch.float32, torch.float64, torch.bfloat16):
-        model, ids = tiny_decoder("llama").to(dtype), prompts(2)
+        model, ids = decoder("llama").to(dtype), prompts(2)
         with attach(model, cls(**ready(cls, model))):
             for sampled in (False, True):
                 written = write(model, ids, do_sample=sampled)
@@ -129,14 +133,14 @@ def precision(cls: type[Drafter]) -> str:
 
 def restore(cls: type[Drafter]) -> str:
     """The model is as it was after a normal exit and after an exception anywhere inside."""
-    model, ids = tiny_decoder("llama"), prompts(2)
-    decoder, row = find_decoder(model)
+    model, ids = decoder("llama"), prompts(2)
+    inner, row = find_decoder(model)
     return restored(
         cls,
         model,
         held=lambda used: attach(model, used(**ready(used, model))),
         use=lambda: write(model, ids),
-        layer=row.attentions(decoder)[3],
+        layer=row.attentions(inner)[1],
         rules=("draft",),
         same=torch.equal,
     )

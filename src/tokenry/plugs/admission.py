@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
@@ -125,18 +125,26 @@ class Admission:
                 f"{self.owner}: the cache is {type(given).__name__}, offloaded or of another kind; "
                 "give a DynamicCache that is not offloaded, or none."
             )
-        expected = DynamicCache(config=self.config).layers
-        if not given.layers:
-            given.layers.extend(expected)
-        if len(given.layers) != len(expected):
-            raise UsageError(
-                f"{self.owner}: the cache has {len(given.layers)} layers, but the model "
-                f"{len(expected)}; the cache belongs to another model."
-            )
+        self.fill(given)
         tracked = {index: self._tracked(given.layers[index], index, b) for index in self.full}
         for index, layer in tracked.items():
             given.layers[index] = layer
         return given, tracked
+
+    def fill(self, cache: Cache) -> None:
+        """Give an empty cache its layers.
+
+        Raises:
+            UsageError: If it has others than the model.
+        """
+        expected = DynamicCache(config=self.config).layers
+        if not cache.layers:
+            cache.layers.extend(expected)
+        if len(cache.layers) != len(expected):
+            raise UsageError(
+                f"{self.owner}: the cache has {len(cache.layers)} layers, but the model "
+                f"{len(expected)}; the cache belongs to another model."
+            )
 
     def _tracked(self, layer: Any, index: int, b: int) -> TrackedLayer:
         if type(layer) is DynamicLayer:
@@ -147,7 +155,7 @@ class Admission:
                 "a dynamic cache of this model can be cut (not static, quantized or paged)."
             )
         if layer.slots:
-            self._refuse_foreign(layer, index, b)
+            self.refuse_foreign(layer.keys, index, b)
             self._refuse_unseen(layer)
         else:
             layer.inv_freq = self.inv_freq if self.bare else None
@@ -167,16 +175,26 @@ class Admission:
                 "of that is gone; fill it inside the with-block."
             )
 
-    def _refuse_foreign(self, layer: TrackedLayer, index: int, b: int) -> None:
+    def refuse_foreign(self, keys: Float[Tensor, "b g s e"], index: int, b: int) -> None:
+        """Refuse keys that this model and batch cannot have made.
+
+        Args:
+            keys: What a layer of the cache holds.
+            index: Which layer.
+            b: Texts in the batch.
+
+        Raises:
+            UsageError: If their shape says so.
+        """
         config = self.config
         heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
         width = (
             getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         )
-        if layer.keys.shape[:2] != (b, heads) or layer.keys.shape[-1] != width:
+        if keys.shape[:2] != (b, heads) or keys.shape[-1] != width:
             raise UsageError(
                 f"{self.owner}: layer {index} of the cache holds keys of shape "
-                f"{tuple(layer.keys.shape)}, but this model and input need ({b}, {heads}, slots, "
+                f"{tuple(keys.shape)}, but this model and input need ({b}, {heads}, slots, "
                 f"{width}); the cache belongs to another model or batch."
             )
 

@@ -248,9 +248,10 @@ class Landmarks(Caching):
 
     def _marked(self, cache: Any, b: int) -> list[MarkedLayer]:
         """The layers of a cache, each able to hold landmarks."""
-        layers: Any = cache.layers if isinstance(cache, Cache) else None
-        if layers == []:
-            layers.extend(DynamicCache(config=self._decoder.config).layers)
+        layers: Any = None
+        if isinstance(cache, Cache):
+            self._admission.fill(cache)
+            layers = cache.layers
         for i, layer in enumerate(layers or ()):
             if type(layer) is DynamicLayer and not layer.is_initialized:
                 layers[i] = MarkedLayer()
@@ -259,12 +260,9 @@ class Landmarks(Caching):
                 f"{self._owner}: the cache ({type(cache).__name__}) is static, quantized or paged, "
                 "or was filled without landmarks; give an empty DynamicCache or none."
             )
-        held = layers[0].valid
-        if held is not None and len(held) != b:
-            raise UsageError(
-                f"{self._owner}: the cache holds {len(held)} texts, but the input {b}; the cache "
-                "belongs to another batch."
-            )
+        for i, layer in enumerate(layers):
+            if layer.slots:
+                self._admission.refuse_foreign(layer.keys, i, b)
         return list(layers)
 
     def _refuse_jumps(self, positions: Tensor | None, real: Bool[Tensor, "b t"]) -> None:
