@@ -210,8 +210,8 @@ def eval_(
     Args:
         idx: The folder of the index.
         queries: A .jsonl file with a text under `query` and ids of documents under `relevant` on
-            each line, or a folder in the form of BEIR or TREC. Where nobody knows the answers, agreement
-            with exact MaxSim is counted.
+            each line, or a folder in the form of BEIR or TREC. Where nobody knows the answers,
+            agreement with exact MaxSim is counted.
         rankers: Ways to search, joined by commas; each is compared with the first.
         split: Of a folder: which part of the qrels.
         worst: How many of the worst queries are named.

@@ -92,8 +92,8 @@ def evaluate(
     Args:
         index: The folder of an index, or an open one.
         queries: A .jsonl file whose lines have a text under `query` and ids of documents under
-            `relevant` (a list, or labels by id); a folder in the form of BEIR or TREC; a collection; or
-            queries in a list.
+            `relevant` (a list, or labels by id); a folder in the form of BEIR or TREC; a
+            collection; or queries in a list.
         rankers: How the index is searched, one way or several; the first is what the others are
             compared with.
         split: Of a folder: which part of the qrels.
@@ -139,6 +139,8 @@ def _evaluated(
         )
     scores: dict[str, dict[str, list[float]]] = {way: {} for way in ways}
     spent: dict[str, list[float]] = {way: [] for way in ways}
+    for way in ways:  # What is read or loaded by the first search is no part of any query's time.
+        _names(index, queries[0].text, way, None)
     bar = tqdm(queries, unit="query", delay=2, leave=False, disable=not progress)
     for number, query in enumerate(bar):
         own = query.id in there and index.get(query.id).text == query.text
