@@ -73,8 +73,9 @@ class VacancySBERT(PairObjective):
                 "test_claim_titles_find_their_normal_form",
                 measured="Emoji that ship (names, keywords, sub-groups; 200 of 383 to test, 20 "
                 "steps): R@1/5/10 .285/.510/.635 untuned, .315/.600/.745 tuned; R@5 +.090 [+.045, "
-                "+.135], R@1 within chance. 600 Debian packages, 29 sections that training never names, MiniLM's two "
-                "lower layers, 40 steps of 32 (recipes/vacancysbert_packages.py): R@1/5/10 from "
+                "+.135], R@1 within chance. 600 Debian packages, 29 sections that training never "
+                "names, MiniLM's two lower layers, 40 steps of 32 "
+                "(recipes/vacancysbert_packages.py): R@1/5/10 from "
                 "descriptions .168/.477/.650 untuned, .323/.663/.817 tuned, .103/.340/.535 with "
                 "shuffled tags; R@5 +.187 [+.152, +.223] and -.137 [-.168, -.105].",
             ),
@@ -84,8 +85,9 @@ class VacancySBERT(PairObjective):
                 test="tests/retrieval/test_trained_claims.py::"
                 "test_claim_titles_find_their_normal_form",
                 measured="Emoji: R@1/5/10 .450/.750/.840 with keywords, R@5 +.150 [+.095, +.210]; "
-                "keywords alone .405/.670/.780. Debian packages: R@1/5/10 .378/.783/.910 with tags, R@5 +.120 "
-                "[+.085, +.155] over descriptions alone. Tags alone are better than descriptions "
+                "keywords alone .405/.670/.780. Debian packages: R@1/5/10 .378/.783/.910 with "
+                "tags, R@5 +.120 [+.085, +.155] over descriptions alone. Tags alone are better "
+                "than descriptions "
                 "alone here (.355/.753/.860): people chose both tag and section by the same signs.",
             ),
         ),
