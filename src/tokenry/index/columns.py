@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tokenry.errors import StoreError
 
-KEPT = 1 << 26
+KEPT = 48 << 20
 """Bytes up to which a file that was read stays in memory: reading it again costs more."""
 
 

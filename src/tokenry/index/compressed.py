@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -96,9 +97,8 @@ class CompressedSegment(Segment):
         They have length one where all vectors had it that were compressed.
         """
         rows, offsets = self._rows_of(places)
-        codes = np.searchsorted(self._bounds.view()[:, 0], rows, "right") - 1
         packed = torch.from_numpy(self._packed.view()[rows])
-        vectors = self._codec.decode(torch.from_numpy(codes), packed)
+        vectors = self._codec.decode(torch.from_numpy(self._codes[rows].astype(np.int64)), packed)
         return Ragged((unit(vectors) if self._unit else vectors).half(), offsets)
 
     def rank(self, query: Float[Tensor, "n d"], k: int, places: Places) -> Ranking:
@@ -110,9 +110,18 @@ class CompressedSegment(Segment):
         chosen = np.sort(found.keys)
         rows, offsets = self._rows_of(chosen)
         # Of the vectors that `gather` rounds to float16, before they are rounded.
-        scores = maxsim_scores(query, self._groups(), rows, offsets.numpy(), unit=self._unit)
+        scores = maxsim_scores(
+            query, self._groups(), rows, self._codes[rows], offsets.numpy(), unit=self._unit
+        )
         self.release()
         return Ranking.best(self.keys[chosen], scores, k)
+
+    @cached_property
+    def _codes(self) -> NDArray[np.unsignedinteger]:
+        """The centroid of each row, once its rows are written."""
+        sizes = np.diff(self._bounds.view()[:, 0])
+        small = np.uint16 if len(sizes) <= 1 << 16 else np.uint32
+        return np.repeat(np.arange(len(sizes), dtype=small), sizes)
 
     def _rows_of(self, places: Places) -> tuple[NDArray[np.int64], Tensor]:
         """Where the tokens of some documents lie among all, and where each document begins."""

@@ -78,7 +78,7 @@ def _near(queries: Float[Tensor, "n d"], tokens: Float[Tensor, "r d"]) -> Float[
     """All similarities, float32, whatever the type of the tokens."""
     if tokens.device.type != "cpu":
         return queries @ tokens.to(queries.dtype).T
-    parts = [queries @ part.to(queries.dtype).T for part in tokens.split(CONVERTED)]
+    parts = [queries @ part.to(queries.dtype).T for part in torch.split(tokens, CONVERTED)]
     return torch.cat(parts, 1)
 
 

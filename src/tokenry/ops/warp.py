@@ -149,6 +149,7 @@ def maxsim_scores(
     query: Float[Tensor, "q d"],
     groups: Groups,
     rows: Int64[np.ndarray, " n"],
+    codes: Any,
     offsets: Int64[np.ndarray, " o"],
     *,
     unit: bool,
@@ -159,13 +160,14 @@ def maxsim_scores(
         query: Token vectors of one query.
         groups: The documents' tokens.
         rows: Where the tokens of these documents lie in the groups.
+        codes: Centroid of each of these tokens; any unsigned type.
         offsets: Where each document begins among the rows, and at the end their number.
         unit: Whether decoded vectors are scaled to length one.
 
     Raises:
         MissingExtraError: If numba is not installed.
     """
-    codec, codes = groups.codec, np.searchsorted(groups.bounds, rows, "right") - 1
+    codec = groups.codec
     scores = np.empty(len(offsets) - 1, np.float32)
     asked = np.ascontiguousarray(query.float().numpy())
     given = (codec.centroids.numpy(), codec.spread.numpy(), asked, unit)
