@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 from tokenry.errors import StoreError
 
+KEPT = 48 << 20
+"""Bytes up to which a file that was read stays in memory: reading it again costs more."""
+
 
 class Column:
     """Rows of one type in a file, read through a memory map.
@@ -97,8 +100,9 @@ class Column:
         return np.frombuffer(self._map, self.dtype).reshape(self.rows, self.width)
 
     def release(self) -> None:
-        """Let the system take back the memory of what was read; it reads again where needed."""
-        if self._map is not None and hasattr(mmap, "MADV_DONTNEED"):
+        """Let the system take back the memory of a large file; it reads again where needed."""
+        large = self.bytes > KEPT
+        if large and self._map is not None and hasattr(mmap, "MADV_DONTNEED"):
             self._map.madvise(mmap.MADV_DONTNEED)
 
     def close(self) -> None:

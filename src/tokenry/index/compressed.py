@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from tokenry.ops.kmeans import spherical_kmeans
 from tokenry.ops.ragged import Ragged
 from tokenry.ops.residual import ResidualCodec
 from tokenry.ops.similarity import unit
-from tokenry.ops.warp import PROBE, Groups, centroid_count, grouped, warp_scores
+from tokenry.ops.warp import PROBE, Groups, centroid_count, grouped, maxsim_scores, warp_scores
 
 CODEC = "codec.safetensors"
 SAMPLE = 32
@@ -95,16 +96,10 @@ class CompressedSegment(Segment):
 
         They have length one where all vectors had it that were compressed.
         """
-        starts, stops = self._ranges(places)
-        lengths = stops - starts
-        tokens = np.repeat(starts - (lengths.cumsum() - lengths), lengths) + np.arange(
-            lengths.sum()
-        )
-        rows = self._rows.view()[tokens, 0].astype(np.int64)
-        codes = np.searchsorted(self._bounds.view()[:, 0], rows, "right") - 1
+        rows, offsets = self._rows_of(places)
         packed = torch.from_numpy(self._packed.view()[rows])
-        vectors = self._codec.decode(torch.from_numpy(codes), packed)
-        return Ragged((unit(vectors) if self._unit else vectors).half(), ends_of(lengths))
+        vectors = self._codec.decode(torch.from_numpy(self._codes[rows].astype(np.int64)), packed)
+        return Ragged((unit(vectors) if self._unit else vectors).half(), offsets)
 
     def rank(self, query: Float[Tensor, "n d"], k: int, places: Places) -> Ranking:
         """The best of some documents: found by WARP, put in order by all their tokens."""
@@ -112,8 +107,29 @@ class CompressedSegment(Segment):
         allowed[places] = True
         scores = warp_scores(query, self._groups(), probe=self._probe, allowed=allowed)
         found = Ranking.best(np.arange(self.documents), scores, RESCORED * k)
+        chosen = np.sort(found.keys)
+        rows, offsets = self._rows_of(chosen)
+        # Of the vectors that `gather` rounds to float16, before they are rounded.
+        scores = maxsim_scores(
+            query, self._groups(), rows, self._codes[rows], offsets.numpy(), unit=self._unit
+        )
         self.release()
-        return super().rank(query, k, np.sort(found.keys))
+        return Ranking.best(self.keys[chosen], scores, k)
+
+    @cached_property
+    def _codes(self) -> NDArray[np.unsignedinteger]:
+        """The centroid of each row, once its rows are written."""
+        sizes = np.diff(self._bounds.view()[:, 0])
+        small = np.uint16 if len(sizes) <= 1 << 16 else np.uint32
+        return np.repeat(np.arange(len(sizes), dtype=small), sizes)
+
+    def _rows_of(self, places: Places) -> tuple[NDArray[np.int64], Tensor]:
+        """Where the tokens of some documents lie among all, and where each document begins."""
+        starts, stops = self._ranges(places)
+        lengths = stops - starts
+        shift = np.repeat(starts - (lengths.cumsum() - lengths), lengths)
+        rows = self._rows.view()[shift + np.arange(lengths.sum()), 0]
+        return rows.astype(np.int64), ends_of(lengths)
 
     def _groups(self) -> Groups:
         bounds, packed = self._bounds.view()[:, 0], self._packed.view()

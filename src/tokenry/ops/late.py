@@ -15,6 +15,9 @@ from tokenry.ops.ragged import Ragged, vectors
 ROWS = 1 << 14
 """Document tokens whose similarities are held at a time."""
 
+CONVERTED = 1 << 11
+"""Document tokens brought to float32 and compared at once; as many stay in a core's cache."""
+
 Impute = Literal["last", "zero"]
 
 
@@ -63,12 +66,20 @@ def maxsim(q: Ragged, d: Ragged, *, rows: int = ROWS) -> Float[Tensor, "q d"]:
     queries, parts = vectors(q), []
     for start, stop in d.chunks(rows):
         first, last = int(d.offsets[start]), int(d.offsets[stop])
-        near = queries @ d.values[first:last].to(queries.dtype).T
+        near = _near(queries, d.values[first:last])
         best = segment_max(near, d.offsets[start : stop + 1] - first)
         sums = best.new_zeros(len(q), best.shape[1]).index_add(0, q.owners, best)
         parts.append(sums)
     scores = torch.cat(parts, 1) if parts else queries.new_zeros(len(q), 0)
     return scores.masked_fill(d.lengths == 0, -torch.inf)
+
+
+def _near(queries: Float[Tensor, "n d"], tokens: Float[Tensor, "r d"]) -> Float[Tensor, "n r"]:
+    """All similarities, float32, whatever the type of the tokens."""
+    if tokens.device.type != "cpu":
+        return queries @ tokens.to(queries.dtype).T
+    parts = [queries @ part.to(queries.dtype).T for part in torch.split(tokens, CONVERTED)]
+    return torch.cat(parts, 1)
 
 
 def mean_maxsim(q: Ragged, d: Ragged, *, rows: int = ROWS) -> Float[Tensor, "q d"]:

@@ -8,6 +8,7 @@ weight that stands for each are quantiles over the residuals of all dimensions (
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from tokenry.ops.kmeans import nearest_centroid
 BITS = (1, 2, 4, 8)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ResidualCodec:
     """What turns vectors into bytes and back.
 
@@ -83,7 +84,7 @@ class ResidualCodec:
         """The vectors that codes stand for, not scaled to length one."""
         return self.centroids[codes] + self.spread[packed.int()].flatten(1)
 
-    @property
+    @cached_property
     def spread(self) -> Float[Tensor, "256 p"]:
         """The weights that each byte stands for."""
         every = torch.arange(256, dtype=torch.uint8)[:, None]

@@ -83,9 +83,16 @@ def missing(
     The score of the first centroid, in descending order, at which the clusters so far hold
     `reach` tokens; where all hold fewer, that of the last.
     """
-    scores, order = near.sort(1, descending=True)
-    reached = sizes[order].cumsum(1) < reach
-    place = reached.sum(1).clamp(max=near.shape[1] - 1)
+    # A few clusters hold enough tokens, unless sizes are very different: sort no more than needed.
+    mean = max(float(sizes.sum()) / max(len(sizes), 1), 1e-9)
+    some = min(len(sizes), 2 * math.ceil(reach / mean) + PROBE)
+    while True:
+        scores, order = near.topk(some, 1)
+        held = sizes[order].cumsum(1)
+        if some == len(sizes) or bool((held[:, -1] >= reach).all()):
+            break
+        some = min(len(sizes), 4 * some)
+    place = (held < reach).sum(1).clamp(max=some - 1)
     return scores.gather(1, place[:, None])[:, 0]
 
 
@@ -122,7 +129,7 @@ def warp_scores(
     total = np.zeros(groups.documents, np.float32)
     touched = np.zeros(groups.documents, np.bool_)
     every = np.ones(groups.documents, np.bool_) if allowed is None else allowed
-    _kernel()(
+    compiled(_look)(
         cells.numpy(),
         best.numpy(),
         unseen.numpy(),
@@ -138,14 +145,85 @@ def warp_scores(
     return found
 
 
+def maxsim_scores(
+    query: Float[Tensor, "q d"],
+    groups: Groups,
+    rows: Int64[np.ndarray, " n"],
+    codes: Any,
+    offsets: Int64[np.ndarray, " o"],
+    *,
+    unit: bool,
+) -> Float32[np.ndarray, " _"]:
+    """MaxSim of some documents with all their tokens; no vector is held longer than it is scored.
+
+    Args:
+        query: Token vectors of one query.
+        groups: The documents' tokens.
+        rows: Where the tokens of these documents lie in the groups.
+        codes: Centroid of each of these tokens; any unsigned type.
+        offsets: Where each document begins among the rows, and at the end their number.
+        unit: Whether decoded vectors are scaled to length one.
+
+    Raises:
+        MissingExtraError: If numba is not installed.
+    """
+    codec = groups.codec
+    scores = np.empty(len(offsets) - 1, np.float32)
+    asked = np.ascontiguousarray(query.float().numpy())
+    given = (codec.centroids.numpy(), codec.spread.numpy(), asked, unit)
+    compiled(_score)(groups.packed, rows, codes, offsets, *given, scores)
+    return scores
+
+
 @cache
-def _kernel() -> Callable[..., None]:
+def compiled(loop: Callable[..., None]) -> Callable[..., None]:
+    """A loop over arrays as machine code, kept between processes.
+
+    Raises:
+        MissingExtraError: If numba is not installed.
+    """
     try:
         import numba
     except ImportError as error:
         raise MissingExtraError("compressed search", 'pip install "tokenry[retrieval]"') from error
-    compiled: Callable[..., None] = numba.njit(cache=True, nogil=True)(inspect.unwrap(_look))
-    return compiled
+    # Sums in any order, or each addition waits for the one before.
+    make = numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+    made: Callable[..., None] = make(inspect.unwrap(loop))
+    return made
+
+
+def _score(
+    packed: Any,
+    rows: Any,
+    codes: Any,
+    offsets: Any,
+    centroids: Any,
+    spread: Any,
+    query: Any,
+    unit: Any,
+    scores: Any,
+) -> None:
+    """Decode each token into one short array and compare it with each query token."""
+    part, dimension = spread.shape[1], centroids.shape[1]
+    vector = np.empty(dimension, np.float32)
+    best = np.empty(query.shape[0], np.float32)
+    for document in range(scores.shape[0]):
+        best[:] = -np.inf
+        for n in range(offsets[document], offsets[document + 1]):
+            row, code, length = rows[n], codes[n], np.float32(0)
+            for p in range(part):
+                for w in range(packed.shape[1]):
+                    vector[w * part + p] = spread[packed[row, w], p]
+            for j in range(dimension):
+                vector[j] += centroids[code, j]
+                length += vector[j] * vector[j]
+            scale = 1 / max(np.sqrt(length), np.float32(1e-12)) if unit else np.float32(1)
+            for i in range(query.shape[0]):
+                near = np.float32(0)
+                for j in range(dimension):
+                    near += query[i, j] * vector[j]
+                best[i] = max(best[i], np.float32(near * scale))
+        scores[document] = best.sum()
 
 
 def _look(
