@@ -139,8 +139,7 @@ def _evaluated(
         )
     scores: dict[str, dict[str, list[float]]] = {way: {} for way in ways}
     spent: dict[str, list[float]] = {way: [] for way in ways}
-    for way in ways:  # What is read or loaded by the first search is no part of any query's time.
-        _names(index, queries[0].text, way, None)
+    _warm_up(index, ways, queries[0].text)
     bar = tqdm(queries, unit="query", delay=2, leave=False, disable=not progress)
     for number, query in enumerate(bar):
         own = query.id in there and index.get(query.id).text == query.text
@@ -166,6 +165,12 @@ def _evaluated(
         worst=tuple((queries[i].text, float(first[i])) for i in order),
         absent=len(absent),
     )
+
+
+def _warm_up(index: Searchable, ways: list[str], text: str) -> None:
+    """Search once each way: what is loaded by then is no part of any query's time."""
+    for way in ways:
+        _names(index, text, way, None)
 
 
 def _names(index: Searchable, text: str, way: str, drop: str | None) -> tuple[list[str], float]:
