@@ -130,13 +130,7 @@ def _evaluated(
     progress: bool,
 ) -> Evaluated:
     there = set(index.ids())
-    absent = {n for query in queries for n in relevant(query.relevance) if n not in there}
-    if absent:
-        warnings.warn(
-            f"{index.path}: {len(absent)} documents that answer queries are not in the index, such "
-            f"as {min(absent)!r}; they count as not found.",
-            stacklevel=4,
-        )
+    absent = _absent(index, queries, there)
     scores: dict[str, dict[str, list[float]]] = {way: {} for way in ways}
     spent: dict[str, list[float]] = {way: [] for way in ways}
     _warm_up(index, ways, queries[0].text)
@@ -163,8 +157,20 @@ def _evaluated(
             for way, found in spent.items()
         },
         worst=tuple((queries[i].text, float(first[i])) for i in order),
-        absent=len(absent),
+        absent=absent,
     )
+
+
+def _absent(index: Searchable, queries: list[Query], there: set[str]) -> int:
+    """How many documents that answer queries are not there; says so if there are any."""
+    absent = {n for query in queries for n in relevant(query.relevance) if n not in there}
+    if absent:
+        warnings.warn(
+            f"{index.path}: {len(absent)} documents that answer queries are not in the index, such "
+            f"as {min(absent)!r}; they count as not found.",
+            stacklevel=5,
+        )
+    return len(absent)
 
 
 def _warm_up(index: Searchable, ways: list[str], text: str) -> None:
