@@ -1,4 +1,4 @@
-"""Token pooling by brute force and against a peer."""
+"""Reducers of an index: by brute force, against a peer, and what they promise for any document."""
 
 from __future__ import annotations
 
@@ -6,12 +6,21 @@ from itertools import combinations
 
 import pytest
 import torch
-from sentence_transformers.multi_vector_encoder.modules import HierarchicalTokenPooling
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
 from tokenry.method import TokensView
 from tokenry.ops.grouping import group_means
-from tokenry.retrieval import TokenPooling
+from tokenry.retrieval import RandomTokens, TokenPooling, TokenPruning
+
+REDUCERS = (
+    TokenPooling(),
+    TokenPooling(protected=2),
+    TokenPruning(),
+    TokenPruning(by="rare"),
+    RandomTokens(seed=3),
+)
 
 
 def rows(n, d=8, seed=0):
@@ -56,11 +65,43 @@ def test_pooling_is_wards_method(count):
 
 @pytest.mark.parametrize("protected", [0, 1])
 def test_pooling_equals_sentence_transformers(protected):
+    modules = pytest.importorskip("sentence_transformers.multi_vector_encoder.modules")
     x = rows(24, seed=7)
-    peer = HierarchicalTokenPooling(2.0, num_protected_tokens=protected)
+    peer = modules.HierarchicalTokenPooling(2.0, num_protected_tokens=protected)
     expected = peer.pool_one(x)
     method = TokenPooling(protected=protected)
     got = group_means(x, method.group(x, view(24, len(expected))))
     order = [int((got @ row).argmax()) for row in expected]
     assert sorted(order) == list(range(len(expected)))
     assert torch.allclose(got[order], expected, atol=1e-5)
+
+
+def test_pruning_keeps_first_or_rarest():
+    x = rows(10)
+    assert TokenPruning().group(x, view(10, 4)).tolist() == [0, 1, 2, 3] + [-1] * 6
+    # Words 0 and 1 are in the fewest documents: tokens 0, 5, 1, 6, in this order.
+    rarest = TokenPruning(by="rare").group(x, view(10, 3)).tolist()
+    assert [i for i, g in enumerate(rarest) if g >= 0] == [0, 1, 5]
+
+
+def test_random_tokens_differ_by_document_and_seed_only():
+    x = rows(40)
+    one = RandomTokens().group(x, view(40, 10, 1))
+    assert torch.equal(one, RandomTokens().group(-x, view(40, 10, 1)))
+    assert not torch.equal(one, RandomTokens().group(x, view(40, 10, 2)))
+    assert not torch.equal(one, RandomTokens(seed=1).group(x, view(40, 10, 1)))
+
+
+@pytest.mark.parametrize("method", REDUCERS, ids=lambda m: m.describe())
+@settings(max_examples=20, deadline=None)
+@given(st.integers(2, 30), st.data())
+def test_every_group_is_filled_and_in_reading_order(method, n, data):
+    count = data.draw(st.integers(1, n - 1))
+    alike = data.draw(st.booleans())
+    x = rows(1).expand(n, -1) if alike else rows(n, seed=n)
+    groups = method.group(x, view(n, count))
+    kept = groups[groups >= 0]
+    assert groups.shape == (n,)
+    assert sorted(set(kept.tolist())) == list(range(count))
+    firsts = [int((groups == g).nonzero()[0]) for g in range(count)]
+    assert firsts == sorted(firsts)

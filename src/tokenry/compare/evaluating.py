@@ -130,11 +130,10 @@ def _evaluated(
     progress: bool,
 ) -> Evaluated:
     there = set(index.ids())
-    absent = _absent(index, there, queries)
+    absent = _absent(index, queries, there)
     scores: dict[str, dict[str, list[float]]] = {way: {} for way in ways}
     spent: dict[str, list[float]] = {way: [] for way in ways}
-    for way in ways:  # What is read or loaded by the first search is no part of any query's time.
-        _names(index, queries[0].text, way, None)
+    _warm_up(index, ways, queries[0].text)
     bar = tqdm(queries, unit="query", delay=2, leave=False, disable=not progress)
     for number, query in enumerate(bar):
         own = query.id in there and index.get(query.id).text == query.text
@@ -162,8 +161,8 @@ def _evaluated(
     )
 
 
-def _absent(index: Searchable, there: set[str], queries: list[Query]) -> int:
-    """How many documents that answer queries are not in the index; a warning names one."""
+def _absent(index: Searchable, queries: list[Query], there: set[str]) -> int:
+    """How many documents that answer queries are not there; says so if there are any."""
     absent = {n for query in queries for n in relevant(query.relevance) if n not in there}
     if absent:
         warnings.warn(
@@ -172,6 +171,12 @@ def _absent(index: Searchable, there: set[str], queries: list[Query]) -> int:
             stacklevel=5,
         )
     return len(absent)
+
+
+def _warm_up(index: Searchable, ways: list[str], text: str) -> None:
+    """Search once each way: what is loaded by then is no part of any query's time."""
+    for way in ways:
+        _names(index, text, way, None)
 
 
 def _names(index: Searchable, text: str, way: str, drop: str | None) -> tuple[list[str], float]:

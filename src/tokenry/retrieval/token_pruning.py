@@ -51,7 +51,7 @@ class TokenPruning(IndexReducer):
             Claim(
                 paper="30 % of an index of MS MARCO passages can go without a significant drop.",
                 effect="At keep=0.7, nDCG@10 changes by less than 0.03 by either rule.",
-                test="tests/retrieval/test_index_reducers_claims.py::"
+                test="tests/retrieval/test_token_pruning.py::"
                 "test_dropping_thirty_percent_costs_little",
                 measured="First tokens -0.012 (-0.050 to +0.019), rarest -0.002 (-0.021 to +0.017) "
                 "from .937 (59 manual pages by their descriptions, first 256 tokens, "
