@@ -3,12 +3,14 @@ import re
 from collections import Counter
 from html import escape
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import pytest
 
 from tokenry.compare.code import Source
-from tokenry.compare.records import MethodInfo, Skipped, TaskInfo
+from tokenry.compare.records import Interval, MethodInfo, Skipped, TaskInfo
 from tokenry.errors import StoreError
+from tokenry.report import answer
 from tokenry.report.page import HERE, html, report
 
 HOSTILE = (
@@ -122,6 +124,16 @@ def test_answer_names_the_best_with_its_code(page):
     assert page.text("h1")[0].startswith("PiToMe at keep 0.25: 2.0")
     code = next(text for text in page.text("code") if "attach" in text)
     assert "tokenry.attach(model, 'pitome', keep=0.25)" in code
+
+
+@pytest.mark.parametrize(
+    ("verdict", "said"),
+    [("better", "gain 0.030"), ("not distinguishable", "no distinguishable loss")],
+)
+def test_a_gain_that_may_be_chance_is_not_called_one(verdict, said):
+    task = TaskInfo("agreement", "Agreement", "cosine", False, True, "How near.")
+    summary = SimpleNamespace(verdict=verdict, difference=Interval(0.03, -0.01, 0.07))
+    assert answer._loss(SimpleNamespace(summary=summary, task=task)) == said
 
 
 def test_says_slower_in_words(page):

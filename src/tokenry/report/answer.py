@@ -71,7 +71,8 @@ def _loss(entry: Entry) -> str:
     if change.startswith("\u2212"):
         return f"loss {change[1:]}"
     if change.startswith("+"):
-        return f"gain {change[1:]}"
+        better = entry.summary.verdict == "better"
+        return f"gain {change[1:]}" if better else "no distinguishable loss"
     return "loss below 0.1\u202f%" if entry.task.binary else "loss below 0.001"
 
 
