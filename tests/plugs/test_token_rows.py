@@ -57,7 +57,7 @@ def test_an_audit_judges_the_rows_of_a_folder(tmp_path):
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     made.decoder = decoders.ByteLevel()
     PreTrainedTokenizerFast(tokenizer_object=made).save_pretrained(tmp_path)
-    model = tiny_decoder("llama", vocab_size=300)
+    model = tiny_decoder("llama", vocab_size=300, tie_word_embeddings=True)
     with torch.no_grad():
         model.get_input_embeddings().weight[40:60] = 5.0
         model.get_input_embeddings().weight[256:] = 5.0  # rows of no token

@@ -72,7 +72,7 @@ class KamradtChunks(Chunker):
     def cuts(self, distances: Float[np.ndarray, " n"], chunks: float) -> Bool[np.ndarray, " n"]:
         """At which distances to cut, to have about so many chunks or to follow the percentile.
 
-        >>> KamradtChunks().cuts(np.array([0.1, 0.5, 0.3]), 2).tolist()
+        >>> KamradtChunks().cuts(np.array([0.1, 0.5, 0.3]), 2.0).tolist()
         [False, True, False]
         """
         if self.percentile is not None:
