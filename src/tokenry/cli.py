@@ -345,3 +345,7 @@ def _write(results: Results, out: Path, picture: Path | None) -> None:
         from tokenry.report.picture import picture as draw
 
         draw(results, picture)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
