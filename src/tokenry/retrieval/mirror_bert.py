@@ -18,11 +18,11 @@ class MirrorBert(PairObjective):
 
     Over the $2B$ vectors $f_i$ of a batch, both views of each string, the loss is the mean of
 
-    $$-\ln \frac{\exp(\cos(f_i, f_{i'}) / \tau)}{\sum_{j \ne i} \exp(\cos(f_i, f_j) / \tau)}$$
+    .. math:: -\ln \frac{\exp(\cos(f_i, f_{i'}) / \tau)}{\sum_{j \ne i} \exp(\cos(f_i, f_j) / \tau)}
 
     where $i'$ is the other view of string $i$. In the view to the right, `span` characters of a
-    string of at least `shortest` become `mask` between blanks, wherever they stand. The defaults are
-    those for sentences; for words take `span=0, temperature=0.2`.
+    string of at least `shortest` become `mask` between blanks, wherever they stand. The defaults
+    are those for sentences; for words take `span=0, temperature=0.2`.
 
     Args:
         temperature: Divides the cosines (paper: $\tau$, 0.04 for sentences, 0.2 for words).
