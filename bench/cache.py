@@ -297,12 +297,10 @@ def main() -> None:
         rows = prefilling(loaded.model, ids[:, : arguments.prefill], arguments.rounds)
         record("prefill", [{"tokens": arguments.prefill, "rows": rows}])
     if arguments.tokens:
-        blocks = []
         for n in arguments.contexts:
             for keep in keeps:
                 rows = decoding(loaded.model, ids[:, :n], keep, arguments.tokens)
-                blocks.append({"context": n, "keep": keep, "rows": rows})
-        record("decode", blocks)
+                record("decode", [{"context": n, "keep": keep, "rows": rows}])
     asked: dict[str, Callable[..., list[dict[str, Any]]]] = {
         "answers": questions,
         "needles_free": partial(needles, aware=False),
