@@ -11,6 +11,7 @@ from tokenry.method.finder import Finder, ThemeFinder
 from tokenry.method.index_reducer import IndexReducer, TokensView
 from tokenry.method.judge import Figure, Findings, Judge, Usage
 from tokenry.method.late import LateScorer, Prepared, Reads
+from tokenry.method.linker import Aids, Linker, Matcher, Referee, Scored, Side
 from tokenry.method.marked import MarkedPolicy, MarkedView
 from tokenry.method.navigator import LIST, WAYS, Form, Navigator
 from tokenry.method.objective import Batch, DuplexObjective, Losses, Objective, PairObjective
@@ -42,6 +43,7 @@ __all__ = [
     "END",
     "LIST",
     "WAYS",
+    "Aids",
     "Batch",
     "BatchMerger",
     "ByteReader",
@@ -76,9 +78,11 @@ __all__ = [
     "LateScorer",
     "LayerView",
     "Learner",
+    "Linker",
     "Losses",
     "MarkedPolicy",
     "MarkedView",
+    "Matcher",
     "Measurement",
     "MergedBatch",
     "Method",
@@ -95,15 +99,18 @@ __all__ = [
     "Read",
     "Reads",
     "Record",
+    "Referee",
     "Response",
     "Router",
     "RowSampler",
     "Schedule",
     "Score",
+    "Scored",
     "Scribe",
     "SearchPlan",
     "SequenceRing",
     "Setting",
+    "Side",
     "Slots",
     "TextCoder",
     "ThemeFinder",

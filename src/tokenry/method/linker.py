@@ -1,0 +1,186 @@
+"""The contract of linkers: two tables in, scored pairs of their rows out.
+
+A linker sees columns, never a model: what reads texts, pictures or prompts is handed in as `Aids`.
+Blocking, thresholds, one-to-one links, clusters and files are the same for all linkers and so are
+not in them (`tokenry.tables`).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, NamedTuple, Protocol
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from tokenry.errors import UsageError
+from tokenry.method.base import In, Method
+from tokenry.method.chunker import Embed
+
+Rows = Int[np.ndarray, " m"]
+Scores = Float[np.ndarray, " m"]
+
+
+class Scored(NamedTuple):
+    """Pairs of rows with what a linker makes of them; row numbers count from 0.
+
+    Attributes:
+        left: Row of the left table.
+        right: Row of the right table.
+        score: Higher is likelier to be the same thing.
+    """
+
+    left: Rows
+    right: Rows
+    score: Scores
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, slots=True)
+class Side:
+    """One table as a linker sees it.
+
+    Attributes:
+        columns: Every column by its name. Key columns are normalised texts, None where nothing is
+            left of them; they have the left table's names on both sides. Others are as they came.
+        keys: Names of the key columns, in the order in which they were given.
+        count: How many rows there are.
+    """
+
+    columns: Mapping[str, Sequence[Any]]
+    keys: tuple[str, ...]
+    count: int
+
+    def texts(self, separator: str = " ") -> list[str | None]:
+        """The key columns of each row in one text; None where all are empty.
+
+        >>> side = Side(columns={"a": ["x", None], "b": ["y", None]}, keys=("a", "b"), count=2)
+        >>> side.texts()
+        ['x y', None]
+        """
+        parts = zip(*(self.columns[key] for key in self.keys), strict=True)
+        return [separator.join(one for one in row if one is not None) or None for row in parts]
+
+    def column(self, who: str, name: str) -> Sequence[Any]:
+        """A column by its name.
+
+        Raises:
+            UsageError: If the table has no such column.
+        """
+        if name not in self.columns:
+            raise UsageError(
+                f"{who}: needs a column {name!r}; the table has {', '.join(self.columns)}."
+            )
+        return self.columns[name]
+
+
+class Referee(Protocol):
+    """A language model that is asked about pairs."""
+
+    def yes(self, prompts: Sequence[str]) -> Scores:
+        """The probability of yes, against no, as the next word of each prompt."""
+
+    def options(self, prompts: Sequence[str], count: int) -> Float[np.ndarray, "m c"]:
+        """The probability of each of the first `count` letters as the next word."""
+
+    def write(self, prompts: Sequence[str], tokens: int) -> list[str]:
+        """What follows each prompt, greedily, at most so many tokens."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, slots=True)
+class Aids:
+    """What is handed to a linker beside the two tables; it asks for what it needs.
+
+    Attributes:
+        embed: Gives texts vectors of length one. Each distinct text is encoded once.
+        picture: Gives pictures (paths, bytes or Pillow images) vectors of length one, in the same
+            space as `embed`.
+        referee: A language model to ask.
+        tables: Further tables by name: a log of aliases, a glossary, a corpus.
+        known: Labelled pairs, scored 1 and 0, to learn from.
+    """
+
+    embed: Embed | None = None
+    picture: Callable[[Sequence[Any]], Float[np.ndarray, "n d"]] | None = None
+    referee: Referee | None = None
+    tables: Mapping[str, Side] = field(default_factory=dict)
+    known: Scored | None = None
+
+    def need(self, who: str, aid: str, how: str) -> Any:
+        """One of the aids.
+
+        Raises:
+            UsageError: If it was not given; `how` says how it is given.
+        """
+        found = getattr(self, aid)
+        if found is None:
+            raise UsageError(f"{who}: needs {aid}, which was not given; {how}")
+        return found
+
+    def table(self, who: str, name: str, holds: str) -> Side:
+        """A further table.
+
+        Raises:
+            UsageError: If it was not given.
+        """
+        if name not in self.tables:
+            raise UsageError(
+                f"{who}: needs a table {name!r} ({holds}); pass tables={{{name!r}: ...}}, or "
+                f"--table {name}=FILE."
+            )
+        return self.tables[name]
+
+
+class Matcher(ABC):
+    """A linker that has read its two tables.
+
+    Attributes:
+        threshold: The score from which on a pair counts as a match.
+    """
+
+    threshold: float
+
+    @abstractmethod
+    def score(self, left: Rows, right: Rows) -> Scores:
+        """The score of given pairs; NaN where a side is empty, which is no match."""
+
+    @abstractmethod
+    def nearest(self, k: int, least: float = -np.inf) -> Scored:
+        """The k best right rows of each left row that score at least so much.
+
+        Sorted by left row, then falling score, then right row. A row with nothing to compare is in
+        no pair, and k larger than the right table gives its rows, none twice.
+        """
+
+    def parts(self, left: Rows, right: Rows) -> dict[str, Scores]:
+        """What the score of each pair is made of, by name; the parts add up to the score.
+
+        Empty where a score has no parts. The report draws it as a waterfall.
+        """
+        return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linker(Method):
+    """Says how likely rows of two tables are the same thing."""
+
+    threshold: Annotated[
+        float | None,
+        In(-1e9, 1e9),
+        "the score from which on a pair is a match; None for the linker's own rule",
+    ] = None
+
+    @abstractmethod
+    def prepare(self, left: Side, right: Side, aids: Aids) -> Matcher:
+        """Read both tables.
+
+        Args:
+            left: One table.
+            right: The other one; the same object when a table is searched for duplicates. Then
+                `nearest` leaves out the pair of a row with itself.
+            aids: What else there is.
+
+        Raises:
+            UsageError: If an aid or a column is missing that this linker needs.
+        """

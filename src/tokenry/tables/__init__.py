@@ -1,0 +1,1 @@
+"""Tables in, links out: the engine under all linkers."""
