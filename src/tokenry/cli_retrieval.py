@@ -103,7 +103,8 @@ def index(
     ```
 
     Args:
-        source: A folder of text files, a text file, or a .csv, .jsonl or .parquet table.
+        source: A folder of text files, a text file, a .csv, .jsonl or .parquet table, or a
+            collection in the form of BEIR or TREC.
         out: The folder of the index.
         encoder: `zoo:NAME`, a folder, or a name on the Hub; zoo:minilm-l6 for a new index.
         store: Where a new index keeps its token vectors; segments when not given.

@@ -93,3 +93,15 @@ def test_wrong_usage_says_what_to_do(tokenry, notes, tmp_path):
     tokenry("index", notes, "--out", "idx")
     assert "is not like year=2024" in tokenry("search", "idx", "x", "--where", "a").err
     assert tokenry("search", "idx", "cat", "--where", "a=b").err == "idx: nothing found.\n"
+
+
+def test_a_collection_is_indexed_under_its_own_ids_and_judged(tokenry, tmp_path):
+    folder = tmp_path / "pets"
+    (folder / "qrels").mkdir(parents=True)
+    rows = [{"_id": "c", "title": "Cats", "text": "a cat sat"}, {"_id": "d", "text": "a dog"}]
+    (folder / "corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "queries.jsonl").write_text(json.dumps({"_id": "q", "text": "cat sat"}) + "\n")
+    (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq\tc\t1\n")
+    assert json.loads(tokenry("index", folder, "--out", "idx", "--json").out)["added"] == 2
+    assert json.loads(tokenry("search", "idx", "cat", "--json").out)[0]["id"] == "c"
+    assert tokenry("eval", "idx", folder).code == 0

@@ -93,6 +93,18 @@ def load_queries(given: Any, split: str | None = None) -> list[Query]:
     return _queries(given)
 
 
+def collection_documents(folder: Path) -> list[Document] | None:
+    """The documents of a folder in the form of BEIR or TREC; None if it is no such folder.
+
+    Raises:
+        DataError: One of them cannot be read.
+    """
+    if (folder / beir.CORPUS).is_file():
+        return beir.corpus(folder / beir.CORPUS)
+    files = trec.parts(folder)
+    return None if files is None else trec.documents(files.documents)
+
+
 def _of_folder(folder: Path, split: str | None) -> list[Query]:
     """The queries of a folder with the labels of one part, where it has any."""
     if not (folder / beir.QRELS).is_dir() and not (folder / beir.QUERIES).is_file():

@@ -1,4 +1,4 @@
-"""Documents from a folder or a table, one after the other."""
+"""Documents from a folder, a table or a collection, one after the other."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tokenry.data.collection_loader import collection_documents
 from tokenry.data.documents import SUFFIXES, TEXT_COLUMNS
 from tokenry.data.files import read_bounded, walk
 from tokenry.data.rows import READERS, find_column
@@ -17,7 +18,7 @@ MAX_BYTES = 16 << 20
 
 
 class Source:
-    """A folder of text files, or a .csv, .jsonl or .parquet table.
+    """A folder of text files, a table (.csv, .jsonl, .parquet), or a collection (BEIR, TREC).
 
     Args:
         path: Where it is. Files of a folder are read one by one, when their turn comes.
@@ -38,6 +39,9 @@ class Source:
     ) -> None:
         self.path = path
         self.skipped: list[str] = []
+        self._collection = collection_documents(path) if path.is_dir() else None
+        if self._collection is not None:
+            return
         if path.is_dir():
             self._files = [one for one in walk(path) if one.suffix.lower() in SUFFIXES]
         elif path.suffix.lower() in (*READERS, *SUFFIXES) and path.is_file():
@@ -64,6 +68,8 @@ class Source:
 
     def __len__(self) -> int:
         """How many files there are, or 0 where a table does not say how many rows it has."""
+        if self._collection is not None:
+            return len(self._collection)
         return 0 if self._is_table else len(self._files)
 
     @property
@@ -73,6 +79,8 @@ class Source:
     def __iter__(self) -> Iterator[Document]:
         """The documents; those that cannot be read are noted in `skipped`."""
         self.skipped = []
+        if self._collection is not None:
+            return (Document(one.id, one.text, one.meta) for one in self._collection)
         return self._rows() if self._is_table else self._texts()
 
     def _texts(self) -> Iterator[Document]:

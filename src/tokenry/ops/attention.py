@@ -137,8 +137,10 @@ def column_mass(
     """
     (b, h, t, _), (g, s) = queries.shape, keys.shape[1:3]
     mass = queries.new_zeros(b, g, h // g, s, dtype=torch.float32)
-    columns = keys.float().transpose(-1, -2).contiguous().flatten(0, 1)
+    columns = keys.float().flatten(0, 1).transpose(-1, -2)
     rows = min(t, max(16, _SCORES // (b * h * s)))
+    if t > rows:  # read by many chunks: worth one copy in the order of reading
+        columns = columns.contiguous()
     triangle = torch.ones(rows, rows, dtype=torch.bool, device=keys.device).triu(1)
     # One piece of memory for all chunks: new pages for each would cost as much as the softmax.
     room = mass.new_empty(b * h * rows * s)
