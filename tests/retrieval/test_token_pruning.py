@@ -1,60 +1,27 @@
-"""What the papers on smaller indexes claim, on manual pages with a real encoder."""
+"""Token pruning: by hand, and what is claimed for it on manual pages."""
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
+import torch
 
-from tokenry import zoo
-from tokenry.compare.library import Library
-from tokenry.compare.shelves import shelf
-from tokenry.compare.stats import mean_interval, resampled_means
-from tokenry.data import load_collection
-from tokenry.ops.ranking import ndcg
-from tokenry.plugs.token_encoder import TokenEncoder
-from tokenry.retrieval import RandomTokens, TokenPooling, TokenPruning
-
-pytestmark = pytest.mark.slow
-LENGTH = 256
+from tokenry.method import TokensView
+from tokenry.retrieval import TokenPruning
 
 
-@pytest.fixture(scope="module")
-def scores():
-    """nDCG@10 of each query under a reducer, and under none."""
-    if not zoo.find("minilm-l6").installed:
-        pytest.skip("the package with zoo:minilm-l6 is not installed")
-    data = load_collection("manpages")
-    library = Library(TokenEncoder.load("zoo:minilm-l6"), data.documents, LENGTH)
-    questions = [library.question(query.text, True) for query in data]
-
-    def measure(method):
-        place = shelf(library, method)
-        ranked = [place.rank(question, 10).keys.tolist() for question in questions]
-        names = [[library.ids[key - 1] for key in keys] for keys in ranked]
-        return np.array([ndcg(n, q.relevance) for n, q in zip(names, data, strict=True)])
-
-    return measure
+def test_pruning_keeps_first_or_rarest():
+    x, words = torch.eye(10), torch.arange(10) % 5
+    frequency = (words.float() + 1) / 10
+    assert (
+        TokenPruning().group(x, TokensView(4, words, frequency, 0)).tolist()
+        == [0, 1, 2, 3] + [-1] * 6
+    )
+    # Words 0 and 1 are in the fewest documents: tokens 0, 5, 1, 6, in this order.
+    rarest = TokenPruning(by="rare").group(x, TokensView(3, words, frequency, 0)).tolist()
+    assert [i for i, g in enumerate(rarest) if g >= 0] == [0, 1, 5]
 
 
-def difference(scores, method):
-    """The paired difference from all token vectors, with its interval."""
-    apart = scores(method) - scores(None)
-    return mean_interval(apart, resampled_means(apart[None], 0)[0])
-
-
-def test_half_the_tokens_pooled_lose_nothing(scores):
-    half = difference(scores, TokenPooling(keep=0.5))
-    assert half.value > -0.005
-    assert half.low > -0.02
-
-
-def test_a_quarter_pooled_keeps_95_percent_and_beats_dropping(scores):
-    whole, pooled = scores(None).mean(), scores(TokenPooling(keep=0.25)).mean()
-    assert pooled > 0.95 * whole
-    for method in (TokenPruning(keep=0.25), RandomTokens(keep=0.25)):
-        assert pooled > scores(method).mean()
-
-
-def test_dropping_thirty_percent_costs_little(scores):
+@pytest.mark.slow
+def test_dropping_thirty_percent_costs_little(page_scores):
     for by in ("first", "rare"):
-        assert abs(difference(scores, TokenPruning(by=by, keep=0.7)).value) < 0.03
+        assert abs((page_scores(TokenPruning(by=by, keep=0.7)) - page_scores(None)).mean()) < 0.03

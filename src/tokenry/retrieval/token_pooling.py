@@ -57,7 +57,7 @@ class TokenPooling(IndexReducer):
             Claim(
                 paper="Half the vectors can go with virtually no loss (pool factor 2).",
                 effect="At keep=0.5, nDCG@10 is that of all token vectors.",
-                test="tests/retrieval/test_token_pruning.py::"
+                test="tests/retrieval/test_token_pooling.py::"
                 "test_half_the_tokens_pooled_lose_nothing",
                 measured="nDCG@10 +0.000 (-0.019 to +0.019) from .937 (59 manual pages by their "
                 "descriptions, first 256 tokens, all-MiniLM-L6-v2); on Cranfield's 225 queries "
@@ -67,7 +67,7 @@ class TokenPooling(IndexReducer):
                 paper="Two thirds to three quarters can go with a loss below 5 %.",
                 effect="At keep=0.25, more than 95 % of nDCG@10 is left, and more than when the "
                 "first, the rarest or random tokens are kept instead.",
-                test="tests/retrieval/test_token_pruning.py::"
+                test="tests/retrieval/test_token_pooling.py::"
                 "test_a_quarter_pooled_keeps_95_percent_and_beats_dropping",
                 measured="98.7 % is left (.925 of .937); the first tokens leave .850, the rarest "
                 ".847, random ones .888 (the same pages).",
