@@ -48,6 +48,19 @@ def test_it_finds_what_was_asked_for(store, bits, least):
         assert store.maxsim(tokens[key - 1].float(), 10).keys[0] == key
 
 
+@pytest.mark.parametrize("bits", [4, 2])
+def test_chosen_documents_are_scored_by_what_their_codes_stand_for(store, bits):
+    fill(store, [1 + i % 7 for i in range(60)])
+    store.compress(bits)
+    query, chosen = documents([5], seed=9)[0].values.float(), np.array([2, 30, 31, 59])
+    found = store.maxsim(query, 4, chosen)
+    held = dict(zip(chosen.tolist(), store.gather(chosen), strict=True))
+    for key, score in zip(found.keys.tolist(), found.scores.tolist(), strict=True):
+        by_hand = sum(max(float(q @ t.float()) for t in held[key]) for q in query)
+        assert score == pytest.approx(by_hand, abs=0.02)
+    assert sorted(found.keys.tolist()) == chosen.tolist()
+
+
 @pytest.mark.parametrize("lengths", [[1], [3], [0, 1], [2, 5]])
 def test_one_or_two_documents(store, lengths):
     tokens = fill(store, lengths)
