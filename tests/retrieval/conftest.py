@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 LENGTH = 256
+QUERIES, LETTERS, PASSAGE = 40, 90_000, 300
 
 
 @pytest.fixture(scope="session")
@@ -50,3 +51,19 @@ def page_scores():
         return np.array([ndcg(n, q.relevance) for n, q in zip(names, data, strict=True)])
 
     return measure
+
+
+@pytest.fixture(scope="session")
+def passages():
+    """Passages of manual pages and questions about them, as MiniLM's token states in 128."""
+    from tokenry.data import load_text
+    from tokenry.plugs.token_encoder import TokenEncoder
+
+    examples = load_text("manpages")
+    pages = list(dict.fromkeys(example.text for example in examples))
+    whole = "\n".join(pages)[:LETTERS]
+    passages = [whole[start : start + PASSAGE] for start in range(0, len(whole), PASSAGE)]
+    encoder = TokenEncoder.load("zoo:minilm-l6").narrowed(passages[:100], 128)
+    documents = encoder.encode(passages)
+    asked = encoder.encode([example.question for example in examples[:QUERIES]], "query")
+    return asked.tokens, documents

@@ -8,28 +8,10 @@ from tokenry.index.store import Shape
 from tokenry.ops.ragged import Ragged
 from tokenry.retrieval import MaxSim, Warp
 
-QUERIES, LETTERS, PASSAGE = 40, 90_000, 300
-
 
 @pytest.fixture(scope="module")
-def real():
-    """Passages of manual pages and questions about them, as MiniLM's token states in 128."""
-    from tokenry.data import load_text
-    from tokenry.plugs.token_encoder import TokenEncoder
-
-    examples = load_text("manpages")
-    pages = list(dict.fromkeys(example.text for example in examples))
-    whole = "\n".join(pages)[:LETTERS]
-    passages = [whole[start : start + PASSAGE] for start in range(0, len(whole), PASSAGE)]
-    encoder = TokenEncoder.load("zoo:minilm-l6").narrowed(passages[:100], 128)
-    documents = encoder.encode(passages)
-    asked = encoder.encode([example.question for example in examples[:QUERIES]], "query")
-    return asked.tokens, documents
-
-
-@pytest.fixture(scope="module")
-def exact(real):
-    return MaxSim().score(real[0], real[1].tokens).topk(10).indices
+def exact(passages):
+    return MaxSim().score(passages[0], passages[1].tokens).topk(10).indices
 
 
 def overlap(found, exact):
@@ -39,8 +21,8 @@ def overlap(found, exact):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("bits", "least", "bytes_"), [(4, 0.9, 80), (2, 0.8, 48)])
-def test_overlap_with_exact_maxsim_on_real_vectors(real, exact, tmp_path, bits, least, bytes_):
-    queries, documents = real
+def test_overlap_with_exact_maxsim_on_real_vectors(passages, exact, tmp_path, bits, least, bytes_):
+    queries, documents = passages
     with SegmentStore(tmp_path, Shape(128), write=True) as store:
         store.add(np.arange(1, len(documents.tokens) + 1), documents.tokens)
         store.commit()
@@ -52,8 +34,8 @@ def test_overlap_with_exact_maxsim_on_real_vectors(real, exact, tmp_path, bits, 
 
 
 @pytest.mark.slow
-def test_scores_without_decompression_stay_near(real, exact):
-    queries, documents = real
+def test_scores_without_decompression_stay_near(passages, exact):
+    queries, documents = passages
     found = Warp(bits=4).score(queries, documents.tokens).topk(10).indices
     assert overlap(found, exact) >= 0.8
 

@@ -14,6 +14,7 @@ from tokenry.retrieval.maxsim import MaxSim
 from tokenry.retrieval.mirror_bert import MirrorBert
 from tokenry.retrieval.muser import Muser
 from tokenry.retrieval.orma import Orma
+from tokenry.retrieval.plaid import Plaid
 from tokenry.retrieval.pooled_vector import PooledVector
 from tokenry.retrieval.random_tokens import RandomTokens
 from tokenry.retrieval.recursive_chunks import RecursiveChunks
@@ -42,6 +43,7 @@ __all__ = [
     "MirrorBert",
     "Muser",
     "Orma",
+    "Plaid",
     "PooledVector",
     "RandomTokens",
     "RecursiveChunks",
