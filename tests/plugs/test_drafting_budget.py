@@ -118,12 +118,12 @@ def test_dear_thoughts_are_seldom():
 
 
 @pytest.mark.parametrize("passes", [20, 40, 64, 200])
-def test_whatever_the_length_it_loses_at_most_three_per_cent(passes):
+def test_whatever_the_length_it_loses_at_most_two_per_cent(passes):
     for seed in range(10):
         chosen = Chosen(CORES)
         chosen.begin(passes)
         cost, tokens, _, _ = simulate(CORES, 0.3, passes, seed=seed, chosen=chosen)
-        assert cost <= 1.03 * tokens
+        assert cost <= 1.02 * tokens
 
 
 @pytest.mark.parametrize("before", [0.4, 3.0])
@@ -135,7 +135,7 @@ def test_what_is_to_be_read_first_is_paid_from_the_credit(before):
     while chosen.budget(before) == 1:
         chosen.note([0], [[]], 0.0, 1.0)
         waited += 1
-    assert waited == pytest.approx(max(0, before - 1) / 0.012, abs=8)
+    assert waited == pytest.approx(max(0, before - 1) / 0.008, abs=12)
     chosen.note([4], [[0, 1]], before + 0.1, FLAT.cost(5), before)
     assert chosen.budget() > 1, "what was read once is not held against the next drafts"
 

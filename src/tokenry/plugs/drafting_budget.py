@@ -11,7 +11,7 @@ writes says which nodes would have passed (`tokenry.plugs.drafting_trials`). Onl
 time then. That, and drafts that turn out not to pay, is paid from a credit, which holds what
 drafting has gained in this call and a small share of what plain decoding would have taken. A call
 therefore never takes longer than plainly by more than that share and one pass, or less than one
-where little is to be written: together three per cent.
+where little is to be written: together two per cent. The loop itself takes about one more.
 
 A draft model has to read the text first. Drafts in thought look at its end alone; all of it is read
 when drafts are to be verified for the first time and the credit pays for that reading too.
@@ -27,11 +27,11 @@ from statistics import median
 from tokenry.plugs.drafting_curve import Curve
 
 _MEMORY = 0.98  # how much a pass counts once another one has passed
-_LENT = 0.012
+_LENT = 0.008
 _HOPE = 0.1  # the share of first nodes that pass, as long as nothing is known
 _TRIED = 2.0  # drafts in thought are as large as a pass that costs this many single tokens
 _START, _MOST = 1.0, 8.0  # credit, in passes over one token
-_SHORT = 0.018  # credit at the start for each token that may be written, up to _START
+_SHORT = 0.012  # credit at the start for each token that may be written, up to _START
 _LAST = 9  # so many passes of a size say how long one takes
 
 
