@@ -27,11 +27,11 @@ from statistics import median
 from tokenry.plugs.drafting_curve import Curve
 
 _MEMORY = 0.98  # how much a pass counts once another one has passed
-_LENT = 0.008
+_LENT = 0.01
 _HOPE = 0.1  # the share of first nodes that pass, as long as nothing is known
 _TRIED = 2.0  # drafts in thought are as large as a pass that costs this many single tokens
 _START, _MOST = 1.0, 8.0  # credit, in passes over one token
-_SHORT = 0.012  # credit at the start for each token that may be written, up to _START
+_SHORT = 0.01  # credit at the start for each token that may be written, up to _START
 _LAST = 9  # so many passes of a size say how long one takes
 
 
