@@ -3,7 +3,12 @@
     python bench/transplant.py german --source-text english --dictionary en-de.tsv
 
 writes bench/results/transplant.json. `german` and `english` are folders of texts, as
-`recipes/manpage_texts.py` makes them; the tokenizer is trained on the German one.
+`recipes/manpage_texts.py` makes them; the tokenizer is trained on the German one. The dictionary
+is a word, a tab and its translation on each line (here those of FreeDict, Debian's
+`dict-freedict-eng-deu`). The same for a small model that has read English alone:
+
+    python bench/transplant.py german --source-text english --dictionary en-de.tsv \
+        --model tests/vocab/tiny_zett/model --size 2048
 """
 
 from __future__ import annotations
@@ -33,22 +38,23 @@ METHODS = (
     "random-rows", "mean-rows", "lexical-copy", "fvt", "focus", "wechsel(by=words)", "wechsel",
     "wechsel(identical=True)",
 )  # fmt: skip
-SIZE, HELD, PART = 16_384, 6, 2048  # tokens; texts that are measured on; bytes of each
+ROLES = ("bos_token", "eos_token", "pad_token")
+HELD, PART = 6, 2048  # texts that are measured on; bytes of each
 
 
-def tokenizer(texts: list[str]) -> Any:
+def tokenizer(texts: list[str], size: int, old: Any) -> Any:
     """A byte-level tokenizer with the special tokens of the model."""
+    roles = {role: getattr(old, role) for role in ROLES if getattr(old, role) is not None}
     made = Tokenizer(models.BPE())
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     made.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=SIZE,
-        special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
+        vocab_size=size,
+        special_tokens=list(dict.fromkeys(roles.values())),
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
     made.train_from_iterator(texts, trainer)
-    roles = {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}
     return PreTrainedTokenizerFast(tokenizer_object=made, **roles)
 
 
@@ -76,11 +82,14 @@ def main() -> None:
     parser.add_argument("text")
     parser.add_argument("--source-text", required=True)
     parser.add_argument("--dictionary", required=True)
+    parser.add_argument("--model", default=MODEL)
+    parser.add_argument("--size", type=int, default=16_384, help="of the new vocabulary")
     parser.add_argument("--megabytes", type=float, default=8, help="of text to learn from, each")
     given = parser.parse_args()
     texts, english = (read(one, given.megabytes) for one in (given.text, given.source_text))
     held, texts = [text[:PART] for text in texts[:HELD]], texts[HELD:]
-    new, loaded = tokenizer(texts), zoo.load(MODEL)
+    loaded = zoo.load(given.model)
+    new = tokenizer(texts, given.size, loaded.processor)
     learned = {"texts": lines(texts), "source_texts": lines(english)}
     learned["dictionary"] = load_dictionary(given.dictionary)
     before = bits_per_byte(loaded.model, loaded.processor, held)
@@ -98,16 +107,18 @@ def main() -> None:
         rows.append({"method": method, **figures, **origins, "seconds": round(seconds, 1)})
         print("  ".join(f"{name} {value}" for name, value in rows[-1].items()), flush=True)
     size = sum(len(text.encode()) for text in held)
-    block = {"tokens": f"49,152 to {SIZE:,}", "held_out_bytes": size, "rows": rows}
+    sizes = f"{len(loaded.processor):,} to {given.size:,}"
+    block = {"model": given.model, "tokens": sizes, "held_out_bytes": size, "rows": rows}
     environment = {
         "torch": torch.__version__,
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
-        "model": MODEL,
         "text": "German manual pages",
         "command": "python bench/transplant.py german --source-text english --dictionary en-de.tsv",
     }
-    content = {"environment": environment, "transplant": [block]}
+    content = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    others = [one for one in content.get("transplant", []) if one.get("model") != given.model]
+    content = {"environment": environment, "transplant": [*others, block]}
     RESULTS.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 

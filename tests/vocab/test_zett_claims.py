@@ -84,7 +84,7 @@ def test_claim_old_tokens_keep_their_rows(tmp_path):
         optimizer.step()
     how = HypernetTraining(
         hidden=128, heads=4, layers=1, memory=1, batch=1, identity_tokens=320,
-        identity_steps=600, steps=0, warmup=20, rates=(1e-3, 0.0), clip=1.0,
+        identity_steps=1500, steps=0, warmup=20, rates=(1e-3, 0.0), clip=1.0,
     )  # fmt: skip
     net = train_hypernetwork(model.eval(), tokenizer, KEPT[:1], how, progress=False)
     method = Zett(hypernetwork=str(save_hypernetwork(net, tmp_path)))
@@ -95,8 +95,8 @@ def test_claim_old_tokens_keep_their_rows(tmp_path):
     before = bits_per_byte(model, tokenizer, texts, progress=False).per_byte
     moved = transplant(model, tokenizer, tokenizer, method)
     after = bits_per_byte(moved.model, moved.tokenizer, texts, progress=False).per_byte
-    assert cosine > 0.97
-    assert after == pytest.approx(before, rel=0.02)
+    assert cosine > 0.99
+    assert after == pytest.approx(before, rel=0.01)
 
 
 @torch.no_grad()
