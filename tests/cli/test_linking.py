@@ -18,7 +18,7 @@ def files(tmp_path):
 
 
 def read(path):
-    return list(csv.DictReader(path.open()))
+    return list(csv.DictReader(path.read_text().splitlines()))
 
 
 def test_link_writes_the_merged_table(tokenry, files):
@@ -50,11 +50,8 @@ def test_link_for_machines_with_gold_and_blocks(tokenry, files):
 
 
 def test_link_prints_the_best_links_where_no_file_is_asked_for(tokenry, files):
-    done = tokenry(
-        "link", "a.csv", "b.csv", "--on", "name", "--method", "exact", "--threshold", "0"
-    )
-    assert done.code == 0
-    assert "Ada Lovelace  =  Lovelace, Ada" in tokenry("link", "a.csv", "b.csv", "--on", "name").out
+    done = tokenry("link", "a.csv", "b.csv", "--on", "name")
+    assert "Ada Lovelace  =  Lovelace, Ada" in done.out
 
 
 def test_dedupe_writes_first_rows_or_clusters(tokenry, files):
