@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tokenry.plugs.moving import transplant
     from tokenry.report.page import report
     from tokenry.tables.linking import link
+    from tokenry.tables.tuning import tune
 
 __all__ = [
     "Index",
@@ -38,6 +39,7 @@ __all__ = [
     "probe",
     "report",
     "transplant",
+    "tune",
 ]
 
 _HOME = {
@@ -56,6 +58,7 @@ _HOME = {
     "probe": "tokenry.compare.probing:probe",
     "report": "tokenry.report.page:report",
     "transplant": "tokenry.plugs.moving:transplant",
+    "tune": "tokenry.tables.tuning:tune",
 }
 
 # Two verbs are called like the folder they live in. A folder sets its name on this module once,

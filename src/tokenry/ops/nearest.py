@@ -114,7 +114,7 @@ def nearest(
 
 def products(
     left: Float[np.ndarray, "n d"],
-    right: Float[np.ndarray, "m d"],
+    right: Float[np.ndarray, "c d"],
     rows: Int[np.ndarray, " m"],
     columns: Int[np.ndarray, " m"],
 ) -> Float[np.ndarray, " m"]:
