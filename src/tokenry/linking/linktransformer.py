@@ -62,10 +62,14 @@ class LinkTransformer(Linker):
         claims=(
             Claim(
                 paper="Several columns can be linked on at once, by joining them to one text.",
-                effect="Cities with names that others share are found more often by name, country "
-                "and region than by name alone.",
+                effect="Cities whose names others share are found more often by name, country and "
+                "region than by name alone.",
                 test="tests/linking/test_linktransformer.py::test_claim_more_columns_find_more",
-                measured="Pending figures.",
+                measured="263 cities with names that others share, a letter missing: MiniLM .243 by "
+                "name, .734 by name, country and region. Fodors-Zagats (112 true pairs, both "
+                "tables): .964 by name, 1.000 by name, address and city, char-ngrams .973 "
+                "and 1.000; best F1 of pairs that are each other's best .903 and .954, char-ngrams "
+                ".919 and .973.",
             ),
         ),
         differs=(
