@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from tokenry.plugs.attach import attach
     from tokenry.plugs.moving import transplant
     from tokenry.report.page import report
+    from tokenry.tables.clustering import cluster
+    from tokenry.tables.evaluating import evaluate_links
     from tokenry.tables.linking import link
 
 __all__ = [
@@ -30,8 +32,10 @@ __all__ = [
     "audit",
     "check",
     "chunks",
+    "cluster",
     "compare",
     "evaluate",
+    "evaluate_links",
     "find",
     "link",
     "methods",
@@ -48,10 +52,12 @@ _HOME = {
     "audit": "tokenry.compare.auditing:audit",
     "check": "tokenry.checks:check",
     "chunks": "tokenry.compare.chunking:chunks",
+    "cluster": "tokenry.tables.clustering:cluster",
     "compare": "tokenry.compare.run:compare",
     "find": "tokenry.finder:find",
     "evaluate": "tokenry.compare.evaluating:evaluate",
     "link": "tokenry.tables.linking:link",
+    "evaluate_links": "tokenry.tables.evaluating:evaluate_links",
     "methods": "tokenry.catalog:names",
     "probe": "tokenry.compare.probing:probe",
     "report": "tokenry.report.page:report",
