@@ -182,6 +182,14 @@ def test_what_tokenry_gave_is_taken(tmp_path):
     assert scored.to_dict()["curve"] is None
 
 
+def test_duplicates_are_known_by_their_own_ids_or_by_row():
+    table = {"name": ["Ada L.", "Alan T.", "ada l"]}
+    for own, gold in (({"id": ["x", "y", "z"]}, ["z", "x", "y"]), ({}, [2, 0, 1])):
+        found = tokenry.dedupe({**own, **table}, on="name", method="exact")
+        scored = tokenry.evaluate_links(found, {"id": gold, "entity": [1, 1, 2]})
+        assert value(scored, "b-cubed") == [1, 1]
+
+
 @pytest.mark.parametrize(
     ("found", "gold", "settings", "kind", "message"),
     [

@@ -16,9 +16,11 @@ import numpy as np
 from tokenry.errors import UsageError
 from tokenry.tables import frames, ids
 from tokenry.tables.clustering import Clustered
+from tokenry.tables.clusters import CLUSTER, Clusters
 from tokenry.tables.counting import block, by_entities, by_pairs
+from tokenry.tables.engine import arrow
 from tokenry.tables.evaluation import LinkEvaluation
-from tokenry.tables.frames import Frame
+from tokenry.tables.frames import ROW, Frame
 from tokenry.tables.gold import WHO, Names, Reader
 from tokenry.tables.links import Links
 
@@ -49,7 +51,8 @@ def evaluate_links(
 
     Args:
         found: Pairs (a table with `left` and `right`, links of `tokenry.link`) or clusters (a table
-            with `id` and `cluster`, or what `tokenry.cluster` gave at one threshold).
+            with `id` and `cluster`; what `tokenry.cluster` gave at one threshold, or
+            `tokenry.dedupe`, with rows counted from 0 where its table has no `id`).
         gold: True pairs (`left`, `right`), judged pairs (with `match`: 1 or 0), or the entity of
             each record (`id`, `entity`). An id that is in no found pair is not found; one in
             no cluster is a cluster of its own, with a warning.
@@ -91,7 +94,7 @@ def evaluate_links(
     )
     reader = Reader(
         names,
-        _taken(found, encoding),
+        _taken(found, id, cluster, encoding),
         frames.read(gold, "the gold table", encoding=encoding),
         None
         if candidates is None
@@ -112,7 +115,7 @@ def evaluate_links(
     )
 
 
-def _taken(found: Any, encoding: str | None) -> Frame:
+def _taken(found: Any, id: str, cluster: str, encoding: str | None) -> Frame:
     if isinstance(found, Links):
         return Frame(found.table, found.left.back, "the links")
     if isinstance(found, Clustered):
@@ -122,6 +125,12 @@ def _taken(found: Any, encoding: str | None) -> Frame:
                 f"cluster=, one of {', '.join(found.columns.values())}."
             )
         return Frame(found.records, found.frame.back, "the clusters")
+    if isinstance(found, Clusters):
+        table = found.frame.table
+        rows, labels = (found.table.column(name) for name in (ROW, CLUSTER))
+        columns = {id: table.column(id) if id in table.column_names else rows, cluster: labels}
+        others = {name: table.column(name) for name in table.column_names if name not in columns}
+        return Frame(arrow().table({**others, **columns}), found.frame.back, "the clusters")
     return frames.read(found, "the found table", encoding=encoding)
 
 
@@ -132,11 +141,7 @@ def _needs_pairs(reader: Reader) -> bool:
 
 def _unknown(reader: Reader) -> int:
     """How many ids of gold are nowhere in what was found; clusters should have them all."""
-    unknown = [
-        np.setdiff1d(*two) for two in zip(reader.gold.sides, reader.found.sides, strict=False)
-    ]
-    if reader.one_table:
-        gold, found = reader.gold.sides, reader.found.sides
+    gold, found = reader.gold.sides, reader.found.sides
     if reader.one_table:
         gold, found = [np.concatenate(gold)], [np.concatenate(found)]
     unknown = [np.setdiff1d(one, other) for one, other in zip(gold, found, strict=True)]
