@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -15,7 +16,7 @@ from tokenry import catalog
 from tokenry.errors import UnknownNameError, UsageError
 from tokenry.method import Aids, Linker
 from tokenry.tables import aids, blocking, sides
-from tokenry.tables.duckdb_engine import MEMORY, DuckDBEngine
+from tokenry.tables.duckdb_engine import MEMORY
 from tokenry.tables.engine import Engine
 from tokenry.tables.frames import Frame
 from tokenry.tables.links import Links
@@ -26,6 +27,8 @@ from tokenry.tables.stages import Stages, fingerprint
 if TYPE_CHECKING:
     Columns = str | Sequence[str]
 
+ENGINES = {"duckdb": "tokenry.tables.duckdb_engine:DuckDBEngine"}
+"""Engines by name; each is made with the memory it may use and a folder to spill to."""
 METHOD = "hybrid"
 """What links where no method is named."""
 
@@ -60,7 +63,7 @@ class Settings(TypedDict, total=False):
             after a change only what depends on it is done again.
         memory: What the engine may hold before it spills to disk, "1GB" when not given. The
             linker's own tables come on top.
-        engine: "duckdb", or a function from a folder to an engine.
+        engine: What joins, by name ("duckdb"), or a function from a folder to an engine.
         device: Where a named encoder runs.
     """
 
@@ -179,12 +182,14 @@ class Run:
         memory = self.settings.get("memory", MEMORY)
         if callable(given):
             return lambda stages: given(stages.folder / "spill")
-        if given != "duckdb":
+        if given not in ENGINES:
             raise UsageError(
-                f"{self.who}: engine={given!r} is unknown; give 'duckdb', or a function from a "
-                "folder to a tokenry.tables.engine.Engine."
+                f"{self.who}: engine={given!r} is unknown; give {', '.join(ENGINES)}, or a "
+                "function from a folder to a tokenry.tables.engine.Engine."
             )
-        return lambda stages: DuckDBEngine(memory=memory, spill=stages.folder / "spill")
+        module, _, name = ENGINES[given].partition(":")
+        build = getattr(import_module(module), name)
+        return lambda stages: build(memory=memory, spill=stages.folder / "spill")
 
 
 def between(
