@@ -57,9 +57,8 @@ class Splink(Linker):
         want="scores that say which column spoke for a match and how loudly",
         dial="none: a linker has no share of tokens to keep",
         differs=(
-            "Runs the package splink itself; nothing of its model is written again here.",
-            "Comparisons are chosen by rule, where splink asks its user: columns with few values by "
-            "equality, those of digits by Damerau-Levenshtein distance, others by Jaro-Winkler.",
+            "Comparisons are chosen by rule, where splink asks its user: few values by equality, "
+            "digits by Damerau-Levenshtein distance, others by Jaro-Winkler.",
             "No adjustment for frequent values: scores of given pairs must not depend on which "
             "other pairs are given.",
             "m is learned in one round for each key column, blocked on it. Where no pair agrees in "
