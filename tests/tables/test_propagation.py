@@ -159,7 +159,7 @@ def test_daft_refuses_a_rule_that_cannot_travel():
     engine = DaftEngine()
     schema = pa.schema([("left", pa.int64())])
     lock = threading.Lock()
-    with pytest.raises(UsageError, match="daft: a rule cannot be sent to other processes.*lock"):
+    with pytest.raises(UsageError, match=r"daft: a rule cannot be sent to other processes.*lock"):
         engine.map_batches(engine.take(schema.empty_table()), lambda batch: lock, schema)
 
 
