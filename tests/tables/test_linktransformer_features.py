@@ -122,3 +122,31 @@ def test_every_row_that_is_like_no_other_survives_deduplication():
 def test_a_tie_at_the_threshold_is_a_match():
     found = linked(["acme"], ["acme"], threshold=1.0)
     assert len(found) == 1
+
+
+class Referee:
+    """Takes two records for the same when both are said to be in Rome; counts its questions."""
+
+    def __init__(self):
+        self.asked = []
+
+    def yes(self, prompts):
+        self.asked += prompts
+        return np.array([float(prompt.casefold().count("rome") == 2) for prompt in prompts])
+
+
+def test_a_language_model_judges_the_nearest_rows():
+    pytest.importorskip("tokenry.linking.judged", reason="no linker asks a referee")
+    left = {"name": ["acme", "zebra"], "city": ["Rome", "Oslo"]}
+    right = {
+        "name": ["acme", "acme inc", "acme ltd", "zebra"],
+        "city": ["Oslo", "Rome", "Bern", "Rome"],
+    }
+    referee = Referee()
+    found = tokenry.link(
+        left, right, on="name", method="judged(linker=linktransformer, reach=2, whole=True)",
+        encoder=Trigrams(), referee=referee,
+    )  # fmt: skip
+    assert len(referee.asked) == 4  # the two nearest of each
+    assert (found.rows("left").tolist(), found.rows("right").tolist()) == ([0], [1])
+    assert found.scores.tolist() == [1.0]
