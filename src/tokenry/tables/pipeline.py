@@ -38,6 +38,7 @@ def _best_right(left: Rows, right: Rows, score: NDArray[np.float64]) -> Rows:
 _RULES = {**ASSIGNMENTS, "best_right": _best_right}
 NEAREST = "nearest"
 """The source of pairs that no blocking rule brought."""
+_BAR: dict[str, Any] = {"delay": 2, "leave": False, "disable": None, "unit_scale": True}
 PART = 1 << 14
 """Pairs that are scored and written at a time."""
 
@@ -85,6 +86,11 @@ class Plan:
             raise UsageError(
                 f"{self.who}: assign={self.assign!r} is unknown; give "
                 f"{', '.join(get_args(Assign))}."
+            )
+        if self.threshold is not None and not self.threshold < np.inf:
+            raise UsageError(
+                f"{self.who}: threshold={self.threshold!r} is no score; give a number, or nothing "
+                "for the method's own."
             )
         for name, low in (("k", 1), ("max_block", 1)):
             value = getattr(self, name)
@@ -185,7 +191,12 @@ def _candidates(plan: Plan, made: Both, stages: Stages, alone: bool) -> Kept:
             )
             facts["dropped_pairs"] = blocks.dropped_pairs
             facts["notes"] = [f"{blocks}."] if blocks.dropped else []
-            yield from _gathered(pairs, schema)
+            with tqdm(
+                **_BAR, desc="blocking", unit="pair", total=blocks.pairs - blocks.dropped_pairs
+            ) as bar:
+                for part in _gathered(pairs, schema):
+                    bar.update(len(part))
+                    yield part
         finally:
             engine.close()
 
@@ -232,12 +243,12 @@ def _scored(
             if number >= done:
                 yield _enough(read, batch, least)
 
-    settings = [plan.threshold, None if candidates else plan.most]
+    settings = [plan.threshold, None if candidates else plan.most, PART]
     return stages.keep("scored", settings, schema, make, goes_on=candidates is not None)
 
 
 def _bar(batches: Iterator[Any], count: int) -> Any:
-    return tqdm(batches, "scoring", count, unit="part", delay=2, leave=False, disable=None)
+    return tqdm(batches, **_BAR, desc="scoring", unit="part", total=count)
 
 
 def _enough(matcher: Matcher, batch: pa.RecordBatch, least: float) -> pa.Table:
