@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tokenry.data.aliases import AliasBase, Entity, load_aliases
     from tokenry.data.collection_loader import load_collection
     from tokenry.data.collections import Collection, Document, Query
     from tokenry.data.examples import Example, ImageData
@@ -14,19 +15,25 @@ if TYPE_CHECKING:
     from tokenry.data.texts import TextData, TextExample
 
 __all__ = [
+    "AliasBase",
     "Collection",
     "Document",
+    "Entity",
     "Example",
     "ImageData",
     "Query",
     "TextData",
     "TextExample",
     "load",
+    "load_aliases",
     "load_collection",
     "load_text",
 ]
 
 _HOME = {
+    "AliasBase": "aliases",
+    "Entity": "aliases",
+    "load_aliases": "aliases",
     "Collection": "collections",
     "Document": "collections",
     "Query": "collections",
