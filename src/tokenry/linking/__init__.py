@@ -2,4 +2,8 @@
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from tokenry.linking.char_ngrams import CharNgrams
+from tokenry.linking.exact import Exact
+from tokenry.linking.fuzzy import Fuzzy
+
+__all__ = ["CharNgrams", "Exact", "Fuzzy"]
