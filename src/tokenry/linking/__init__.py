@@ -5,5 +5,6 @@ from __future__ import annotations
 from tokenry.linking.char_ngrams import CharNgrams
 from tokenry.linking.exact import Exact
 from tokenry.linking.fuzzy import Fuzzy
+from tokenry.linking.linkorgs import LinkOrgs
 
-__all__ = ["CharNgrams", "Exact", "Fuzzy"]
+__all__ = ["CharNgrams", "Exact", "Fuzzy", "LinkOrgs"]
