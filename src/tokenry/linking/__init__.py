@@ -5,6 +5,7 @@ from __future__ import annotations
 from tokenry.linking.char_ngrams import CharNgrams
 from tokenry.linking.exact import Exact
 from tokenry.linking.fuzzy import Fuzzy
+from tokenry.linking.hashtags import Hashtags
 from tokenry.linking.linkorgs import LinkOrgs
 
-__all__ = ["CharNgrams", "Exact", "Fuzzy", "LinkOrgs"]
+__all__ = ["CharNgrams", "Exact", "Fuzzy", "Hashtags", "LinkOrgs"]

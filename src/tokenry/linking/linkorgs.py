@@ -11,11 +11,11 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from tokenry.card import Card, Claim
-from tokenry.method import Aids, Embed, In, Linker, Matcher, PresentMatcher, Side
+from tokenry.method import Aids, In, Linker, Matcher, PresentMatcher, Side
 from tokenry.method.linker import Rows, Scores
 from tokenry.ops.alias_graph import AliasCounts, communities
 from tokenry.ops.markov import markov_clusters
-from tokenry.ops.name_distance import FuzzyDistance, VectorDistance
+from tokenry.ops.name_distance import NameDistances
 from tokenry.ops.name_network import Distance, Network, reached, within
 from tokenry.ops.nearest import Ranked, nearest_by, rounded
 
@@ -153,7 +153,7 @@ class LinkOrgs(Linker):
         ours = plain(left.texts())
         theirs = ours if right is left else plain(right.texts())
         learned = self.metric == "learned"
-        kinds = _Distances(aids.need("LinkOrgs", "embed", _HOW) if learned else None)
+        kinds = NameDistances(aids.need("LinkOrgs", "embed", _HOW) if learned else None)
         return _Names(self, ours, theirs, kinds, aids)
 
     def canonical(self, log: AliasCounts) -> Int[np.ndarray, " n"]:
@@ -196,7 +196,7 @@ class _Names(PresentMatcher):
         rule: LinkOrgs,
         left: list[str | None],
         right: list[str | None],
-        kinds: _Distances,
+        kinds: NameDistances,
         aids: Aids,
     ) -> None:
         super().__init__(left, right, 0.0)
@@ -229,27 +229,6 @@ class _Names(PresentMatcher):
 
     def _kinds(self) -> list[Distance | Network]:
         return [one for one in (self.direct, self.network) if one is not None]
-
-
-class _Distances:
-    """Distances between lists of names, fuzzy or of vectors."""
-
-    def __init__(self, embed: Embed | None) -> None:
-        self.embed = embed
-        self.known: dict[str, Float[np.ndarray, " d"]] = {}
-
-    def between(self, ours: Sequence[str], theirs: Sequence[str]) -> Distance:
-        if self.embed is None:
-            return FuzzyDistance(ours, theirs)
-        fresh = [name for name in dict.fromkeys([*ours, *theirs]) if name not in self.known]
-        if fresh:
-            self.known.update(zip(fresh, self.embed(fresh), strict=True))
-        return VectorDistance(self._rows(ours), self._rows(theirs))
-
-    def _rows(self, names: Sequence[str]) -> Float[np.ndarray, "n d"]:
-        width = len(next(iter(self.known.values()), ()))
-        rows = [self.known[name] for name in names]
-        return np.asarray(rows, dtype=np.float64).reshape(len(names), width)
 
 
 def _least(near: list[Float[np.ndarray, "*s"]]) -> Float[np.ndarray, "*s"]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -69,7 +70,7 @@ class FuzzyDistance:
         twos, threes = (
             (left[rows] @ right[columns].T).toarray() for left, right in (self.twos, self.threes)
         )
-        sizes = [
+        sizes: list[Any] = [
             [np.diff(left[rows].indptr)[:, None], np.diff(right[columns].indptr)[None, :]]
             for left, right in (self.twos, self.threes)
         ]
@@ -77,7 +78,8 @@ class FuzzyDistance:
 
     def pairs(self, left: Rows, right: Rows) -> Float[np.ndarray, " m"]:
         """Distances of given pairs."""
-        shared, sizes = [], []
+        shared: list[Any] = []
+        sizes: list[Any] = []
         for ours, theirs in (self.twos, self.threes):
             some, others = ours[left], theirs[right]
             shared.append(np.asarray(some.multiply(others).sum(1)).reshape(-1))
@@ -88,8 +90,8 @@ class FuzzyDistance:
         self,
         twos: Int[np.ndarray, "*s"],
         threes: Int[np.ndarray, "*s"],
-        size_two: list[Int[np.ndarray, "..."]],
-        size_three: list[Int[np.ndarray, "..."]],
+        size_two: Sequence[Int[np.ndarray, "*_"]],
+        size_three: Sequence[Int[np.ndarray, "*_"]],
     ) -> Float[np.ndarray, "*s"]:
         whole = size_two[0] + size_two[1] - twos
         far = 1 - twos / np.maximum(whole, 1)
@@ -125,4 +127,33 @@ class VectorDistance:
 
     @staticmethod
     def _far(cosines: Float[np.ndarray, "*s"]) -> Float[np.ndarray, "*s"]:
-        return np.sqrt(1e-4 + np.maximum(0.0, 1 - cosines))
+        found: Float[np.ndarray, "*s"] = np.sqrt(1e-4 + np.maximum(0.0, 1 - cosines))
+        return found
+
+
+class NameDistances:
+    """Distances between lists of names: fuzzy ones, or those of vectors.
+
+    Args:
+        embed: Gives names vectors of length one; each name is asked for once. None for fuzzy ones.
+    """
+
+    def __init__(
+        self, embed: Callable[[Sequence[str]], Float[np.ndarray, "n d"]] | None = None
+    ) -> None:
+        self.embed = embed
+        self.known: dict[str, Float[np.ndarray, " d"]] = {}
+
+    def between(self, ours: Sequence[str], theirs: Sequence[str]) -> FuzzyDistance | VectorDistance:
+        """The distances of some names from others."""
+        if self.embed is None:
+            return FuzzyDistance(ours, theirs)
+        fresh = [name for name in dict.fromkeys([*ours, *theirs]) if name not in self.known]
+        if fresh:
+            self.known.update(zip(fresh, self.embed(fresh), strict=True))
+        return VectorDistance(self._rows(ours), self._rows(theirs))
+
+    def _rows(self, names: Sequence[str]) -> Float[np.ndarray, "n d"]:
+        width = len(next(iter(self.known.values()), ()))
+        rows = [self.known[name] for name in names]
+        return np.asarray(rows, dtype=np.float64).reshape(len(names), width)

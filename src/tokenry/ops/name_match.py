@@ -62,4 +62,5 @@ def match_divergence(
         slope: b_1.
     """
     own = torch.special.entr(match) + torch.special.entr(1 - match)
-    return (cross_entropy(bias - slope * far, match, reduction="none") - own).mean()
+    loss: Tensor = cross_entropy(bias - slope * far, match, reduction="none") - own
+    return loss.mean()

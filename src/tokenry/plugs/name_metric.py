@@ -106,7 +106,7 @@ def _by_character(vocabulary: dict[str, int]) -> Any:
     split.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=split,
         pad_token="[PAD]",  # noqa: S106 - no secret
         unk_token="[UNK]",  # noqa: S106
