@@ -4,7 +4,7 @@ Cities with many inhabitants are typed as GeoNames has their names; counts follo
 tenth of the names of each city, in scripts of which others are seen, is never typed. Each of them
 is then searched among the names that were: is the nearest one the same city's?
 
-Run from the repository root (about four minutes on one core):
+Run from the repository root (some ten minutes on one core):
 
     python recipes/linkorgs_places.py
 """
@@ -16,13 +16,14 @@ import json
 import unicodedata
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors.torch import load_file, save_file
 
 from tokenry.data import AliasBase, Entity, load_aliases
 from tokenry.ops.name_distance import FuzzyDistance, VectorDistance
-from tokenry.plugs.name_metric import embedder, name_encoder, train_names
+from tokenry.plugs.name_metric import name_encoder, train_names
 
 WEIGHTS = Path(__file__).parents[1] / "tests/linking/tiny_names"
 SIZES = {"width": 64, "layers": 2, "heads": 4}
@@ -68,12 +69,11 @@ def hits(
     return np.concatenate(found)
 
 
-def compare(encoder: object, base: AliasBase, hidden: list[tuple[str, str]]) -> dict[str, object]:
+def compare(encoder: Any, base: AliasBase, hidden: list[tuple[str, str]]) -> dict[str, object]:
     """Share of names whose nearest title is the right one, by metric and by script."""
     names, own = [n for n, _ in hidden], [who for _, who in hidden]
     titles, shelf = [one.title for one in base], [one.id for one in base]
-    embed = embedder(encoder)
-    learned = hits(VectorDistance(embed(names), embed(titles)), own, shelf)
+    learned = hits(VectorDistance(encoder.encode(names), encoder.encode(titles)), own, shelf)
     fuzzy = hits(FuzzyDistance(names, titles), own, shelf)
     latin = np.array([script(name) == "LATIN" for name in names])
     draw = np.random.default_rng(0)
@@ -94,7 +94,7 @@ def compare(encoder: object, base: AliasBase, hidden: list[tuple[str, str]]) -> 
     }
 
 
-def restored(base: AliasBase, folder: Path = WEIGHTS) -> object:
+def restored(base: AliasBase, folder: Path = WEIGHTS) -> Any:
     """The encoder with the weights that ship."""
     encoder = name_encoder([name for one in base for name in one.names], **SIZES)
     weights = load_file(folder / "model.safetensors")

@@ -78,9 +78,7 @@ def test_the_score_is_one_minus_the_least_distance(metric, network):
     names, labels = rule.directory(Aids(tables={"aliases": table(log)}))
     assert labels[0] == labels[1] != labels[2]
     _, direct = all_pairs(raw, left, right, embed=embed)
-    some, others = (
-        1 - all_pairs(raw, part, side(names), embed=embed)[1] for part in (left, right)
-    )
+    some, others = (1 - all_pairs(raw, part, side(names), embed=embed)[1] for part in (left, right))
     limit_x = np.quantile(some, 1 / np.sqrt(some.size))
     limit_y = np.quantile(others, 1 / np.sqrt(others.size))
     wanted = 1 - direct
@@ -162,8 +160,8 @@ def test_an_empty_log_or_side_links_nothing_new():
 def test_what_is_missing_is_named():
     with pytest.raises(UsageError, match="--table aliases=FILE"):
         LinkOrgs().prepare(side(["a"]), side(["b"]), Aids())
+    bad = Side(columns={"name": []}, keys=(), count=0)
     with pytest.raises(UsageError, match="column 'alias'"):
-        bad = Side(columns={"name": []}, keys=(), count=0)
         LinkOrgs().prepare(side(["a"]), side(["b"]), Aids(tables={"aliases": bad}))
     with pytest.raises(UsageError, match="encoder of names"):
         LinkOrgs(network="none", metric="learned").prepare(side(["a"]), side(["b"]), Aids())

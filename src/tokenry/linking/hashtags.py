@@ -14,7 +14,7 @@ from tokenry.method import Aids, In, Linker, Matcher, PresentMatcher, Side
 from tokenry.method.linker import Rows, Scores
 from tokenry.ops.entities import Entities, Meant
 from tokenry.ops.listwise import list_shares
-from tokenry.ops.nearest import Ranked, rounded, sparse_nearest
+from tokenry.ops.nearest import Ranked, sparse_nearest, sparse_products
 from tokenry.ops.segmentation import WordModel
 from tokenry.ops.tag_reading import FEATURES, TagReader, Way, ranker_weights
 from tokenry.words import WORDS_ON_THE_WEB, word_counts
@@ -99,12 +99,12 @@ class Hashtags(Linker):
     written: Annotated[str, "the column with tags as they were written"] = ""
     context: Annotated[str, "the column with the text around the tag"] = "context"
     k: Annotated[int, In(1, 1000), "how many ways to take a tag apart are looked at"] = 20
-    unigram: Annotated[float, In(-100, 100), "the weight of words by themselves"] = 0.5
-    bigram: Annotated[float, In(-100, 100), "the weight of words after each other"] = 0.5
-    overlap: Annotated[float, In(-100, 100), "the weight of words that the text has too"] = 3.0
-    relation: Annotated[float, In(-100, 100), "the weight of entities related to the text's"] = 3.0
-    case: Annotated[float, In(-100, 100), "the weight of upper and lower case"] = 3.0
-    coherence: Annotated[float, In(-100, 100), "the weight of entities related to others"] = 1.0
+    unigram: Annotated[float, In(-100, 100), "the weight of words by themselves"] = 0.04
+    bigram: Annotated[float, In(-100, 100), "the weight of words after each other"] = 0.33
+    overlap: Annotated[float, In(-100, 100), "the weight of words that the text has too"] = 13.7
+    relation: Annotated[float, In(-100, 100), "the weight of entities related to the text's"] = 5.6
+    case: Annotated[float, In(-100, 100), "the weight of upper and lower case"] = 7.0
+    coherence: Annotated[float, In(-100, 100), "the weight of entities related to others"] = 0.0
     title: Annotated[float, In(0, 1), "the least probability of a name as a word"] = 1e-8
     common: Annotated[float, In(0, 1), "the probability of a word that names nothing"] = 5e-4
     near: Annotated[float, In(0, 1), "the share of the best vote within which all are good"] = 0.3
@@ -120,7 +120,16 @@ class Hashtags(Linker):
         tags = left.column("Hashtags", self.written) if self.written else left.texts()
         contexts = left.columns.get(self.context)
         readings = self.read(tags, contexts, knowledge=right, counts=aids.tables.get("counts"))
-        return _Named(tags, right, readings, 0.5 if self.threshold is None else self.threshold)
+        present = [tag if own else None for tag, own in zip(tags, readings, strict=True)]
+        names = present if right is left else right.texts()
+        return _Named(present, names, readings, 0.5 if self.threshold is None else self.threshold)
+
+    @classmethod
+    def sample(cls, left: Side, right: Side, aids: Aids) -> tuple[Side, Side, Aids]:
+        """Adds counts of some words."""
+        words = ["arts", "studio city", "city", "kitchen", "studio", "bel", "air"]
+        counts = Side(columns={"word": words, "count": [9] * 7}, keys=(), count=7)
+        return left, right, replace(aids, tables={"counts": counts})
 
     def read(
         self,
@@ -209,12 +218,13 @@ class _Named(PresentMatcher):
     """The entities that tags name, with the probability of the ways that name them."""
 
     def __init__(
-        self, tags: Sequence[str | None], right: Side, readings: list[list[Reading]], least: float
+        self,
+        tags: Sequence[str | None],
+        names: Sequence[str | None],
+        readings: list[list[Reading]],
+        threshold: float,
     ) -> None:
-        names = right.texts()
-        super().__init__(
-            [tag if own else None for tag, own in zip(tags, readings, strict=True)], names, least
-        )
+        super().__init__(tags, names, threshold)
         place = {row: at for at, row in enumerate(self._rows[1].tolist())}
         cells = [
             (at, place[meant.entity], reading.probability)
@@ -226,15 +236,15 @@ class _Named(PresentMatcher):
         rows, columns, values = zip(*cells, strict=True) if cells else ((), (), ())
         shape = (len(self.left), len(self.right))
         self.table = sparse.coo_array((values, (rows, columns)), shape=shape).tocsr()
+        self.every = sparse.eye_array(shape[1], format="csr")
 
     def pairs(self, left: Rows, right: Rows) -> Scores:
         """The probability that a tag names an entity."""
-        return rounded(np.asarray(self.table[left, right]).reshape(-1))
+        return sparse_products(self.table, self.every, left, right)
 
     def best(self, k: int, least: float) -> Ranked:
         """The likeliest entities of each tag."""
-        every = sparse.eye_array(self.table.shape[1], format="csr")
-        return sparse_nearest(self.table, every, k, least, itself=self.itself)
+        return sparse_nearest(self.table, self.every, k, least, itself=self.itself)
 
 
 def _model(counts: Side | None) -> WordModel:

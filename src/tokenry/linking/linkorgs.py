@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal, final
 
 import numpy as np
@@ -95,7 +95,11 @@ class LinkOrgs(Linker):
                 "than by Jaccard.",
                 test="tests/linking/test_linkorgs.py::"
                 "test_claim_a_learned_metric_finds_names_never_typed",
-                measured="TODO",
+                measured="1,183 cities of GeoNames, 3,876 of their names held out, 23 scripts; a "
+                "transformer of 0.2 million weights over characters, 2,500 steps "
+                "(recipes/linkorgs_places.py). The nearest of all English names is the right one "
+                "for .736 of them, by Jaccard for .256 (+.480 [+.463, +.497]); in Latin script "
+                ".689 and .418, in others .811 and .001.",
             ),
             Claim(
                 paper="On lobbying and meeting data of real organisations the combination is best "
@@ -156,6 +160,13 @@ class LinkOrgs(Linker):
         kinds = NameDistances(aids.need("LinkOrgs", "embed", _HOW) if learned else None)
         return _Names(self, ours, theirs, kinds, aids)
 
+    @classmethod
+    def sample(cls, left: Side, right: Side, aids: Aids) -> tuple[Side, Side, Aids]:
+        """Adds a log of two aliases of one id."""
+        names = ["arts delicatessen studio city", "arts deli studio city", "kitchen"]
+        log = Side(columns={"alias": names, "id": [1, 1, 2]}, keys=(), count=3)
+        return left, right, replace(aids, tables={"aliases": log})
+
     def canonical(self, log: AliasCounts) -> Int[np.ndarray, " n"]:
         """The canonical id of each alias of a log, by the network that is set."""
         if self.network == "bipartite":
@@ -204,6 +215,7 @@ class _Names(PresentMatcher):
         self.shape = self.direct.shape
         self.threshold = max(_LEAST, 1 - within(self.direct, rule.per_record))
         self.network: Network | None = None
+        self.unjoined = 2 * rule.rho
         if rule.network != "none":
             names, labels = rule.directory(aids)
             some, others = (
@@ -218,19 +230,19 @@ class _Names(PresentMatcher):
 
     def pairs(self, left: Rows, right: Rows) -> Scores:
         """One minus the distance of each pair."""
-        return rounded(1 - _least([one.pairs(left, right) for one in self._kinds()]))
+        return rounded(self._score([one.pairs(left, right) for one in self._kinds()]))
 
     def best(self, k: int, least: float) -> Ranked:
         """The k nearest right names of each left one."""
         return nearest_by(self._tile, self.shape, k, least, itself=self.itself)
 
     def _tile(self, rows: slice, columns: slice) -> Float[np.ndarray, "t u"]:
-        return 1 - _least([one.tile(rows, columns) for one in self._kinds()])
+        return self._score([one.tile(rows, columns) for one in self._kinds()])
 
     def _kinds(self) -> list[Distance | Network]:
         return [one for one in (self.direct, self.network) if one is not None]
 
-
-def _least(near: list[Float[np.ndarray, "*s"]]) -> Float[np.ndarray, "*s"]:
-    """The least distance; NaN, where the network joins nothing, does not count."""
-    return near[0] if len(near) == 1 else np.fmin(*near)
+    def _score(self, near: list[Float[np.ndarray, "*s"]]) -> Float[np.ndarray, "*s"]:
+        least = near[0] if len(near) == 1 else np.fmin(*near)
+        # What the network alone does not join is farther than all that it joins.
+        return 1 - np.where(np.isnan(least), self.unjoined, least)

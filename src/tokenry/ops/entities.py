@@ -171,6 +171,8 @@ class Entities:
     ) -> list[Meant]:
         """What each spot means: of those that the others speak for most, the most common.
 
+        Of two that are equally common and equally spoken for, both.
+
         Args:
             spots: What to decide.
             context: Further spots, which speak too.
@@ -183,10 +185,10 @@ class Entities:
             votes = {entity: self.vote(entity, others) for entity, _ in spot.meanings}
             bar = max(votes.values()) * (1 - near)
             # The most common comes first, and so wins among the good ones.
-            entity, share = next(pair for pair in spot.meanings if votes[pair[0]] >= bar)
-            surety = (share * spot.firm + votes[entity]) / 2
-            if surety >= least:
-                found.append(Meant(entity, surety))
+            first, most = next(pair for pair in spot.meanings if votes[pair[0]] >= bar)
+            surety = (most * spot.firm + votes[first]) / 2
+            same = [e for e, s in spot.meanings if s == most and votes[e] == votes[first]]
+            found += [Meant(entity, surety) for entity in same if surety >= least]
         return found
 
     def coherence(self, meant: Sequence[Meant]) -> float:

@@ -9,6 +9,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy import sparse
 
+from tokenry.ops.nearest import rounded
+
 Rows = Int[np.ndarray, " m"]
 Names = Sequence[str | None]
 Some = slice | Int[np.ndarray, "_"]
@@ -127,8 +129,8 @@ class VectorDistance:
 
     @staticmethod
     def _far(cosines: Float[np.ndarray, "*s"]) -> Float[np.ndarray, "*s"]:
-        found: Float[np.ndarray, "*s"] = np.sqrt(1e-4 + np.maximum(0.0, 1 - cosines))
-        return found
+        # Rounded, so that what is as far as the limit is so however the product was summed.
+        return rounded(np.sqrt(1e-4 + np.maximum(0.0, 1 - cosines)))
 
 
 class NameDistances:

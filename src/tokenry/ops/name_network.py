@@ -47,6 +47,8 @@ class Network:
 
     def pairs(self, left: Rows, right: Rows) -> Values:
         """Distances of given pairs."""
+        if not len(left):
+            return np.zeros(0)  # scipy takes no empty places
         return _far(np.asarray(self.close[left, right]).reshape(-1))
 
 

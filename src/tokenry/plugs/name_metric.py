@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,9 +17,10 @@ from tqdm import tqdm
 
 from tokenry.errors import TokenryError, UsageError
 from tokenry.ops.alias_graph import AliasCounts
+from tokenry.ops.batches import rounds
 from tokenry.ops.name_match import balanced, distances, match_divergence
 from tokenry.plugs.text_encoder import text_encoder
-from tokenry.plugs.tuning import descend, share, steps_of, training
+from tokenry.plugs.tuning import descend, share, training
 
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 _START = (2.0, 4.0)  # b_0 and b_1: half where the distance is one half
@@ -65,8 +65,8 @@ def name_encoder(
         seed: Of the weights.
 
     Returns:
-        A `SentenceTransformer`, as `train_names` and `LinkOrgs` take it; `save_pretrained` writes
-        a folder that any `encoder=` reads.
+        A `SentenceTransformer`, which `tokenry.link` takes as its `encoder`; `save_pretrained`
+        writes it to a folder.
 
     Raises:
         MissingExtraError: If sentence-transformers is not installed.
@@ -160,7 +160,7 @@ def train_names(
     start, losses = time.perf_counter(), []
     line = nn.Parameter(torch.tensor(_START, device=encoder.device))
     optimizer = torch.optim.AdamW([*encoder.parameters(), line], lr=rate, weight_decay=0.01)
-    order = steps_of(len(pairs.named), batch_size, random.Random(seed))  # noqa: S311 - an order
+    order = rounds(len(pairs.named), batch_size, random.Random(seed))  # noqa: S311 - an order
     hidden = None if progress is None else not progress
     with training(encoder, seed), tqdm(total=steps, leave=False, disable=hidden) as bar:
         for step, chosen in enumerate(islice(order, steps)):
@@ -180,20 +180,6 @@ def train_names(
     bias, slope = line.tolist()
     seconds = time.perf_counter() - start
     return NameTraining(losses=tuple(losses), bias=bias, slope=slope, seconds=seconds)
-
-
-def embedder(encoder: Any, batch_size: int = 512) -> Any:
-    """What an encoder makes of texts, as linkers take it: `Aids(embed=embedder(encoder))`.
-
-    Args:
-        encoder: A `SentenceTransformer`, or the folder of one.
-        batch_size: Texts of a pass.
-    """
-    if isinstance(encoder, str | Path):
-        encoder = text_encoder(encoder)
-    return lambda texts: encoder.encode(
-        list(texts), batch_size=batch_size, normalize_embeddings=True, show_progress_bar=False
-    )
 
 
 class _Pairs:
