@@ -39,34 +39,29 @@ AMBIGUOUS = (
 
 @pytest.fixture(scope="module")
 def places():
-    base = load_aliases("places", least=1_000_000, languages=("de",))
+    base = load_aliases("places", least=1_200_000, languages=("de",))
     return Side(columns=base.columns(), keys=("title",), count=len(base))
 
 
-def precision(rule, rows, knowledge):
-    """The share of tags whose first reading is right."""
+def read_all(rule, rows, knowledge):
+    """The first reading of each tag, and whether it is right."""
     tags, answers, texts = zip(*rows, strict=True)
-    read = rule.read(tags, texts, knowledge=knowledge)
+    first = [own[0].words for own in rule.read(tags, texts, knowledge=knowledge)]
     right = [
-        " ".join(own[0].words).lower() in answer.split("|")
-        for own, answer in zip(read, answers, strict=True)
+        " ".join(words).lower() in answer.split("|")
+        for words, answer in zip(first, answers, strict=True)
     ]
-    return sum(right) / len(right)
+    return first, right
 
 
 def test_claim_context_decides(places):
-    full, alone = (precision(rule, AMBIGUOUS, places) for rule in (Hashtags(), UNIGRAM))
-    assert full >= 0.8
-    assert alone <= 0.5
-
-
-def test_claim_a_tag_is_read_as_its_text_says(places):
-    flipped = 0
-    for tag in {tag for tag, *_ in AMBIGUOUS}:
-        texts = [text for own, _, text in AMBIGUOUS if own == tag]
-        read = Hashtags().read([tag] * len(texts), texts, knowledge=places)
-        flipped += len({own[0].words for own in read}) > 1
-    assert flipped >= 6
+    first, full = read_all(Hashtags(), AMBIGUOUS, places)
+    _, alone = read_all(UNIGRAM, AMBIGUOUS, places)
+    assert sum(full) >= 16 > 10 >= sum(alone)
+    # The same tag is read in another way in another text.
+    tags = [tag for tag, *_ in AMBIGUOUS]
+    read = {tag: {w for w, own in zip(first, tags, strict=True) if own == tag} for tag in tags}
+    assert sum(len(ways) > 1 for ways in read.values()) >= 6
 
 
 @pytest.mark.slow
@@ -91,13 +86,9 @@ def test_claim_the_right_words_are_among_the_first_twenty():
         draw.shuffle(parts)
         answers.append(" ".join(parts))
     tags = ["#" + answer.replace(" ", "") for answer in answers]
-    held = []
-    for knowledge in (side, None):
-        read = Hashtags().read(tags, knowledge=knowledge)
-        ways = [{" ".join(one.words) for one in own} for own in read]
-        held.append(sum(a in own for a, own in zip(answers, ways, strict=True)) / 200)
-    assert held[0] >= 0.95
-    assert held[1] <= held[0]
+    read = Hashtags().read(tags, knowledge=side)
+    ways = [{" ".join(one.words) for one in own} for own in read]
+    assert sum(a in own for a, own in zip(answers, ways, strict=True)) / 200 >= 0.95
 
 
 def test_upper_case_digits_underscores_and_apostrophes_tell_words_apart():
@@ -150,10 +141,9 @@ def test_as_a_linker_it_gives_the_entities_of_the_readings(places):
 
 
 def test_weights_are_learned_from_known_tags(places):
-    tags, answers, texts = zip(*AMBIGUOUS, strict=True)
-    flat = Hashtags(unigram=1, bigram=0, overlap=0, relation=0, case=0, coherence=0)
-    fitted = flat.fitted(tags, answers, texts, knowledge=places)
-    assert precision(fitted, AMBIGUOUS, places) > precision(flat, AMBIGUOUS, places)
+    rows = [row for row in AMBIGUOUS if row[0] in ("nowhere", "choosespain", "inchina")]
+    fitted = UNIGRAM.fitted(*zip(*rows, strict=True), knowledge=places)
+    assert sum(read_all(fitted, rows, places)[1]) > sum(read_all(UNIGRAM, rows, places)[1])
     assert fitted.overlap > 0
     assert fitted.relation > 0
 
@@ -167,6 +157,6 @@ def test_wrong_input_is_named(places):
         Hashtags().fitted(["ab"], ["c d"])
     with pytest.raises(UsageError, match="column 'word'"):
         Hashtags().read(["a"], counts=Side(columns={}, keys=(), count=0))
+    side = Side(columns={"tag": ["a"]}, keys=("tag",), count=1)
     with pytest.raises(UsageError, match="'raw'"):
-        side = Side(columns={"tag": ["a"]}, keys=("tag",), count=1)
         Hashtags(written="raw").prepare(side, places, Aids())

@@ -78,6 +78,7 @@ def test_an_underscore_stands_alone_and_case_marks_words():
     model = WordModel.of(["new", "york", "new york"], [5, 3, 2])
     assert model.total == 8
     best = best_segmentations("new_york", model.after, 3)
+    assert model.best("new_york", 3) == best
     assert best[0].pieces == ("new", "_", "york")
     assert all("_" in one.pieces for one in best)
     assert math.exp(model.after("York", "new")) == pytest.approx(2 / 5)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar, NamedTuple, final
+from typing import Annotated, ClassVar, final
 
 import numpy as np
 from scipy import sparse
@@ -12,28 +12,11 @@ from scipy import sparse
 from tokenry.card import Card, Claim
 from tokenry.method import Aids, In, Linker, Matcher, PresentMatcher, Side
 from tokenry.method.linker import Rows, Scores
-from tokenry.ops.entities import Entities, Meant
-from tokenry.ops.listwise import list_shares
+from tokenry.ops.entities import Entities
 from tokenry.ops.nearest import Ranked, sparse_nearest, sparse_products
 from tokenry.ops.segmentation import WordModel
-from tokenry.ops.tag_reading import FEATURES, TagReader, Way, ranker_weights
+from tokenry.ops.tag_reading import FEATURES, Reading, TagReader, judged, ranker_weights
 from tokenry.words import WORDS_ON_THE_WEB, word_counts
-
-
-class Reading(NamedTuple):
-    """One way to read a tag.
-
-    Attributes:
-        words: Joined, they are the tag without `#` and underscores.
-        probability: Among the ways that were looked at.
-        entities: What it names, as rows of the knowledge base, with how sure that is.
-        features: What it was judged by.
-    """
-
-    words: tuple[str, ...]
-    probability: float
-    entities: tuple[Meant, ...]
-    features: Mapping[str, float]
 
 
 @final
@@ -41,10 +24,9 @@ class Reading(NamedTuple):
 class Hashtags(Linker):
     r"""The words of a tag and what they name are chosen together, in the light of its text.
 
-    The likeliest ways to take the tag apart, under counts of words and pairs of words with the
-    names of the knowledge base as further words, are each linked to entities; a linear score of
-    what then is known of a way decides. The score of a tag and an entity is the probability of the
-    ways that name it.
+    The likeliest ways to take the tag apart, under counts of words and pairs with the names of the
+    knowledge base as further words, are each linked to entities; a linear score of what is known of
+    a way decides. The score of a tag and an entity is the probability of the ways that name it.
 
     The left table holds tags, and their texts in a column `context`; the right one names as keys,
     and perhaps `id`, `aliases`, `links` (lists, or texts with `|`) and `prior`. A further table
@@ -88,11 +70,33 @@ class Hashtags(Linker):
         venue="ECIR 2015",
         claims=(
             Claim(
-                paper="x",
-                effect="x",
+                paper="Tags taken apart with their context improve entity linking in tweets "
+                "(abstract; section 6).",
+                effect="The full ranker reads more ambiguous tags right than counts of words, and "
+                "one tag in two ways in two texts.",
                 test="tests/linking/test_hashtags.py::test_claim_context_decides",
-                measured="x",
+                measured="Nine tags such as #nowhere and #choosespain in 20 texts that decide, by "
+                "words of the tag or by places: 20 of 20 right, by counts alone 9. Made-up tags, "
+                "half of them ambiguous (recipes/hashtags_weights.py, 400 not learned from): .893 "
+                "and .738.",
             ),
+            Claim(
+                paper="The right words are among the first 20 ways (section 3).",
+                effect="Recall of the right words among 20 is .95 or more.",
+                test="tests/linking/test_hashtags.py::"
+                "test_claim_the_right_words_are_among_the_first_twenty",
+                measured="200 tags of cities, countries and languages with one or two frequent "
+                "words: 1.000.",
+            ),
+        ),
+        differs=(
+            "The formulas of the features are not in the paper; these are ours, and the share of "
+            "words that the text has too stands beside the relation of entities.",
+            "An entity counts among those that link to it, so that it is related to what it links "
+            "to in a base where few do.",
+            "A word of the text that is an alias but no title needs other entities to speak for "
+            "it; the linker that the paper builds on counts anchors of Wikipedia instead.",
+            "Numbers and emoji have a probability of their own, and are not cut.",
         ),
     )
 
@@ -156,7 +160,8 @@ class Hashtags(Linker):
         ('Now', 'Here')
         """
         ways = self._reader(knowledge, counts).all_ways(tags, contexts)
-        return [self._judged(own) for own in ways]
+        weights = np.array([getattr(self, name) for name in FEATURES], dtype=np.float64)
+        return [judged(own, weights) for own in ways]
 
     def fitted(
         self,
@@ -196,22 +201,6 @@ class Hashtags(Linker):
             near=self.near,
             least=self.least,
         )
-
-    def _judged(self, ways: list[Way]) -> list[Reading]:
-        if not ways:
-            return []
-        weights = np.array([getattr(self, name) for name in FEATURES], dtype=np.float64)
-        scores = np.array([way.features for way in ways]) @ weights
-        shares = list_shares(scores, np.zeros(len(ways), dtype=np.int64))
-        return [
-            Reading(
-                ways[at].words,
-                float(shares[at]),
-                ways[at].entities,
-                dict(zip(FEATURES, ways[at].features.tolist(), strict=True)),
-            )
-            for at in np.argsort(-shares, kind="stable")
-        ]
 
 
 class _Named(PresentMatcher):

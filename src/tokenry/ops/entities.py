@@ -69,10 +69,10 @@ class Entities:
     def __init__(
         self,
         names: Sequence[Sequence[str]],
-        priors: Sequence[float] | None,
+        priors: Sequence[float | int] | None,
         links: Sequence[Iterable[int]],
     ) -> None:
-        weights = [1.0] * len(names) if priors is None else priors
+        weights = [1.0] * len(names) if priors is None else list(map(float, priors))
         spots: dict[str, dict[int, float]] = defaultdict(dict)
         self.words: dict[str, tuple[str, ...]] = {}
         for place, own in enumerate(names):
@@ -82,6 +82,7 @@ class Entities:
                 self.words.setdefault(key, tuple(name.split()))
         self.titles = {folded("".join(own[0].split())) for own in names if own}
         self.meanings = {key: _shares(found) for key, found in spots.items() if key}
+        self.related: dict[tuple[int, int], float] = {}  # what was asked for
         # An entity counts among those that link to it, so that what it links to is related to it.
         self.links_in: list[set[int]] = [{place} for place in range(len(names))]
         for place, others in enumerate(links):
@@ -160,11 +161,14 @@ class Entities:
 
     def vote(self, entity: int, spots: Sequence[Spot]) -> float:
         """How much other spots speak for an entity: the mean relatedness of what they may mean."""
-        votes = [
-            sum(share * self.relatedness(entity, other) for other, share in spot.meanings)
-            for spot in spots
-        ]
-        return sum(votes) / len(votes) if votes else 0.0
+        votes = 0.0
+        for spot in spots:
+            for other, share in spot.meanings:
+                pair = (entity, other) if entity < other else (other, entity)
+                if pair not in self.related:
+                    self.related[pair] = self.relatedness(*pair)
+                votes += share * self.related[pair]
+        return votes / len(spots) if spots else 0.0
 
     def choose(
         self, spots: Sequence[Spot], context: Sequence[Spot], near: float, least: float

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -10,10 +12,30 @@ from jaxtyping import Float, Int
 from scipy import sparse
 
 from tokenry.ops.nearest import rounded
+from tokenry.ops.segmentation import APOSTROPHES
 
 Rows = Int[np.ndarray, " m"]
 Names = Sequence[str | None]
 Some = slice | Int[np.ndarray, "_"]
+
+
+def plain(texts: Sequence[Any]) -> list[str | None]:
+    """Names in lower case, with single spaces for punctuation; None where nothing is left.
+
+    >>> plain(["  O'Brien & Co., Inc. ", "?", None])
+    ['obrien co inc', None, None]
+    """
+    found = []
+    for text in texts:
+        bare = "" if text is None or text != text else unicodedata.normalize("NFKC", str(text))
+        kept = [one if _kept(one) else " " for one in bare.casefold() if one not in APOSTROPHES]
+        found.append(" ".join("".join(kept).split()) or None)
+    return found
+
+
+@lru_cache(maxsize=1 << 16)
+def _kept(one: str) -> bool:
+    return unicodedata.category(one)[0] not in "PC"
 
 
 def grams(text: str, q: int) -> set[str]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import heapq
 import math
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tokenry.errors import UsageError
 
@@ -77,15 +77,12 @@ _Way = tuple[float, tuple[int, ...]]
 def _best(
     text: str, before: dict[int, list[_Way]], start: int, end: int, score: Score, k: int
 ) -> list[_Way]:
-    piece = text[start:end]
-
-    def extended(first: int, ways: list[_Way]) -> Iterator[_Way]:
+    piece, sorted_ways = text[start:end], []
+    for first, ways in before.items():
         step = score(piece, text[first:start] or None)
         if step > -math.inf:
-            for cost, ends in ways:
-                yield cost - step, (*ends, end)
-
-    return list(islice(heapq.merge(*(extended(*item) for item in before.items())), k))
+            sorted_ways.append([(cost - step, (*ends, end)) for cost, ends in ways])
+    return list(islice(heapq.merge(*sorted_ways), k))
 
 
 def _pieces(text: str, ends: tuple[int, ...]) -> tuple[str, ...]:
@@ -162,6 +159,18 @@ def folded(word: str) -> str:
     return word.casefold().translate(_DROPPED)
 
 
+class _Memo(dict[str, Any]):
+    """What a function says of texts, each asked for once."""
+
+    def __init__(self, function: Callable[[str], Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def __missing__(self, text: str) -> Any:
+        self[text] = self.function(text)
+        return self[text]
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class WordModel:
     r"""How likely words are, alone and after another.
@@ -219,6 +228,19 @@ class WordModel:
         if not any(one.isalnum() for one in key):
             return 1e-4
         return 10 / (self.total * 10.0 ** min(len(key), 200))
+
+    def best(self, text: str, k: int) -> list[Segmentation]:
+        """The k likeliest ways to take a text apart."""
+        keys, alone = _Memo(folded), _Memo(self.alone)
+        return best_segmentations(
+            text,
+            lambda piece, before: (
+                self.after(piece, before)
+                if before is not None and f"{keys[before]} {keys[piece]}" in self.pairs
+                else alone[piece]
+            ),
+            k,
+        )
 
     def after(self, word: str, previous: str | None) -> float:
         """The log probability of a word after another."""

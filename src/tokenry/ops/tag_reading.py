@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -12,11 +12,10 @@ from jaxtyping import Float
 
 from tokenry.errors import UsageError
 from tokenry.ops.entities import Entities, Meant, Spot
-from tokenry.ops.listwise import listwise_weights
+from tokenry.ops.listwise import list_shares, listwise_weights
 from tokenry.ops.segmentation import (
     BREAK,
     WordModel,
-    best_segmentations,
     case_breaks,
     folded,
 )
@@ -41,6 +40,22 @@ class Way(NamedTuple):
     words: tuple[str, ...]
     entities: tuple[Meant, ...]
     features: Float[np.ndarray, " f"]
+
+
+class Reading(NamedTuple):
+    """One way to read a tag.
+
+    Attributes:
+        words: Joined, they are the tag without `#` and underscores.
+        probability: Among the ways that were looked at.
+        entities: What it names, as rows of the knowledge base, with how sure that is.
+        features: What it was judged by.
+    """
+
+    words: tuple[str, ...]
+    probability: float
+    entities: tuple[Meant, ...]
+    features: Mapping[str, float]
 
 
 class TagReader:
@@ -112,7 +127,7 @@ class TagReader:
         written = [bare[a:b] for a, b in pairwise(marked)]
         if len(bare) > _LONGEST:
             return [self._words(written)]
-        best = best_segmentations(bare, self.model.after, self.k)
+        best = self.model.best(bare, self.k)
         ways = [self._words(one.pieces) for one in best]
         if len(written) > 1:
             ways.append(self._words(written))
@@ -157,6 +172,23 @@ class TagReader:
         whole = sum(alone)
         overlap = told / whole if told else 0.0
         return np.array([whole, sum(after), relation, overlap, case, self.base.coherence(meant)])
+
+
+def judged(ways: Sequence[Way], weights: Float[np.ndarray, " f"]) -> list[Reading]:
+    """The ways to read a tag with their probabilities, the likeliest first."""
+    if not ways:
+        return []
+    scores = np.array([way.features for way in ways]) @ weights
+    shares = list_shares(scores, np.zeros(len(ways), dtype=np.int64))
+    return [
+        Reading(
+            ways[at].words,
+            float(shares[at]),
+            ways[at].entities,
+            dict(zip(FEATURES, ways[at].features.tolist(), strict=True)),
+        )
+        for at in np.argsort(-shares, kind="stable")
+    ]
 
 
 def ranker_weights(
