@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tokenry.data.aliases import AliasBase, Entity, load_aliases
     from tokenry.data.collection_loader import load_collection
     from tokenry.data.collections import Collection, Document, Query
     from tokenry.data.examples import Example, ImageData
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
     from tokenry.data.texts import TextData, TextExample
 
 __all__ = [
+    "AliasBase",
     "Collection",
     "Document",
+    "Entity",
     "Example",
     "ImageData",
     "LabelledPairs",
@@ -25,12 +28,16 @@ __all__ = [
     "TextData",
     "TextExample",
     "load",
+    "load_aliases",
     "load_collection",
     "load_linked",
     "load_text",
 ]
 
 _HOME = {
+    "AliasBase": "aliases",
+    "Entity": "aliases",
+    "load_aliases": "aliases",
     "Collection": "collections",
     "Document": "collections",
     "Query": "collections",

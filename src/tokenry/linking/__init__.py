@@ -3,7 +3,9 @@
 from tokenry.linking.char_ngrams import CharNgrams
 from tokenry.linking.exact import Exact
 from tokenry.linking.fuzzy import Fuzzy
+from tokenry.linking.hashtags import Hashtags
 from tokenry.linking.hybrid import Hybrid
+from tokenry.linking.linkorgs import LinkOrgs
 from tokenry.linking.linktransformer import LinkTransformer
 from tokenry.linking.online_contrastive import OnlineContrastive
 from tokenry.linking.splink import Splink
@@ -13,7 +15,9 @@ __all__ = [
     "CharNgrams",
     "Exact",
     "Fuzzy",
+    "Hashtags",
     "Hybrid",
+    "LinkOrgs",
     "LinkTransformer",
     "OnlineContrastive",
     "Splink",
