@@ -2,4 +2,7 @@
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from tokenry.linking.clippings import Clippings
+from tokenry.linking.kriss import Kriss
+
+__all__ = ["Clippings", "Kriss"]
