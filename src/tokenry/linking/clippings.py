@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, final
 
@@ -19,8 +20,7 @@ from tokenry.ops.nearest import nearest, products
 from tokenry.ops.pooled import pool
 
 _THRESHOLD = 0.8
-_EMBED = "pass the dual encoder's `embed`, as tokenry.plugs.dual_encoder builds it."
-_PICTURE = "pass the dual encoder's `picture`, as tokenry.plugs.dual_encoder builds it."
+_HOW = "pass a dual encoder, as tokenry.plugs.dual_encoder builds it, or its `{}`."
 
 Rows = Int[np.ndarray, " m"]
 Scores = Float[np.ndarray, " m"]
@@ -95,7 +95,7 @@ class Clippings(Linker, Objective):
         self, pictures: Float[Tensor, "b d"], texts: Float[Tensor, "b d"]
     ) -> Float[Tensor, "b d"]:
         """One vector of length one for each record; a row of zeros is nothing."""
-        return pool(pictures, texts, self.weight)
+        return pool(pictures, texts, float(self.weight))
 
     def loss(self, batch: Batch) -> Losses:
         """The loss of the stage over the views `picture` and `text`.
@@ -121,41 +121,42 @@ class Clippings(Linker, Objective):
 
     def prepare(self, left: Side, right: Side, aids: Aids) -> Matcher:
         """Pool what the encoders make of the pictures and texts of both tables."""
-        first = self.vectors(left, aids)
-        second = first if right is left else self.vectors(right, aids)
-        found = _Pooled(first, second, apart=right is left)
+        both = self.vectors([left] if right is left else [left, right], aids)
+        found = _Pooled(both[0], both[-1], apart=right is left)
         found.threshold = self._least(found, aids.known)
         return found
 
-    def vectors(self, side: Side, aids: Aids) -> Vectors:
-        """The pooled vector of each row, in float64; NaN where it has nothing that counts."""
-        shown = side.column("clippings", self.picture) if self.weight > 0 else [None] * side.count
-        read = side.texts() if self.weight < 1 and side.keys else [None] * side.count
-        parts = []
-        for what, cells, how in (("picture", shown, _PICTURE), ("embed", read, _EMBED)):
-            rows = [row for row, cell in enumerate(cells) if not _missing(cell)]
-            made = np.zeros((side.count, 0))
-            if rows:
-                found = aids.need("clippings", what, how)([cells[row] for row in rows])
-                made = np.zeros((side.count, found.shape[1]))
-                made[rows] = found
-            parts.append(made)
-        return self._together(*parts)
+    @classmethod
+    def sample(cls, left: Side, right: Side, aids: Aids) -> tuple[Side, Side, Aids]:
+        """Both tables with a picture where there is a text."""
 
-    def _together(self, pictures: Vectors, texts: Vectors) -> Vectors:
-        if pictures.shape[1] and texts.shape[1] and pictures.shape[1] != texts.shape[1]:
+        def shown(side: Side) -> Side:
+            columns = {**side.columns, "picture": side.texts()}
+            return Side(columns=columns, keys=side.keys, count=side.count)
+
+        first = shown(left)
+        return first, first if right is left else shown(right), aids
+
+    def vectors(self, sides: Sequence[Side], aids: Aids) -> list[Vectors]:
+        """The pooled vectors of the rows of each table; NaN where a row has nothing that counts."""
+        shown: list[Any] = []
+        read: list[Any] = []
+        for side in sides:
+            blank = [None] * side.count
+            shown += side.column("clippings", self.picture) if self.weight > 0 else blank
+            read += side.texts() if self.weight < 1 and side.keys else blank
+        v, w = _made(shown, aids, "picture"), _made(read, aids, "embed")
+        if v is not None and w is not None and v.shape != w.shape:
             raise UsageError(
-                f"clippings: pictures have vectors of {pictures.shape[1]} dimensions, texts of "
-                f"{texts.shape[1]}; take both from one dual encoder."
+                f"clippings: pictures have vectors of {v.shape[1]} dimensions, texts of "
+                f"{w.shape[1]}; take both from one dual encoder."
             )
-        width = max(pictures.shape[1], texts.shape[1], 1)
-        v, w = (
-            torch.from_numpy(x if x.shape[1] else np.zeros((len(x), width)))
-            for x in (pictures, texts)
-        )
-        pooled = self.pool(v, w).double().numpy()
-        pooled[~pooled.any(1)] = np.nan
-        return pooled
+        some = next((one for one in (v, w) if one is not None), torch.zeros(len(shown), 1))
+        nothing = torch.zeros_like(some)
+        pooled = self.pool(nothing if v is None else v, nothing if w is None else w)
+        pooled[(pooled == 0).all(1)] = torch.nan
+        ends = np.cumsum([side.count for side in sides])[:-1]
+        return np.split(pooled.double().numpy(), ends)
 
     def _least(self, found: Matcher, known: Scored | None) -> float:
         if self.threshold is not None:
@@ -182,5 +183,16 @@ class _Pooled(Matcher):
         return Scored(*nearest(self.left, self.right, k, least, itself=not self.apart))
 
 
-def _missing(cell: Any) -> bool:
-    return cell is None or (isinstance(cell, float) and cell != cell)
+def _made(cells: Sequence[Any], aids: Aids, aid: str) -> Float[Tensor, "n d"] | None:
+    """The vectors of cells, zeros where one is empty; None where all are."""
+    rows = [
+        row
+        for row, cell in enumerate(cells)
+        if not (cell is None or (isinstance(cell, float) and cell != cell))
+    ]
+    if not rows:
+        return None
+    found = aids.need("clippings", aid, _HOW.format(aid))([cells[row] for row in rows])
+    vectors = torch.zeros(len(cells), found.shape[1])
+    vectors[rows] = torch.as_tensor(np.array(found, dtype=np.float32))
+    return vectors

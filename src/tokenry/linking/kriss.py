@@ -181,6 +181,19 @@ class Kriss(Linker, PairObjective):
             return Reread(found, referee, asked, known.told, self.rerank, self.threshold)
         return found
 
+    @classmethod
+    def sample(cls, left: Side, right: Side, aids: Aids) -> tuple[Side, Side, Aids]:
+        """The left table with each text as a mention in a sentence."""
+        texts = left.texts()
+        columns = {
+            **left.columns,
+            "text": [None if one is None else f"We ate at {one}." for one in texts],
+            "start": [None if one is None else 10 for one in texts],
+            "end": [None if one is None else 10 + len(one) for one in texts],
+        }
+        first = Side(columns=columns, keys=left.keys, count=left.count)
+        return first, first if right is left else right, aids
+
     def windows(self, mentions: Side) -> list[str | None]:
         """The left table as it is read.
 

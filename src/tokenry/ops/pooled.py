@@ -29,7 +29,10 @@ def pool(
     >>> pool(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 5.0]]), 0.5).tolist()
     [[0.707..., 0.707...]]
     """
-    return unit(weight * unit(pictures) + (1 - weight) * unit(texts))
+    v, w = unit(pictures), unit(texts)
+    if weight in (0, 1):  # not scaled twice, so that they are those of the encoder to the bit
+        return v if weight else w
+    return unit(weight * v + (1 - weight) * w)
 
 
 class PooledCut(NamedTuple):
