@@ -67,7 +67,9 @@ def test_pairs_are_of_one_entity_and_each_mention_meets_its_reference():
     pairs, entities = RULE.training_pairs(ONTOLOGY, TEXTS)
     told = RULE.ontology(ONTOLOGY).told
     assert sorted(entities) == [0, 1, 1, 1, 2, 2, 2, 2]
-    references = [(e, right) for (_, right), e in zip(pairs, entities, strict=True) if right in told]
+    references = [
+        (e, right) for (_, right), e in zip(pairs, entities, strict=True) if right in told
+    ]
     assert [told.index(right) for _, right in references] == [e for e, _ in references]
     assert len(references) == 6
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -36,7 +38,7 @@ def test_labels_are_those_of_dbscan(groups, distance):
 def test_a_greater_distance_only_joins(groups):
     x, _ = groups
     parts = [linked(x, d) for d in (0.01, 0.1, 0.3, 1.0)]
-    for fine, coarse in zip(parts, parts[1:], strict=False):
+    for fine, coarse in pairwise(parts):
         for label in set(fine):
             assert len(set(coarse[fine == label])) == 1
 

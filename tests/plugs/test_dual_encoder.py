@@ -93,7 +93,7 @@ def test_a_picture_is_the_same_from_a_path_from_bytes_and_in_memory(encoder, pic
 
 @pytest.mark.parametrize("bad", [b"no picture", "nowhere.png", 7])
 def test_what_is_no_picture_is_named(encoder, bad):
-    with pytest.raises(DataError, match="picture 0|nowhere"):
+    with pytest.raises(DataError, match=r"picture 0|nowhere"):
         encoder.picture([bad])
 
 

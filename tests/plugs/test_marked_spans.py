@@ -63,7 +63,7 @@ def test_the_marks_become_tokens_that_start_at_the_mean(encoder):
     assert torch.allclose(after[ids], before.mean(0).expand(2, -1))
     read = encoder.tokenizer(f"near {OPEN} paris {CLOSE} , the river")["input_ids"]
     assert [read.count(one) for one in ids] == [1, 1]
-    assert encoder.tokenizer.mask_token == "[MASK]"
+    assert encoder.tokenizer.mask_token == "[MASK]"  # noqa: S105
 
 
 def test_a_tokenizer_without_them_is_refused():

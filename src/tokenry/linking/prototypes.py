@@ -63,8 +63,8 @@ class Prototypes(Matcher):
 
     def score(self, left: Rows, right: Rows) -> Scores:
         """The sum of both parts."""
-        parts = self.parts(left, right)
-        return parts["reference"] + parts["mention"]
+        found: Scores = sum(self.parts(left, right).values(), np.zeros(len(left)))
+        return found
 
     def parts(self, left: Rows, right: Rows) -> dict[str, Scores]:
         """What is said of the entity, and its nearest mention."""
@@ -84,7 +84,7 @@ class Prototypes(Matcher):
 
     def _tile(self, some: slice, others: slice) -> Float[np.ndarray, "t u"]:
         q = self.asked[some].astype(np.float64)
-        reference = q @ self.told[others].astype(np.float64).T
+        reference: Float[np.ndarray, "t u"] = q @ self.told[others].astype(np.float64).T
         low, high = np.searchsorted(self.owner, (others.start, others.stop))
         each = q @ self.shown[low:high].astype(np.float64).T
         best = group_best(each, self.owner[low:high] - others.start, reference.shape[1])

@@ -102,7 +102,8 @@ class DualEncoder:
         return _vectors(self.model.get_image_features(pixel_values=pixels))
 
     def _device(self) -> torch.device:
-        return next(iter(self.model.parameters())).device
+        device: torch.device = next(iter(self.model.parameters())).device
+        return device
 
     @torch.no_grad()
     def _all(self, things: list[Any], read: Any) -> Float[np.ndarray, "n d"]:
