@@ -20,39 +20,58 @@ if TYPE_CHECKING:
     from tokenry.plugs.attach import attach
     from tokenry.plugs.moving import transplant
     from tokenry.report.page import report
+    from tokenry.tables.clustering import cluster
+    from tokenry.tables.deduping import dedupe
+    from tokenry.tables.evaluating import evaluate_links
+    from tokenry.tables.linking import aggregate, link, merge
+    from tokenry.tables.tuning import tune
 
 __all__ = [
     "Index",
     "Results",
     "TokenryError",
+    "aggregate",
     "attach",
     "audit",
     "check",
     "chunks",
+    "cluster",
     "compare",
+    "dedupe",
     "evaluate",
+    "evaluate_links",
     "find",
+    "link",
+    "merge",
     "methods",
     "probe",
     "report",
     "transplant",
+    "tune",
 ]
 
 _HOME = {
     "Index": "tokenry.index.index:Index",
     "Results": "tokenry.compare.results:Results",
     "TokenryError": "tokenry.errors:TokenryError",
+    "aggregate": "tokenry.tables.linking:aggregate",
     "attach": "tokenry.plugs.attach:attach",
     "audit": "tokenry.compare.auditing:audit",
     "check": "tokenry.checks:check",
     "chunks": "tokenry.compare.chunking:chunks",
+    "cluster": "tokenry.tables.clustering:cluster",
     "compare": "tokenry.compare.run:compare",
+    "dedupe": "tokenry.tables.deduping:dedupe",
     "find": "tokenry.finder:find",
     "evaluate": "tokenry.compare.evaluating:evaluate",
+    "evaluate_links": "tokenry.tables.evaluating:evaluate_links",
+    "link": "tokenry.tables.linking:link",
+    "merge": "tokenry.tables.linking:merge",
     "methods": "tokenry.catalog:names",
     "probe": "tokenry.compare.probing:probe",
     "report": "tokenry.report.page:report",
     "transplant": "tokenry.plugs.moving:transplant",
+    "tune": "tokenry.tables.tuning:tune",
 }
 
 # Two verbs are called like the folder they live in. A folder sets its name on this module once,

@@ -8,6 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tokenry.ops.resampling import Interval as Interval
+
 UNTOUCHED = "none"
 """Label of the model without any method; always part of a comparison, at keep 1."""
 
@@ -125,15 +127,6 @@ class Row:
     batch: int
     costs: dict[str, float] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A figure and its 95 % interval; of a single observation both ends are the value."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,5 +8,18 @@ from tokenry.linking.exact import Exact
 from tokenry.linking.fuzzy import Fuzzy
 from tokenry.linking.hybrid import Hybrid
 from tokenry.linking.kriss import Kriss
+from tokenry.linking.linktransformer import LinkTransformer
+from tokenry.linking.online_contrastive import OnlineContrastive
+from tokenry.linking.supcon import SupCon
 
-__all__ = ["CharNgrams", "Clippings", "Exact", "Fuzzy", "Hybrid", "Kriss"]
+__all__ = [
+    "CharNgrams",
+    "Clippings",
+    "Exact",
+    "Fuzzy",
+    "Hybrid",
+    "Kriss",
+    "LinkTransformer",
+    "OnlineContrastive",
+    "SupCon",
+]
