@@ -1,0 +1,198 @@
+"""CLIPPINGS: records of a picture and a text, one pooled vector each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal, final
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from tokenry.card import Card, Claim
+from tokenry.errors import UsageError
+from tokenry.method import Aids, Batch, In, Linker, Losses, Matcher, Objective, Scored, Side
+from tokenry.ops.contrastive import in_batch, pairwise, supervised
+from tokenry.ops.near import best_threshold
+from tokenry.ops.nearest import nearest, products
+from tokenry.ops.pooled import pool
+
+_THRESHOLD = 0.8
+_HOW = "pass a dual encoder, as tokenry.plugs.dual_encoder builds it, or its `{}`."
+
+Rows = Int[np.ndarray, " m"]
+Scores = Float[np.ndarray, " m"]
+Vectors = Float[np.ndarray, "n d"]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Clippings(Linker, Objective):
+    r"""A picture and a text become one vector, and records link to the nearest one.
+
+    With $v$ the vector of the picture and $w$ that of the text,
+
+    .. math:: e = \mathrm{norm}(a \, \mathrm{norm}(v) + (1 - a) \, \mathrm{norm}(w))
+
+    and pairs score by the inner product of their $e$. A row without a picture, or without a text,
+    is what it has. The encoders are trained with `loss`, in one of three ways:
+
+    - "pairs": each picture is told from the texts of other records, and each text from their
+      pictures (symmetric InfoNCE); labels are not needed. Records with equal texts are one group.
+    - "classes": the pooled vectors of one class are told from those of others (SupCon).
+    - "distances": all pairs of pooled vectors, where most classes have one record.
+
+    Args:
+        threshold: The score from which on a pair is a match; None for what known pairs say, or
+            0.8 without them.
+        weight: Of the picture (paper: a); 0 reads texts alone, 1 pictures alone.
+        picture: Name of the column with pictures: paths, bytes or Pillow images.
+        stage: How the encoders are trained.
+        temperature: Divides the cosines of both softmax losses (paper: 0.1 for classes; for pairs
+            it is learned there).
+        margin: The cosine distance that others shall have, for "distances".
+
+    Raises:
+        UsageError: If a setting is out of range.
+
+    >>> half = Clippings(weight=0.5).pool(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 5.0]]))
+    >>> [round(x, 4) for x in half[0].tolist()]
+    [0.7071, 0.7071]
+
+    Source: Arora, Yang, Jo and Dell 2023, sections 3 and 4.
+    """
+
+    card: ClassVar[Card] = Card(
+        slug="clippings",
+        name="CLIPPINGS",
+        title="Linking Representations with Multimodal Contrastive Learning",
+        summary="Links records that are a picture with a text, such as a crop with what was read "
+        "from it, by one vector for both.",
+        family="linking",
+        have="records with pictures and noisy texts, and a dual encoder such as CLIP",
+        want="which of them are the same thing, with labels or without",
+        dial="none: it links records",
+        needs="training",
+        year=2023,
+        arxiv="2304.03464",
+        venue="arXiv preprint",
+        code="https://github.com/dell-research-harvard/clippings",
+        claims=(Claim(paper="TODO", effect="TODO", not_shown="TODO to be measured"),),
+        differs=("TODO",),
+    )
+
+    weight: Annotated[float, In(0, 1), "the weight of the picture"] = 0.5
+    picture: Annotated[str, "the name of the column with pictures"] = "picture"
+    stage: Annotated[Literal["pairs", "classes", "distances"], "how the encoders are trained"] = (
+        "classes"
+    )
+    temperature: Annotated[float, In(0.001, 10), "what divides the cosines"] = 0.1
+    margin: Annotated[float, In(0, 2), "the distance that others shall have"] = 0.5
+
+    def pool(
+        self, pictures: Float[Tensor, "b d"], texts: Float[Tensor, "b d"]
+    ) -> Float[Tensor, "b d"]:
+        """One vector of length one for each record; a row of zeros is nothing."""
+        return pool(pictures, texts, float(self.weight))
+
+    def loss(self, batch: Batch) -> Losses:
+        """The loss of the stage over the views `picture` and `text`.
+
+        Raises:
+            UsageError: If a stage needs classes and the batch has no groups.
+        """
+        v, w, groups = batch.vectors["picture"], batch.vectors["text"], batch.groups
+        if self.stage == "pairs":
+            total = in_batch(v, w, temperature=self.temperature, against="both", groups=groups)
+            return Losses(total=total)
+        if groups is None:
+            raise UsageError(
+                f"clippings: stage={self.stage!r} learns from classes, and the batch has none; "
+                'give groups, or take stage="pairs".'
+            )
+        pooled = self.pool(v, w)
+        if self.stage == "classes":
+            return Losses(total=supervised(pooled, groups, temperature=self.temperature))
+        first, second = torch.triu_indices(len(pooled), len(pooled), 1, device=pooled.device)
+        same = groups[first] == groups[second]
+        return Losses(total=pairwise(pooled[first], pooled[second], same, margin=self.margin))
+
+    def prepare(self, left: Side, right: Side, aids: Aids) -> Matcher:
+        """Pool what the encoders make of the pictures and texts of both tables."""
+        both = self.vectors([left] if right is left else [left, right], aids)
+        found = _Pooled(both[0], both[-1], apart=right is left)
+        found.threshold = self._least(found, aids.known)
+        return found
+
+    @classmethod
+    def sample(cls, left: Side, right: Side, aids: Aids) -> tuple[Side, Side, Aids]:
+        """Both tables with a picture where there is a text."""
+
+        def shown(side: Side) -> Side:
+            columns = {**side.columns, "picture": side.texts()}
+            return Side(columns=columns, keys=side.keys, count=side.count)
+
+        first = shown(left)
+        return first, first if right is left else shown(right), aids
+
+    def vectors(self, sides: Sequence[Side], aids: Aids) -> list[Vectors]:
+        """The pooled vectors of the rows of each table; NaN where a row has nothing that counts."""
+        shown: list[Any] = []
+        read: list[Any] = []
+        for side in sides:
+            blank = [None] * side.count
+            shown += side.column("clippings", self.picture) if self.weight > 0 else blank
+            read += side.texts() if self.weight < 1 and side.keys else blank
+        v, w = _made(shown, aids, "picture"), _made(read, aids, "embed")
+        if v is not None and w is not None and v.shape != w.shape:
+            raise UsageError(
+                f"clippings: pictures have vectors of {v.shape[1]} dimensions, texts of "
+                f"{w.shape[1]}; take both from one dual encoder."
+            )
+        some = next((one for one in (v, w) if one is not None), torch.zeros(len(shown), 1))
+        nothing = torch.zeros_like(some)
+        pooled = self.pool(nothing if v is None else v, nothing if w is None else w)
+        pooled[(pooled == 0).all(1)] = torch.nan
+        ends = np.cumsum([side.count for side in sides])[:-1]
+        return np.split(pooled.double().numpy(), ends)
+
+    def _least(self, found: Matcher, known: Scored | None) -> float:
+        if self.threshold is not None:
+            return self.threshold
+        if known is None:
+            return _THRESHOLD
+        scores = found.score(known.left, known.right)
+        there = ~np.isnan(scores)
+        true = known.score > 0.5
+        missed = int((true & ~there).sum())
+        return best_threshold(scores[there], true[there], missed)[0]
+
+
+class _Pooled(Matcher):
+    """Inner products of vectors of length one; NaN in a vector is no vector."""
+
+    def __init__(self, left: Vectors, right: Vectors, *, apart: bool) -> None:
+        self.left, self.right, self.apart = left, right, apart
+
+    def score(self, left: Rows, right: Rows) -> Scores:
+        return products(self.left, self.right, left, right)
+
+    def nearest(self, k: int, least: float = -np.inf) -> Scored:
+        return Scored(*nearest(self.left, self.right, k, least, itself=not self.apart))
+
+
+def _made(cells: Sequence[Any], aids: Aids, aid: str) -> Float[Tensor, "n d"] | None:
+    """The vectors of cells, zeros where one is empty; None where all are."""
+    rows = [
+        row
+        for row, cell in enumerate(cells)
+        if not (cell is None or (isinstance(cell, float) and cell != cell))
+    ]
+    if not rows:
+        return None
+    found = aids.need("clippings", aid, _HOW.format(aid))([cells[row] for row in rows])
+    vectors = torch.zeros(len(cells), found.shape[1])
+    vectors[rows] = torch.as_tensor(np.array(found, dtype=np.float32))
+    return vectors

@@ -1,0 +1,116 @@
+"""Train a dual encoder on records of a picture and a text, by any objective over the two views."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from tqdm import tqdm
+
+from tokenry.errors import TokenryError, UsageError
+from tokenry.method import Batch, Objective
+from tokenry.plugs.dual_encoder import DualEncoder, parameters
+from tokenry.plugs.tuning import Tuned, descend, share, training
+
+Record = tuple[Any, str]
+Records = Sequence[Record] | Callable[[int, random.Random], Record]
+"""Pictures with their texts, or what gives record i as it is read this time."""
+
+
+def tune_dual(
+    encoder: DualEncoder,
+    records: Records,
+    method: Objective,
+    batches: Iterable[Int[np.ndarray, " b"]],
+    *,
+    steps: int,
+    labels: Sequence[int] | Int[np.ndarray, " n"] | None = None,
+    rate: float = 5e-6,
+    decay: float = 0.01,
+    warm: float = 0.1,
+    seed: int = 0,
+    progress: bool | None = None,
+) -> Tuned:
+    """Train a dual encoder in place.
+
+    AdamW with betas of 0.9 and 0.98; the learning rate rises over the share `warm` of the steps and
+    falls to zero in a straight line. Without labels, records of a batch with equal texts are one
+    group.
+
+    Args:
+        encoder: The encoder.
+        records: Pictures with their texts, or a function of a number and what it may draw with.
+        method: An objective over the views `picture` and `text`, such as `Clippings`.
+        batches: The numbers of the records of each step; `tokenry.ops.class_batches` makes them.
+        steps: Steps, at least one.
+        labels: The class of each record.
+        rate: Highest learning rate.
+        decay: Weight decay.
+        warm: Share of the steps in which the rate rises.
+        seed: Of what records draw, and of dropout.
+        progress: Show a bar; None shows one on a terminal.
+
+    Raises:
+        UsageError: If a number is out of range, or there are fewer batches than steps.
+        TokenryError: If the loss is no number.
+    """
+    if steps < 1 or not 0 < rate < math.inf:
+        raise UsageError(
+            f"tune_dual: steps={steps}, rate={rate}; steps are at least 1, the rate is positive."
+        )
+    read = records if callable(records) else _fixed(records)
+    start, losses, draw = time.perf_counter(), [], random.Random(seed)  # noqa: S311 - augmentation
+    weights = parameters(encoder)
+    optimizer = torch.optim.AdamW(weights, lr=rate, betas=(0.9, 0.98), eps=1e-6, weight_decay=decay)
+    hidden = None if progress is None else not progress
+    with (
+        training(encoder.model, seed),
+        tqdm(total=steps, unit="step", leave=False, disable=hidden) as bar,
+    ):
+        for step, chosen in enumerate(islice(batches, steps)):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * share(step, steps, warm)
+            pictures, texts = zip(*(read(int(i), draw) for i in chosen), strict=True)
+            groups = _groups(texts) if labels is None else [int(labels[i]) for i in chosen]
+            loss = _loss(encoder, method, pictures, texts, groups)
+            losses.append(float(loss.detach()))
+            if not math.isfinite(losses[-1]):
+                raise TokenryError(
+                    f"tune_dual: the loss of step {step + 1} is {losses[-1]}; take a smaller rate "
+                    f"than {rate}."
+                )
+            descend(encoder.model, loss, optimizer)
+            bar.update()
+            bar.set_postfix(loss=f"{losses[-1]:.3f}")
+    if len(losses) < steps:
+        raise UsageError(f"tune_dual: {len(losses)} batches for {steps} steps; give more.")
+    seconds = time.perf_counter() - start
+    return Tuned(method=method.describe(), losses=tuple(losses), seconds=seconds, folder=None)
+
+
+def _loss(
+    encoder: DualEncoder,
+    method: Objective,
+    pictures: Sequence[Any],
+    texts: Sequence[str],
+    groups: list[int],
+) -> torch.Tensor:
+    vectors = {"picture": encoder.of_pictures(pictures), "text": encoder.of_texts(texts)}
+    device = vectors["text"].device
+    return method.loss(Batch(vectors=vectors, groups=torch.tensor(groups, device=device))).total
+
+
+def _groups(texts: Sequence[str]) -> list[int]:
+    seen: dict[str, int] = {}
+    return [seen.setdefault(text, len(seen)) for text in texts]
+
+
+def _fixed(records: Sequence[Record]) -> Callable[[int, random.Random], Record]:
+    return lambda i, draw: records[i]
