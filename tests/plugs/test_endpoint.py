@@ -10,7 +10,7 @@ import pytest
 from tokenry.errors import EndpointError, UsageError
 from tokenry.plugs.endpoint import KEY, Endpoint, Reply
 
-SECRET = "sk-do-not-tell"
+SECRET = "sk-do-not-tell"  # noqa: S105
 
 
 def answer(text, top=None, first=()):

@@ -221,7 +221,8 @@ class Endpoint:
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
         data = json.dumps(body).encode()
-        asked = request.Request(f"{self.base}/chat/completions", data, headers)  # noqa: S310 - http or https, see _parts
+        # Only http and https come through `_parts`.
+        asked = request.Request(f"{self.base}/chat/completions", data, headers)  # noqa: S310
         with self._opener.open(asked, timeout=self._timeout) as answer:
             content = answer.read(_LARGEST + 1)
         if len(content) > _LARGEST:
@@ -247,7 +248,8 @@ def _parts(address: str) -> tuple[str, str]:
     found = parse.urlsplit(address)
     if found.scheme not in ("http", "https") or not found.hostname:
         raise UsageError(
-            f"endpoint: {address!r} is no address; write one such as http://localhost:8000/v1#model."
+            f"endpoint: {address!r} is no address; write one such as "
+            "http://localhost:8000/v1#model."
         )
     if found.username or found.password:
         raise UsageError(
