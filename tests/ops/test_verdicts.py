@@ -89,7 +89,7 @@ def test_the_best_one_wins_within_the_number_of_questions(fields, size, random):
         if not field:
             continue
         best = max(field, key=worth[number].__getitem__)
-        if worth[number][best] >= 0.3:
+        if worth[number][best] >= 0.3:  # of equals, the candidate
             assert scores[best] > 0.5
             assert all(scores[best] > score for one, score in scores.items() if one != best)
         else:
@@ -109,7 +109,7 @@ def test_one_that_lost_keeps_its_odds_against_its_winner():
 
 def test_a_question_that_was_not_read_is_won_by_none():
     (scores,) = tournaments([(4, 5)], 3, lambda asked: [np.full(3, np.nan) for _ in asked])
-    assert max(scores.values()) <= 0.5
+    assert max(scores.values()) < 1e-9
 
 
 def test_a_question_needs_two():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tokenry.linking.char_ngrams import CharNgrams
 from tokenry.linking.exact import Exact
 from tokenry.linking.fuzzy import Fuzzy
+from tokenry.linking.glossary_match import GlossaryMatch
 from tokenry.linking.hybrid import Hybrid
 
-__all__ = ["CharNgrams", "Exact", "Fuzzy", "Hybrid"]
+__all__ = ["CharNgrams", "Exact", "Fuzzy", "GlossaryMatch", "Hybrid"]

@@ -117,7 +117,8 @@ def tournaments(fields: Sequence[Sequence[int]], size: int, ask: Ask) -> list[di
         if not questions:
             return [one.scores() for one in matches]
         for (number, group), answer in zip(questions, ask(questions), strict=True):
-            matches[number].settle(group, np.nan_to_num(answer))
+            unread = np.eye(len(answer))[-1]  # counts as none
+            matches[number].settle(group, unread if np.isnan(answer).any() else answer)
 
 
 class _Field:
@@ -141,7 +142,7 @@ class _Field:
         """Take out who did not win."""
         share = np.maximum(answer, _LEAST)
         best, none = int(share[:-1].argmax()), float(share[-1])
-        won = answer[best] > answer[-1]
+        won = answer[best] >= answer[-1]
         out = set(group) - ({group[best]} if won else set())
         self._left = [one for one in self._left if one not in out]
         for place, one in enumerate(group):

@@ -15,13 +15,13 @@ from tqdm import tqdm
 
 from tokenry import zoo
 from tokenry.errors import UsageError
+from tokenry.ops.questions import LETTERS
 from tokenry.ops.verdicts import shares
 from tokenry.plugs.endpoint import Endpoint
 from tokenry.plugs.stem import check_pair
 
 YES = ("Yes", "yes", "YES")
 NO = ("No", "no", "NO")
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 def referee(source: Any, **settings: Any) -> LanguageReferee | Endpoint:

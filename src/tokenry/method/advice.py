@@ -1,0 +1,88 @@
+"""A language model's advice on what fits a column of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from tokenry.method.linker import Referee, Scores
+from tokenry.ops.questions import NONE, Column, describes, which
+from tokenry.ops.verdicts import Group, shifts, tournaments, unshifted
+
+
+class Adviser:
+    """Asks a language model what fits a column, and nothing twice.
+
+    Args:
+        referee: The model.
+        group: Texts in one question of a tournament.
+        shifted: Ask once for each cyclic shift of the options, so that no place is preferred.
+    """
+
+    def __init__(self, referee: Referee, *, group: int = 5, shifted: bool = True) -> None:
+        self._referee, self._group, self._shifted = referee, group, shifted
+        self._answers: dict[str, Float[np.ndarray, "_"]] = {}
+
+    def written(self, prompts: Sequence[str], tokens: int) -> list[str]:
+        """The first line of what follows each prompt."""
+        found = self._referee.write(prompts, tokens)
+        return [(text.strip().splitlines() or [""])[0] for text in found]
+
+    def fits(self, columns: Sequence[Column], texts: Sequence[str]) -> Scores:
+        """The probability that each text describes its column."""
+        prompts = [describes(one, text) for one, text in zip(columns, texts, strict=True)]
+        found = self._asked(prompts, lambda new: self._referee.yes(new)[:, None])
+        return np.array([answer[0] for answer in found])
+
+    def choose(
+        self, columns: Sequence[Column], fields: Sequence[Sequence[int]], texts: Sequence[str]
+    ) -> list[dict[int, float]]:
+        """A tournament of texts for each column."""
+
+        def ask(questions: list[tuple[int, Group]]) -> list[Float[np.ndarray, "_"]]:
+            asked: list[list[str]] = []
+            for number, group in questions:
+                options = [*(texts[one] for one in group), NONE]
+                orders = shifts(len(options))[: None if self._shifted else 1]
+                asked.append(
+                    [which(columns[number], [options[i] for i in order]) for order in orders]
+                )
+            sizes = [len(group) + 1 for _, group in questions]
+            for size in sorted(set(sizes)):
+                rows = [row for row, its in zip(asked, sizes, strict=True) if its == size]
+                self._asked(
+                    [prompt for row in rows for prompt in row],
+                    lambda new, size=size: self._referee.options(new, size),
+                )
+            return [unshifted(np.array([self._answers[one] for one in row])) for row in asked]
+
+        return tournaments(fields, self._group, ask)
+
+    def best(
+        self, columns: Sequence[Column], options: Sequence[Sequence[str]], choose: bool
+    ) -> list[str]:
+        """The option that fits each column best; nothing where none does."""
+        texts = [text for some in options for text in some]
+        ends = np.cumsum([len(some) for some in options])
+        fields = [list(range(end - len(o), end)) for o, end in zip(options, ends, strict=True)]
+        if choose:
+            scores = self.choose(columns, fields, texts)
+        else:
+            whose = [one for one, some in zip(columns, options, strict=True) for _ in some]
+            fit = self.fits(whose, texts)
+            scores = [{at: float(fit[at]) for at in field} for field in fields]
+        found = [max(field, key=lambda at: (field[at], -at), default=-1) for field in scores]
+        return [
+            texts[at] if at >= 0 and field[at] >= 0.5 else ""
+            for at, field in zip(found, scores, strict=True)
+        ]
+
+    def _asked(
+        self, prompts: Sequence[str], ask: Callable[[list[str]], Float[np.ndarray, "m c"]]
+    ) -> list[Float[np.ndarray, "_"]]:
+        new = [one for one in dict.fromkeys(prompts) if one not in self._answers]
+        if new:
+            self._answers.update(zip(new, ask(new), strict=True))
+        return [self._answers[one] for one in prompts]
