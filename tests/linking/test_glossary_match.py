@@ -70,7 +70,7 @@ class Oracle:
 
 
 GOLD = {"birth_dt": "Date of birth", "empl_no": "Employee number", "qty": "Quantity"}
-READINGS = {"birth_dt": "birth date", "empl_no": "employee number", "qty": "quantity"}
+READINGS = {"birth_dt": "birth date", "empl_no": "employee no", "qty": "quantity"}
 
 
 def matched(by, gold, **changed):

@@ -36,19 +36,16 @@ class Adviser:
         found = self._asked(prompts, lambda new: self._referee.yes(new)[:, None])
         return np.array([answer[0] for answer in found])
 
-    def choose(
-        self, columns: Sequence[Column], fields: Sequence[Sequence[int]], texts: Sequence[str]
-    ) -> list[dict[int, float]]:
-        """A tournament of texts for each column."""
+    def choose(self, fields: Sequence[tuple[Column, Sequence[str]]]) -> list[dict[str, float]]:
+        """A tournament of different texts for each column; the score of each of them."""
 
         def ask(questions: list[tuple[int, Group]]) -> list[Float[np.ndarray, "_"]]:
             asked: list[list[str]] = []
             for number, group in questions:
+                column, texts = fields[number]
                 options = [*(texts[one] for one in group), NONE]
                 orders = shifts(len(options))[: None if self._shifted else 1]
-                asked.append(
-                    [which(columns[number], [options[i] for i in order]) for order in orders]
-                )
+                asked.append([which(column, [options[i] for i in order]) for order in orders])
             sizes = [len(group) + 1 for _, group in questions]
             for size in sorted(set(sizes)):
                 rows = [row for row, its in zip(asked, sizes, strict=True) if its == size]
@@ -58,25 +55,27 @@ class Adviser:
                 )
             return [unshifted(np.array([self._answers[one] for one in row])) for row in asked]
 
-        return tournaments(fields, self._group, ask)
+        found = tournaments([range(len(texts)) for _, texts in fields], self._group, ask)
+        return [
+            {texts[at]: score for at, score in scores.items()}
+            for (_, texts), scores in zip(fields, found, strict=True)
+        ]
 
     def best(
         self, columns: Sequence[Column], options: Sequence[Sequence[str]], choose: bool
     ) -> list[str]:
         """The option that fits each column best; nothing where none does."""
-        texts = [text for some in options for text in some]
-        ends = np.cumsum([len(some) for some in options])
-        fields = [list(range(end - len(o), end)) for o, end in zip(options, ends, strict=True)]
         if choose:
-            scores = self.choose(columns, fields, texts)
+            scores = self.choose(list(zip(columns, options, strict=True)))
         else:
-            whose = [one for one, some in zip(columns, options, strict=True) for _ in some]
-            fit = self.fits(whose, texts)
-            scores = [{at: float(fit[at]) for at in field} for field in fields]
-        found = [max(field, key=lambda at: (field[at], -at), default=-1) for field in scores]
+            pairs = zip(columns, options, strict=True)
+            asked = [(column, text) for column, some in pairs for text in some]
+            fit = iter(self.fits([one for one, _ in asked], [text for _, text in asked]).tolist())
+            scores = [{text: next(fit) for text in some} for some in options]
+        best = [max(some, key=some.__getitem__, default="") for some in scores]
         return [
-            texts[at] if at >= 0 and field[at] >= 0.5 else ""
-            for at, field in zip(found, scores, strict=True)
+            text if text and some[text] >= 0.5 else ""
+            for text, some in zip(best, scores, strict=True)
         ]
 
     def _asked(
