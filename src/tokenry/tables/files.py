@@ -41,7 +41,7 @@ def read_file(path: Path, encoding: str | None = None) -> pa.Table:
     except LookupError as error:
         raise UsageError(f"{path}: encoding={encoding!r} is unknown; try 'latin-1'.") from error
     except (pa.ArrowException, OSError) as error:
-        if "UTF8" in str(error) or "codec" in str(error):
+        if "UTF8" in str(error) or "UTF-8" in str(error) or "codec" in str(error):
             raise _not_encoded(path, encoding, error) from error
         raise DataError(f"{path}: cannot be read ({str(error).splitlines()[0]}).") from error
 
@@ -87,7 +87,9 @@ def _jsonl(path: Path, encoding: str | None) -> pa.Table:
     from pyarrow import json
 
     if encoding is None or encoding.lower().replace("-", "") == "utf8":
-        return json.read_json(path)
+        table = json.read_json(path)
+        table.validate(full=True)  # it does not look at the bytes of texts by itself
+        return table
     content = path.read_bytes().decode(encoding).encode()
     return json.read_json(arrow().BufferReader(content))
 
@@ -108,6 +110,16 @@ READERS: dict[str, Callable[[Path, str | None], Any]] = {
 }
 
 
+def check_ending(path: Path) -> None:
+    """Refuse a file that `write_file` could not write.
+
+    Raises:
+        UsageError: If the ending is another.
+    """
+    if path.suffix.lower() not in _WRITERS:
+        raise UsageError(f"{path}: cannot be written; its ending may be {', '.join(_WRITERS)}.")
+
+
 def write_file(table: pa.Table, path: Path, *, formulas: bool = False) -> None:
     """Write a table; the ending says how.
 
@@ -123,9 +135,8 @@ def write_file(table: pa.Table, path: Path, *, formulas: bool = False) -> None:
         UsageError: If the ending is another.
         StoreError: If it cannot be written.
     """
-    writer = _WRITERS.get(path.suffix.lower())
-    if writer is None:
-        raise UsageError(f"{path}: cannot be written; its ending may be {', '.join(_WRITERS)}.")
+    check_ending(path)
+    writer = _WRITERS[path.suffix.lower()]
     part = path.with_name(f".{path.name}.part")
     try:
         writer(table if formulas or writer not in (_to_csv, _to_tsv) else _harmless(table), part)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,10 @@ class Frame:
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
+
+    def copy(self, name: str) -> Frame:
+        """The same table as another one, under another name."""
+        return replace(self, name=name)
 
     def check(self, who: str, columns: tuple[str, ...]) -> None:
         """Refuse columns that are not there.
@@ -91,7 +95,7 @@ def read(source: Any, name: str = "the table", *, encoding: str | None = None) -
 
 def _taken(source: Any, name: str, notes: list[str]) -> tuple[pa.Table, Callable[..., Any]]:
     pa = arrow()
-    if isinstance(source, pa.RecordBatch):
+    if isinstance(source, pa.RecordBatch | pa.Table):
         return pa.table(source), _as_arrow
     if isinstance(source, Mapping) or (isinstance(source, list) and _are_rows(source)):
         columns = source if isinstance(source, Mapping) else _columns(source)
@@ -101,6 +105,8 @@ def _taken(source: Any, name: str, notes: list[str]) -> tuple[pa.Table, Callable
         return source.to_arrow_table(), _as_relation
     import narwhals as nw
 
+    if "pandas" in type(source).__module__:  # the only one that allows a name twice
+        _check_names([str(one) for one in source.columns], name)
     try:
         frame: Any = nw.from_native(source)
     except TypeError:
@@ -113,8 +119,6 @@ def _taken(source: Any, name: str, notes: list[str]) -> tuple[pa.Table, Callable
         ) from None
     lazy = isinstance(frame, nw.LazyFrame)
     frame = frame.collect() if lazy else frame
-    native = frame.to_native()
-    _check_names([str(one) for one in getattr(native, "columns", frame.columns)], name)
     back = partial(_as_frame, frame.implementation, lazy)
     try:
         return frame.to_arrow(), back

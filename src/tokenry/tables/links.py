@@ -123,6 +123,30 @@ class Links:
         """
         write_file(self._merged(how, suffixes), Path(path).expanduser(), formulas=formulas)
 
+    def shown(self, most: int) -> list[str]:
+        """The best links, one on a line: the score, and the keys of both rows."""
+        best = np.argsort(-self.scores, kind="stable")[:most]
+        sides = zip((self.left, self.right), self.on, ("left", "right"), strict=True)
+        texts = [
+            [
+                " | ".join(map(_cell, row.values()))
+                for row in frame.table.select(list(keys)).take(self.rows(side)[best]).to_pylist()
+            ]
+            for frame, keys, side in sides
+        ]
+        return [
+            f"{score:.3f}  {one}  =  {other}"
+            for score, one, other in zip(self.scores[best], *texts, strict=True)
+        ]
+
+    def counts(self) -> pa.Table:
+        """How many left rows each right row has: its columns and `rows`."""
+        found = np.bincount(self.rows("right"), minlength=len(self.right))
+        name = "rows"
+        while name in self.right.table.column_names:
+            name = f"_{name}"
+        return self.right.table.append_column(name, arrow().array(found))
+
     def to_dict(self) -> dict[str, Any]:
         """The findings as plain data, without the links themselves."""
         return {
@@ -217,6 +241,12 @@ def _names(left: list[str], right: list[str], suffixes: tuple[str, str]) -> list
             f"suffixes than {suffixes}."
         )
     return found
+
+
+def _cell(value: Any) -> str:
+    """A cell on one line of a terminal, without control characters."""
+    text = "" if value is None else " ".join(str(value).split())
+    return "".join(one for one in text if one.isprintable())[:60]
 
 
 def _cost(stage: Stage) -> str:
