@@ -5,6 +5,7 @@ from tokenry.linking.exact import Exact
 from tokenry.linking.fuzzy import Fuzzy
 from tokenry.linking.glossary_match import GlossaryMatch
 from tokenry.linking.hybrid import Hybrid
+from tokenry.linking.judged import Judged
 from tokenry.linking.linktransformer import LinkTransformer
 from tokenry.linking.online_contrastive import OnlineContrastive
 from tokenry.linking.supcon import SupCon
@@ -15,6 +16,7 @@ __all__ = [
     "Fuzzy",
     "GlossaryMatch",
     "Hybrid",
+    "Judged",
     "LinkTransformer",
     "OnlineContrastive",
     "SupCon",

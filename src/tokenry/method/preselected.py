@@ -43,7 +43,7 @@ class PreselectedMatcher(Matcher):
 
     @abstractmethod
     def ask(self, left: Rows, right: Rows) -> Scores:
-        """The score of selected pairs, all those of a left row together; NaN is unknown."""
+        """The score of selected pairs, all those of a left row together; NaN counts as 0."""
 
     def score(self, left: Rows, right: Rows) -> Scores:
         """What was found of selected pairs, 0 of others; NaN where a side is empty."""
@@ -71,7 +71,7 @@ class PreselectedMatcher(Matcher):
         """Ask about rows that nobody wanted to know of before."""
         new = np.isin(self._left, left) & ~self._asked[self._left]
         if new.any():
-            self._scores[new] = rounded(self.ask(self._left[new], self._right[new]))
+            self._scores[new] = rounded(np.nan_to_num(self.ask(self._left[new], self._right[new])))
         self._asked[left] = True
 
     def _held(self, left: Rows, right: Rows) -> Scores:
