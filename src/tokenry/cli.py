@@ -34,7 +34,7 @@ for _group, _commands in (
     (cli_catalog.app, ("list", "show", "find")),
     (cli_vocab.app, ("audit", "tokenizer", "transplant")),
     (cli_retrieval.app, ("chunks", "eval", "index", "search")),
-    (cli_linking.app, ("aggregate", "dedupe", "link")),
+    (cli_linking.app, ("aggregate", "cluster", "dedupe", "evaluate-links", "link")),
 ):
     for _command in _commands:
         app.command(_group[_command], name=_command)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import atexit
+import os
+import tempfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +15,8 @@ from tokenry.tables.engine import arrow
 if TYPE_CHECKING:
     import pyarrow as pa
 
+LARGE = 64 << 20
+"""Bytes of a csv or parquet file up to which it is held in memory."""
 _FORMULA = "^[=+\\-@\\t\\r]"
 """How a cell begins that spreadsheets take for a formula (OWASP, CSV injection)."""
 _NUMBER = "^[+-]?[0-9.,]+([eE][+-]?[0-9]+)?$"
@@ -69,7 +74,11 @@ def _csv(path: Path, encoding: str | None, delimiter: str = ",") -> pa.Table:
         quoted_strings_can_be_null=True,
         null_values=[""],
     )
-    return csv.read_csv(path, parse_options=parse, read_options=reading, convert_options=texts)
+    given: Any = {"parse_options": parse, "read_options": reading, "convert_options": texts}
+    if path.stat().st_size <= LARGE:
+        return csv.read_csv(path, **given)
+    with csv.open_csv(path, **given) as reader:
+        return _spooled(reader.schema, reader)
 
 
 def _header(path: Path, encoding: str | None, delimiter: str) -> list[str]:
@@ -99,7 +108,32 @@ def _parquet(path: Path, encoding: str | None) -> pa.Table:
 
     if encoding is not None:
         raise UsageError(f"{path}: encoding={encoding!r} is for text files; leave it out.")
-    return parquet.read_table(path)
+    if path.stat().st_size <= LARGE:
+        return parquet.read_table(path)
+    with parquet.ParquetFile(path) as file:
+        return _spooled(file.schema_arrow, file.iter_batches())
+
+
+def _spooled(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> pa.Table:
+    """A table that lies in a temporary file and is mapped: only what is looked at is in memory."""
+    pa = arrow()
+    number, name = tempfile.mkstemp(prefix="tokenry-", suffix=".arrow")
+    os.close(number)
+    try:
+        with pa.OSFile(name, "wb") as file, pa.ipc.new_file(file, schema) as writer:
+            for batch in batches:
+                writer.write(batch)
+        return pa.ipc.open_file(pa.memory_map(name)).read_all()
+    finally:
+        _forget(Path(name))
+
+
+def _forget(path: Path) -> None:
+    """Remove a mapped file: at once where the system lets us, otherwise at the end."""
+    try:
+        path.unlink()
+    except OSError:
+        atexit.register(path.unlink, missing_ok=True)
 
 
 READERS: dict[str, Callable[[Path, str | None], Any]] = {

@@ -118,7 +118,7 @@ def _taken(source: Any, name: str, notes: list[str]) -> tuple[pa.Table, Callable
             f"path of a file: {', '.join(READERS)}."
         ) from None
     lazy = isinstance(frame, nw.LazyFrame)
-    frame = frame.collect() if lazy else frame
+    frame = nw.maybe_reset_index(frame.collect() if lazy else frame)
     back = partial(_as_frame, frame.implementation, lazy)
     try:
         return frame.to_arrow(), back

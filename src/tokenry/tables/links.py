@@ -126,13 +126,12 @@ class Links:
     def shown(self, most: int) -> list[str]:
         """The best links, one on a line: the score, and the keys of both rows."""
         best = np.argsort(-self.scores, kind="stable")[:most]
-        sides = zip((self.left, self.right), self.on, ("left", "right"), strict=True)
         texts = [
-            [
-                " | ".join(map(_cell, row.values()))
-                for row in frame.table.select(list(keys)).take(self.rows(side)[best]).to_pylist()
-            ]
-            for frame, keys, side in sides
+            [" | ".join(map(_cell, row.values())) for row in table.to_pylist()]
+            for table in (
+                self.left.table.select(list(self.on[0])).take(self.rows("left")[best]),
+                self.right.table.select(list(self.on[1])).take(self.rows("right")[best]),
+            )
         ]
         return [
             f"{score:.3f}  {one}  =  {other}"
