@@ -1,0 +1,3 @@
+"""stub"""
+def linking_data(x):
+    return x
