@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tokenry.plugs.attach import attach
     from tokenry.plugs.moving import transplant
     from tokenry.report.page import report
+    from tokenry.tables.linking import link
 
 __all__ = [
     "Index",
@@ -32,6 +33,7 @@ __all__ = [
     "compare",
     "evaluate",
     "find",
+    "link",
     "methods",
     "probe",
     "report",
@@ -49,6 +51,7 @@ _HOME = {
     "compare": "tokenry.compare.run:compare",
     "find": "tokenry.finder:find",
     "evaluate": "tokenry.compare.evaluating:evaluate",
+    "link": "tokenry.tables.linking:link",
     "methods": "tokenry.catalog:names",
     "probe": "tokenry.compare.probing:probe",
     "report": "tokenry.report.page:report",

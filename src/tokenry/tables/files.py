@@ -1,0 +1,203 @@
+"""Files of tables: csv, tsv, jsonl and parquet, read and written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tokenry.errors import DataError, StoreError, UsageError
+from tokenry.tables.engine import arrow
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_FORMULA = "^[=+\\-@\\t\\r]"
+"""How a cell begins that spreadsheets take for a formula (OWASP, CSV injection)."""
+_NUMBER = "^[+-]?[0-9.,]+([eE][+-]?[0-9]+)?$"
+
+
+def read_file(path: Path, encoding: str | None = None) -> pa.Table:
+    """A file as Arrow.
+
+    Args:
+        path: A .csv, .tsv, .jsonl or .parquet file.
+        encoding: Of text files; UTF-8, with or without a mark at its start, when not given.
+
+    Raises:
+        DataError: If it cannot be read.
+        UsageError: If its ending is another.
+    """
+    reader = READERS.get(path.suffix.lower())
+    if not path.is_file():
+        raise DataError(f"{path}: no such file.")
+    if reader is None:
+        raise UsageError(f"{path}: is not read; give a table: {', '.join(READERS)}.")
+    pa = arrow()
+    try:
+        return reader(path, encoding)
+    except UnicodeError as error:
+        raise _not_encoded(path, encoding, error) from error
+    except LookupError as error:
+        raise UsageError(f"{path}: encoding={encoding!r} is unknown; try 'latin-1'.") from error
+    except (pa.ArrowException, OSError) as error:
+        if "UTF8" in str(error) or "codec" in str(error):
+            raise _not_encoded(path, encoding, error) from error
+        raise DataError(f"{path}: cannot be read ({str(error).splitlines()[0]}).") from error
+
+
+def _not_encoded(path: Path, encoding: str | None, error: Exception) -> DataError:
+    given = encoding or "UTF-8"
+    return DataError(
+        f"{path}: is not {given} ({str(error).splitlines()[0]}); say what it is, as in "
+        "encoding='latin-1' (on the command line --encoding latin-1)."
+    )
+
+
+def _csv(path: Path, encoding: str | None, delimiter: str = ",") -> pa.Table:
+    from pyarrow import csv
+
+    pa = arrow()
+    parse = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+    reading = csv.ReadOptions(encoding=encoding or "utf8", block_size=8 << 20)
+    if not path.stat().st_size:
+        raise DataError(f"{path}: is empty; its first line names the columns.")
+    names = _header(path, encoding, delimiter)
+    texts = csv.ConvertOptions(
+        column_types=dict.fromkeys(names, pa.large_string()),
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=True,
+        null_values=[""],
+    )
+    return csv.read_csv(path, parse_options=parse, read_options=reading, convert_options=texts)
+
+
+def _header(path: Path, encoding: str | None, delimiter: str) -> list[str]:
+    import csv
+
+    with path.open(encoding=encoding or "utf-8-sig", newline="") as file:
+        return next(csv.reader(file, delimiter=delimiter), [])
+
+
+def _tsv(path: Path, encoding: str | None) -> pa.Table:
+    return _csv(path, encoding, "\t")
+
+
+def _jsonl(path: Path, encoding: str | None) -> pa.Table:
+    from pyarrow import json
+
+    if encoding is None or encoding.lower().replace("-", "") == "utf8":
+        return json.read_json(path)
+    content = path.read_bytes().decode(encoding).encode()
+    return json.read_json(arrow().BufferReader(content))
+
+
+def _parquet(path: Path, encoding: str | None) -> pa.Table:
+    from pyarrow import parquet
+
+    if encoding is not None:
+        raise UsageError(f"{path}: encoding={encoding!r} is for text files; leave it out.")
+    return parquet.read_table(path)
+
+
+READERS: dict[str, Callable[[Path, str | None], Any]] = {
+    ".csv": _csv,
+    ".tsv": _tsv,
+    ".jsonl": _jsonl,
+    ".parquet": _parquet,
+}
+
+
+def write_file(table: pa.Table, path: Path, *, formulas: bool = False) -> None:
+    """Write a table; the ending says how.
+
+    A spreadsheet runs cells that begin like a formula. In csv and tsv files such texts get an
+    apostrophe in front, unless they are numbers.
+
+    Args:
+        table: What is written.
+        path: A .csv, .tsv, .jsonl or .parquet file; one that is there is replaced, whole.
+        formulas: Leave cells as they are.
+
+    Raises:
+        UsageError: If the ending is another.
+        StoreError: If it cannot be written.
+    """
+    writer = _WRITERS.get(path.suffix.lower())
+    if writer is None:
+        raise UsageError(f"{path}: cannot be written; its ending may be {', '.join(_WRITERS)}.")
+    part = path.with_name(f".{path.name}.part")
+    try:
+        writer(table if formulas or writer not in (_to_csv, _to_tsv) else _harmless(table), part)
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise StoreError(f"{path}: cannot be written ({error}).") from error
+
+
+def _harmless(table: pa.Table) -> pa.Table:
+    from pyarrow import compute as pc
+
+    pa = arrow()
+    for place, column in enumerate(table.schema):
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            cells = table.column(place)
+            risky = pc.and_(
+                pc.match_substring_regex(cells, _FORMULA),
+                pc.invert(pc.match_substring_regex(cells, _NUMBER)),
+            )
+            marked = pc.binary_join_element_wise(
+                pa.scalar("'", column.type), cells, pa.scalar("", column.type)
+            )
+            table = table.set_column(place, column.name, pc.if_else(risky, marked, cells))
+    return table.rename_columns(
+        [f"'{name}" if name[:1] in tuple("=+-@\t\r") else name for name in table.column_names]
+    )
+
+
+def _to_csv(table: pa.Table, path: Path, delimiter: str = ",") -> None:
+    from pyarrow import csv
+
+    csv.write_csv(_flat(table), path, csv.WriteOptions(delimiter=delimiter))
+
+
+def _to_tsv(table: pa.Table, path: Path) -> None:
+    _to_csv(table, path, "\t")
+
+
+def _flat(table: pa.Table) -> pa.Table:
+    """The table with nested values as JSON, which csv can hold."""
+    import json
+
+    pa = arrow()
+    for place, column in enumerate(table.schema):
+        if pa.types.is_nested(column.type):
+            cells = [
+                None if cell is None else json.dumps(cell, default=str, ensure_ascii=False)
+                for cell in table.column(place).to_pylist()
+            ]
+            table = table.set_column(place, column.name, pa.array(cells, pa.string()))
+    return table
+
+
+def _to_jsonl(table: pa.Table, path: Path) -> None:
+    import json
+
+    with path.open("w", encoding="utf-8") as file:
+        for batch in table.to_batches(max_chunksize=1 << 14):
+            for row in batch.to_pylist():
+                file.write(json.dumps(row, default=str, ensure_ascii=False) + "\n")
+
+
+def _to_parquet(table: pa.Table, path: Path) -> None:
+    from pyarrow import parquet
+
+    parquet.write_table(table, path)
+
+
+_WRITERS: dict[str, Callable[[Any, Path], None]] = {
+    ".csv": _to_csv,
+    ".tsv": _to_tsv,
+    ".jsonl": _to_jsonl,
+    ".parquet": _to_parquet,
+}

@@ -1,0 +1,224 @@
+"""What linking found: pairs, the merged table, the rows without a partner, and what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tokenry.errors import UsageError
+from tokenry.tables.engine import arrow
+from tokenry.tables.files import write_file
+from tokenry.tables.frames import Frame
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from tokenry.method import Matcher
+    from tokenry.tables.stages import Stage
+
+How = Literal["left", "inner", "right", "outer"]
+"""Which rows without a partner a merged table has: those of the left table, and so on."""
+SUFFIXES = ("_left", "_right")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, slots=True)
+class Links:
+    """The links between two tables, or within one.
+
+    Attributes:
+        table: One row for each link: left and right (numbers of rows, from 0), score, and source
+            (the blocking rule that brought the pair, or "nearest").
+        left: The left table.
+        right: The right table; the same object where one table was searched for duplicates.
+        on: The key columns of both.
+        method: What scored, with its settings.
+        threshold: The score from which on pairs were links.
+        assign: How many links a row may have.
+        facts: Figures of the run by name: candidates, dropped_pairs, and with gold precision,
+            recall, f1, blocking_recall and reduction.
+        stages: What each stage cost.
+        notes: What a reader should know.
+        matcher: Gives the linker as it read the tables, for `parts`; it may read them again.
+    """
+
+    table: pa.Table
+    left: Frame
+    right: Frame
+    on: tuple[tuple[str, ...], tuple[str, ...]]
+    method: str
+    threshold: float
+    assign: str
+    facts: Mapping[str, Any]
+    stages: tuple[Stage, ...]
+    notes: tuple[str, ...] = ()
+    matcher: Callable[[], Matcher] = field(repr=False)
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    @property
+    def pairs(self) -> Any:
+        """The links in the type of the left table."""
+        return self.left.back(self.table)
+
+    def rows(self, side: Literal["left", "right"]) -> NDArray[np.int64]:
+        """The row of each link in one of the tables."""
+        return np.asarray(self.table.column(side).to_numpy(), dtype=np.int64)
+
+    @property
+    def scores(self) -> NDArray[np.float64]:
+        """The score of each link."""
+        return np.asarray(self.table.column("score").to_numpy(), dtype=np.float64)
+
+    def parts(self) -> dict[str, NDArray[Any]]:
+        """What the score of each link is made of, by name; empty where it has no parts."""
+        return self.matcher().parts(self.rows("left"), self.rows("right"))
+
+    def unmatched(self, side: Literal["left", "right"]) -> Any:
+        """The rows of one table that are in no link, in its own type."""
+        frame = self.left if side == "left" else self.right
+        return frame.back(frame.table.take(self._missing(side)))
+
+    def merged(self, how: How = "left", *, suffixes: tuple[str, str] = SUFFIXES) -> Any:
+        """Both tables' columns side by side with the score, in the type of the left table.
+
+        Rows without a partner have NULL in the other table's columns and in the score. The order is
+        that of the left rows, then falling score; rows of the right table alone come last.
+
+        Args:
+            how: Which rows without a partner are there.
+            suffixes: What names that both tables have end with.
+
+        Raises:
+            UsageError: If there is no such way, or the names would still be the same.
+        """
+        return self.left.back(self._merged(how, suffixes))
+
+    def write(
+        self,
+        path: str | PathLike[str],
+        how: How = "left",
+        *,
+        suffixes: tuple[str, str] = SUFFIXES,
+        formulas: bool = False,
+    ) -> None:
+        """Write the merged table to a .csv, .tsv, .jsonl or .parquet file.
+
+        Args:
+            path: The file.
+            how: As in `merged`.
+            suffixes: As in `merged`.
+            formulas: Leave csv cells that spreadsheets take for formulas as they are; otherwise
+                they get an apostrophe in front.
+
+        Raises:
+            UsageError: If the ending is another.
+            StoreError: If it cannot be written.
+        """
+        write_file(self._merged(how, suffixes), Path(path).expanduser(), formulas=formulas)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The findings as plain data, without the links themselves."""
+        return {
+            "links": len(self),
+            "left": len(self.left),
+            "right": len(self.right),
+            "on": [list(one) for one in self.on],
+            "method": self.method,
+            "threshold": self.threshold,
+            "assign": self.assign,
+            **self.facts,
+            "stages": [{name: getattr(one, name) for name in one.__slots__} for one in self.stages],
+            "notes": list(self.notes),
+        }
+
+    def __str__(self) -> str:
+        lines = [
+            f"{len(self)} links between {len(self.left)} and {len(self.right)} rows "
+            f"({self.method}, threshold {self.threshold:.4g}, {self.assign})."
+        ]
+        if self.right is self.left:
+            lines = [f"{len(self)} pairs among {len(self.left)} rows ({self.method})."]
+        else:
+            alone = [len(self._missing(side)) for side in ("left", "right")]
+            lines.append(f"Without a partner: {alone[0]} left rows, {alone[1]} right rows.")
+        if "f1" in self.facts:
+            lines.append(
+                "Against gold: precision {precision:.4f}, recall {recall:.4f}, F1 {f1:.4f}; the "
+                "candidates hold {blocking_recall:.4f} of it and are {reduction:.4%} fewer than "
+                "all pairs.".format(**self.facts)
+            )
+        lines += self.notes
+        lines += [
+            f"{one.name}: {one.rows} rows, "
+            + (f"kept from before ({one.seconds:.1f} s then)" if one.kept else _cost(one))
+            for one in self.stages
+        ]
+        return "\n".join(lines)
+
+    def _missing(self, side: str) -> NDArray[np.int64]:
+        frame = self.left if side == "left" else self.right
+        there = np.zeros(len(frame), dtype=bool)
+        there[self.table.column(side).to_numpy()] = True
+        return np.flatnonzero(~there)
+
+    def _merged(self, how: str, suffixes: tuple[str, str]) -> pa.Table:
+        if how not in get_args(How):
+            raise UsageError(f"link: how={how!r} is unknown; give {', '.join(get_args(How))}.")
+        pa = arrow()
+        table = self.table.select(["left", "right", "score"])
+        if how in ("left", "outer"):
+            table = _with(table, "left", self._missing("left"))
+            table = table.sort_by([("left", "ascending"), ("score", "descending")])
+        if how in ("right", "outer"):
+            table = _with(table, "right", self._missing("right"))
+        left = self.left.table.take(table.column("left"))
+        right = self.right.table.take(table.column("right"))
+        names = _names(left.column_names, right.column_names, suffixes)
+        columns = [*left.columns, *right.columns, table.column("score")]
+        return pa.Table.from_arrays(columns, names=names)
+
+
+def _with(table: pa.Table, side: str, rows: NDArray[np.int64]) -> pa.Table:
+    """The links and rows of one side that have none."""
+    pa = arrow()
+    empty = {name: pa.nulls(len(rows), kind) for name, kind in _kinds(table)}
+    added = pa.table({**empty, side: pa.array(rows, pa.int64())})
+    return pa.concat_tables([table, added])
+
+
+def _kinds(table: pa.Table) -> list[tuple[str, Any]]:
+    return [(column.name, column.type) for column in table.schema]
+
+
+def _names(left: list[str], right: list[str], suffixes: tuple[str, str]) -> list[str]:
+    """Names of the merged columns; those that both tables have get suffixes.
+
+    >>> _names(["id", "name"], ["name"], ("_a", "_b"))
+    ['id', 'name_a', 'name_b', 'score']
+    """
+    shared = {*left} & {*right}
+    found = [name + suffixes[0] if name in shared else name for name in left]
+    found += [name + suffixes[1] if name in shared else name for name in right]
+    score = "score"
+    while score in found:
+        score = f"_{score}"
+    found.append(score)
+    if len(set(found)) < len(found):
+        twice = sorted({name for name in found if found.count(name) > 1})
+        raise UsageError(
+            f"link: the merged table would have several columns {', '.join(twice)}; give other "
+            f"suffixes than {suffixes}."
+        )
+    return found
+
+
+def _cost(stage: Stage) -> str:
+    memory = f", {stage.peak_bytes / (1 << 20):.0f} MB at most" if stage.peak_bytes else ""
+    return f"{stage.seconds:.2f} s{memory}"

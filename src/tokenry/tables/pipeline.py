@@ -1,0 +1,273 @@
+"""The stages from two tables to links: normalise, block, score, assign.
+
+Each stage is a function from Arrow tables to Arrow tables; `tokenry.tables.stages` measures them
+and keeps what they made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from tokenry.errors import UsageError
+from tokenry.method import Aids, Linker, Matcher, Scored, Side
+from tokenry.tables import blocking, sides
+from tokenry.tables.engine import Engine, arrow
+from tokenry.tables.frames import Frame
+from tokenry.tables.stages import Facts, Kept, Stages
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Assign = Literal["many", "best_left", "mutual", "one_to_one"]
+"""How many links a row may have.
+
+many: all from the threshold on; best_left: each left row its best; mutual: pairs that are the best
+of both rows; one_to_one: each row at most one, so that the scores' sum is largest.
+"""
+NEAREST = "nearest"
+"""The source of pairs that no blocking rule brought."""
+PART = 1 << 14
+"""Pairs that are scored and written at a time."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, slots=True)
+class Plan:
+    """What shall be done with two tables.
+
+    Attributes:
+        who: The verb, for messages.
+        left: Key columns of the left table.
+        right: Key columns of the right one, in the same order.
+        method: What scores.
+        aids: What the method may ask for.
+        names: What `aids` are called, as plain data: what is kept of earlier runs depends on it.
+        rules: Which rows are compared; none for the nearest of each row.
+        max_block: Pairs of a block; larger ones are left out.
+        k: Without rules: how many right rows each left row is compared with in full.
+        threshold: The score from which on a pair is a link; None for the method's own.
+        assign: How many links a row may have.
+        normalise: How texts are normalised.
+        engine: Makes the engine that joins.
+        gold: Pairs that are known to be true, to measure candidates and links with.
+    """
+
+    who: str = "link"
+    left: tuple[str, ...]
+    right: tuple[str, ...]
+    method: Linker
+    aids: Aids
+    names: Any
+    rules: tuple[blocking.Rule, ...] = ()
+    max_block: int = blocking.MAX_BLOCK
+    k: int | None = None
+    threshold: float | None = None
+    assign: str = "best_left"
+    normalise: Callable[[str], str | None]
+    engine: Callable[[Stages], Engine]
+    gold: NDArray[np.int64] | None = None
+
+    def __post_init__(self) -> None:
+        if self.assign not in get_args(Assign):
+            raise UsageError(
+                f"{self.who}: assign={self.assign!r} is unknown; give "
+                f"{', '.join(get_args(Assign))}."
+            )
+        for name, low in (("k", 1), ("max_block", 1)):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or value < low):
+                raise UsageError(f"{self.who}: {name}={value!r} is below {low}.")
+
+    @property
+    def most(self) -> int:
+        """Without rules: pairs of each left row."""
+        return self.k or (1 if self.assign == "best_left" else 10)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Found:
+    """What the stages brought.
+
+    Attributes:
+        links: left, right, score, source.
+        matcher: The linker, once it is asked for.
+        threshold: The score from which on pairs were links.
+        facts: Figures by name.
+        notes: What a reader should know.
+    """
+
+    links: pa.Table
+    matcher: Callable[[], Matcher] = field(repr=False)
+    threshold: float
+    facts: Facts
+    notes: tuple[str, ...]
+
+
+def run(plan: Plan, left: Frame, right: Frame, stages: Stages) -> Found:
+    """Put two tables through all stages; the same one twice is searched for duplicates."""
+    alone = right is left
+    made = _normalised(plan, left, right, stages)
+    both = _sides(plan, left, right, made)
+
+    @cache
+    def matcher() -> Matcher:
+        with stages.measured("prepare") as counted:
+            found = plan.method.prepare(*both, plan.aids)
+            counted[0] = both[0].count + both[1].count
+        return found
+
+    stages.mix([plan.method.describe(), plan.names])
+    candidates = _candidates(plan, made, stages, alone) if plan.rules else None
+    scored = _scored(plan, matcher, candidates, stages, alone)
+    threshold = scored.facts["threshold"]
+    links = _assigned(plan, scored, stages)
+    facts = {"candidates": scored.facts["candidates"]}
+    notes = [*left.notes, *(() if alone else right.notes)]
+    if candidates is not None:
+        facts["dropped_pairs"] = candidates.facts["dropped_pairs"]
+        notes += candidates.facts["notes"]
+    return Found(links, matcher, threshold, facts, tuple(notes))
+
+
+Both = tuple["pa.Table", "pa.Table"]
+
+
+def _normalised(plan: Plan, left: Frame, right: Frame, stages: Stages) -> Both:
+    pa = arrow()
+    found: list[Any] = []
+    for side, frame, keys in (("left", left, plan.left), ("right", right, plan.right)):
+        if side == "right" and right is left:
+            return found[0], found[0]
+        columns = tuple(dict.fromkeys((*keys, *blocking.columns(plan.rules, side))))
+        schema = pa.schema([(name, pa.large_string()) for name in columns])
+
+        def make(facts: Facts, done: int, frame: Frame = frame, columns: Any = columns) -> Any:
+            yield sides.normalised(frame, columns, plan.normalise)
+
+        found.append(stages.keep(f"normalise-{side}", list(columns), schema, make).read())
+    return found[0], found[1]
+
+
+def _sides(plan: Plan, left: Frame, right: Frame, made: Both) -> tuple[Side, Side]:
+    first = sides.side(left, made[0], plan.left, plan.left)
+    return first, first if right is left else sides.side(right, made[1], plan.right, plan.left)
+
+
+def _candidates(plan: Plan, made: Both, stages: Stages, alone: bool) -> Kept:
+    """Pairs that a rule brings."""
+    pa = arrow()
+    schema = pa.schema([("left", pa.int64()), ("right", pa.int64()), ("source", pa.string())])
+
+    def make(facts: Facts, done: int) -> Iterator[Any]:
+        first = blocking.keys(made[0], plan.rules, "left")
+        second = blocking.keys(made[1], plan.rules, "right")
+        engine = plan.engine(stages)
+        try:
+            blocks, pairs = blocking.candidates(
+                first, second, plan.rules, engine, plan.max_block, alone
+            )
+            facts["dropped_pairs"] = blocks.dropped_pairs
+            facts["notes"] = [f"{blocks}."] if blocks.dropped else []
+            yield from _gathered(pairs, schema)
+        finally:
+            engine.close()
+
+    settings = [[rule.text for rule in plan.rules], plan.max_block]
+    return stages.keep("candidates", settings, schema, make)
+
+
+def _gathered(tables: Iterator[pa.Table], schema: pa.Schema) -> Iterator[pa.Table]:
+    """Tables joined until they have a million rows: not a file for each."""
+    pa = arrow()
+    waiting: list[Any] = []
+    for table in tables:
+        waiting.append(table.cast(schema))
+        if sum(map(len, waiting)) >= 1 << 20:
+            yield pa.concat_tables(waiting)
+            waiting = []
+    yield pa.concat_tables([schema.empty_table(), *waiting])
+
+
+def _scored(
+    plan: Plan,
+    matcher: Callable[[], Matcher],
+    candidates: Kept | None,
+    stages: Stages,
+    alone: bool,
+) -> Kept:
+    """Candidates that score enough."""
+    pa = arrow()
+    kinds = [("left", pa.int64()), ("right", pa.int64())]
+    schema = pa.schema([*kinds, ("score", pa.float64()), ("source", pa.string())])
+
+    def make(facts: Facts, done: int) -> Iterator[Any]:
+        read = matcher()
+        least = read.threshold if plan.threshold is None else plan.threshold
+        facts["threshold"] = float(least)
+        if candidates is None:
+            found = read.nearest(plan.most, least)
+            facts["candidates"] = len(found.left)
+            yield _nearest(found, alone)
+            return
+        facts["candidates"] = candidates.rows
+        batches = candidates.batches(PART)
+        for number, batch in enumerate(_bar(batches, -(-candidates.rows // PART))):
+            if number >= done:
+                yield _enough(read, batch, least)
+
+    settings = [plan.threshold, None if candidates else plan.most]
+    return stages.keep("scored", settings, schema, make, goes_on=candidates is not None)
+
+
+def _bar(batches: Iterator[Any], count: int) -> Any:
+    return tqdm(batches, "scoring", count, unit="part", delay=2, leave=False, disable=None)
+
+
+def _enough(matcher: Matcher, batch: pa.RecordBatch, least: float) -> pa.Table:
+    pa = arrow()
+    left, right = (batch.column(name).to_numpy() for name in ("left", "right"))
+    score = np.asarray(matcher.score(left, right), dtype=np.float64)
+    table = pa.table({"left": left, "right": right, "score": score, "source": batch["source"]})
+    return table.filter(pa.array(score >= least))  # NaN is not enough
+
+
+def _nearest(found: Scored, alone: bool) -> pa.Table:
+    """Pairs as a table; within one table each is there once, left < right."""
+    pa = arrow()
+    left, right = np.asarray(found.left), np.asarray(found.right)
+    score = np.asarray(found.score, dtype=np.float64)
+    if alone:
+        left, right = np.minimum(left, right), np.maximum(left, right)
+        _, first = np.unique(np.stack((left, right)), axis=1, return_index=True)
+        left, right, score = left[first], right[first], score[first]
+    source = pa.array([NEAREST]).take(pa.array(np.zeros(len(left), np.int64)))
+    return pa.table({"left": left, "right": right, "score": score, "source": source})
+
+
+def _assigned(plan: Plan, scored: Kept, stages: Stages) -> pa.Table:
+    """Which scored pairs are links, sorted by left row, falling score, right row."""
+
+    def make(facts: Facts, done: int) -> Iterator[Any]:
+        table = scored.read()
+        order = [("left", "ascending"), ("score", "descending"), ("right", "ascending")]
+        table = table.sort_by(order)
+        arrays = [table.column(name).to_numpy() for name in ("left", "right", "score")]
+        yield table.take(arrow().array(_RULES[plan.assign](*arrays)))
+
+    return stages.keep("links", plan.assign, scored.schema, make).read()
+
+
+def _best_left(left: Any, right: Any, score: Any) -> Any:
+    return np.flatnonzero(np.diff(left, prepend=-1))
+
+
+_RULES: dict[str, Callable[..., Any]] = {
+    "many": lambda left, right, score: np.arange(len(left)),
+    "best_left": _best_left,
+}

@@ -1,0 +1,78 @@
+"""A linker whose scores can be computed by hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import pytest
+
+from tokenry.card import Card
+from tokenry.method import Linker, Matcher, Scored
+
+
+class Sharing(Matcher):
+    """Scores by the share of characters that two texts have in common."""
+
+    threshold = 0.5
+
+    def __init__(self, left, right, calls):
+        self.left, self.right = (
+            [None if text is None else frozenset(text) for text in side.texts()]
+            for side in (left, right)
+        )
+        self.same, self.calls = left is right, calls
+
+    def score(self, left, right):
+        self.calls.append(len(left))
+        pairs = ((self.left[i], self.right[j]) for i, j in zip(left, right, strict=True))
+        return np.array([len(a & b) / len(a | b) if a and b else np.nan for a, b in pairs])
+
+    def nearest(self, k, least=-np.inf):
+        found = []
+        for i in range(len(self.left)):
+            rows = [j for j in range(len(self.right)) if not (self.same and i == j)]
+            score = self.score([i] * len(rows), rows)
+            pairs = [(-s, j) for s, j in zip(score, rows, strict=True) if s >= least]
+            found += [(i, j, -s) for s, j in sorted(pairs)[:k]]
+        left, right, score = zip(*found, strict=True) if found else ((), (), ())
+        whole = np.array(left, np.int64), np.array(right, np.int64)
+        return Scored(*whole, np.array(score, np.float64))
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Letters(Linker):
+    """The linker of `Sharing`."""
+
+    card = Card(
+        slug="letters",
+        name="Letters",
+        title="Letters in common",
+        summary="Share of letters in common, for tests.",
+        family="linking",
+        have="two tables",
+        want="their links",
+        dial="none",
+    )
+
+    def prepare(self, left, right, aids):
+        return Sharing(left, right, CALLS)
+
+
+CALLS = []
+
+
+@pytest.fixture
+def letters():
+    """The linker; `letters.calls` says how many pairs each call scored."""
+    CALLS.clear()
+    return Letters()
+
+
+@pytest.fixture
+def calls():
+    """How many pairs each call scored."""
+    CALLS.clear()
+    return CALLS
