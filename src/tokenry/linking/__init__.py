@@ -2,4 +2,9 @@
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from tokenry.linking.char_ngrams import CharNgrams
+from tokenry.linking.exact import Exact
+from tokenry.linking.fuzzy import Fuzzy
+from tokenry.linking.hybrid import Hybrid
+
+__all__ = ["CharNgrams", "Exact", "Fuzzy", "Hybrid"]

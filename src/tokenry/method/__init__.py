@@ -11,7 +11,15 @@ from tokenry.method.finder import Finder, ThemeFinder
 from tokenry.method.index_reducer import IndexReducer, TokensView
 from tokenry.method.judge import Figure, Findings, Judge, Usage
 from tokenry.method.late import LateScorer, Prepared, Reads
-from tokenry.method.linker import Aids, Linker, Matcher, Referee, Scored, Side
+from tokenry.method.linker import (
+    Aids,
+    Linker,
+    Matcher,
+    PresentMatcher,
+    Referee,
+    Scored,
+    Side,
+)
 from tokenry.method.marked import MarkedPolicy, MarkedView
 from tokenry.method.navigator import LIST, WAYS, Form, Navigator
 from tokenry.method.objective import Batch, DuplexObjective, Losses, Objective, PairObjective
@@ -95,6 +103,7 @@ __all__ = [
     "PairObjective",
     "Pooling",
     "Prepared",
+    "PresentMatcher",
     "Probe",
     "Read",
     "Reads",

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, NamedTuple, Protocol
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from tokenry.errors import UsageError
 from tokenry.method.base import In, Method
@@ -99,6 +99,8 @@ class Aids:
         referee: A language model to ask.
         tables: Further tables by name: a log of aliases, a glossary, a corpus.
         known: Labelled pairs, scored 1 and 0, to learn from.
+        linker: Gives another linker by its name, settings and all, such as
+            `fuzzy(scorer=jaro-winkler)`; in the engine, the catalogue's `make`.
     """
 
     embed: Embed | None = None
@@ -106,6 +108,7 @@ class Aids:
     referee: Referee | None = None
     tables: Mapping[str, Side] = field(default_factory=dict)
     known: Scored | None = None
+    linker: Callable[[str], Any] | None = None
 
     def need(self, who: str, aid: str, how: str) -> Any:
         """One of the aids.
@@ -159,6 +162,72 @@ class Matcher(ABC):
         Empty where a score has no parts. The report draws it as a waterfall.
         """
         return {}
+
+
+class PresentMatcher(Matcher):
+    """Compares rows that have something to compare; the others are in no pair.
+
+    Rows are numbered anew here: what `pairs`, `best` and `shares` see counts the rows that are
+    there, and the original numbers come back by themselves.
+
+    Args:
+        left: What is compared of each left row, None where there is nothing.
+        right: The same of right rows; the same object when a table is searched for duplicates.
+        threshold: The score from which on a pair counts as a match.
+
+    Attributes:
+        left: What is there of the left table.
+        right: What is there of the right table; the same object for one table.
+        itself: Whether a row may be paired with the right row of its own number.
+    """
+
+    def __init__(self, left: Sequence[Any], right: Sequence[Any], threshold: float) -> None:
+        self.threshold = threshold
+        self.itself = left is not right
+        there = [np.array([one is not None for one in side], dtype=bool) for side in (left, right)]
+        self.left = [one for one in left if one is not None]
+        self.right = [one for one in right if one is not None] if self.itself else self.left
+        self._there = there
+        self._rows = [np.flatnonzero(side) for side in there]
+        self._new = [np.cumsum(side) - 1 for side in there]
+
+    @abstractmethod
+    def pairs(self, left: Rows, right: Rows) -> Scores:
+        """The score of given pairs."""
+
+    @abstractmethod
+    def best(self, k: int, least: float) -> tuple[Rows, Rows, Scores]:
+        """The k best of each left row, sorted as `nearest` says."""
+
+    def shares(self, left: Rows, right: Rows) -> dict[str, Scores]:
+        """What the scores are made of; they add up."""
+        return {}
+
+    def score(self, left: Rows, right: Rows) -> Scores:
+        """The score of given pairs; NaN where a side is empty."""
+        both, places = self._places(left, right)
+        found = np.full(len(both), np.nan)
+        found[both] = self.pairs(*places)
+        return found
+
+    def nearest(self, k: int, least: float = -np.inf) -> Scored:
+        """The k best right rows of each left row that score at least so much."""
+        left, right, scores = self.best(k, least)
+        return Scored(self._rows[0][left], self._rows[1][right], scores)
+
+    def parts(self, left: Rows, right: Rows) -> dict[str, Scores]:
+        """What the score of each pair is made of; NaN where a side is empty."""
+        both, places = self._places(left, right)
+        parts = {}
+        for name, share in self.shares(*places).items():
+            parts[name] = np.full(len(both), np.nan)
+            parts[name][both] = share
+        return parts
+
+    def _places(self, left: Rows, right: Rows) -> tuple[Bool[np.ndarray, " m"], list[Rows]]:
+        sides = [np.asarray(side, dtype=np.int64) for side in (left, right)]
+        both = self._there[0][sides[0]] & self._there[1][sides[1]]
+        return both, [new[side[both]] for new, side in zip(self._new, sides, strict=True)]
 
 
 @dataclass(frozen=True, kw_only=True)
