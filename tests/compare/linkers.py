@@ -22,7 +22,9 @@ class _Overlap(Matcher):
     threshold = 0.5
 
     def __init__(self, left, right):
-        self._left, self._right = ([set((t or "").split()) for t in s.texts()] for s in (left, right))
+        self._left, self._right = (
+            [set((t or "").split()) for t in s.texts()] for s in (left, right)
+        )
 
     def score(self, left, right):
         pairs = [(self._left[a], self._right[b]) for a, b in zip(left, right, strict=True)]

@@ -200,9 +200,7 @@ def test_a_second_run_links_nothing(run, linkers, tmp_path, monkeypatch):
 
 
 def test_what_cannot_be_linked_is_refused_with_the_reason(run, linkers):
-    found = run(
-        methods=[linkers.Overlap(), linkers.Learned()], task=Linking(learn=False), limit=20
-    )
+    found = run(methods=[linkers.Overlap(), linkers.Learned()], task=Linking(learn=False), limit=20)
     assert [s.method for s in found.skipped] == ["learned"]
     assert "needs known pairs" in found.skipped[0].reason
     assert {r.method for r in found.rows()} == {"none", "overlap"}

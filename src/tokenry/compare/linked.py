@@ -170,9 +170,7 @@ def searched(
         wanted.setdefault(one, []).append(other)
     names = _distinct(_line(tables[0], on, row) for row in range(left.count))
     every = [
-        Linkable(
-            name, name, row, tuple(wanted.get(row, ())), domain=_kind(row in wanted)
-        )
+        Linkable(name, name, row, tuple(wanted.get(row, ())), domain=_kind(row in wanted))
         for row, name in enumerate(names)
     ]
     fit, scored = _parted(every)
@@ -249,7 +247,7 @@ def _side(table: Columns, on: Sequence[tuple[str, str]], place: int) -> Side:
 
 
 def _key(value: Any) -> str | None:
-    if value is None or value != value:  # noqa: PLR0124 - NaN
+    if value is None or value != value:
         return None
     return normalised(str(value))
 
@@ -257,7 +255,7 @@ def _key(value: Any) -> str | None:
 def _line(table: Columns, on: Sequence[tuple[str, str]], row: int) -> str:
     """A left record in one line."""
     values = (table[name][row] for name, _ in on)
-    return " | ".join(str(v) for v in values if v is not None and v == v)[:200]  # noqa: PLR0124
+    return " | ".join(str(v) for v in values if v is not None and v == v)[:200]
 
 
 def _distinct(names: Iterable[str]) -> list[str]:

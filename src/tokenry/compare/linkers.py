@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tokenry import catalog
 from tokenry.compare.linked import CUT, Linkable, LinkingData
 from tokenry.method import Aids, Embed, Linker, Matcher, Scored, Side
 from tokenry.ops.assignment import ASSIGNMENTS
 from tokenry.ops.clusters import components
 from tokenry.ops.near import best_threshold
 from tokenry.ops.nearest import nearest
+from tokenry.plugs.token_windows import PlainReader, windows
 from tokenry.tables.memory import peak, reset_peak
+
+AT_ONCE = 512
+"""Texts whose token states are held together."""
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -27,10 +32,12 @@ class Meter:
 
     Args:
         encode: What encodes.
+        separator: What its tokenizer puts between two texts, if it says.
     """
 
-    def __init__(self, encode: Embed) -> None:
+    def __init__(self, encode: Embed, separator: str | None = None) -> None:
         self._encode = encode
+        self.separator = separator
         self._place: dict[str, int] = {}
         self._seconds: list[float] = []
         self._vectors: list[NDArray[np.float32]] = []
@@ -78,7 +85,9 @@ class Cosine(Matcher):
         sides = [_present(side.texts()) for side in (left, right)]
         self._rows = [rows for rows, _ in sides]
         self._vectors = [embed(texts) for _, texts in sides]
-        self._place = [_places(rows, side.count) for rows, side in zip(self._rows, (left, right), strict=True)]
+        self._place = [
+            _places(rows, side.count) for rows, side in zip(self._rows, (left, right), strict=True)
+        ]
 
     def score(self, left: Rows, right: Rows) -> Array:
         """The cosine; NaN where a side is empty."""
@@ -154,7 +163,9 @@ def link(
     if linker is None:
         matcher = Cosine(data.left, data.right, meter)
     else:
-        matcher = linker.prepare(data.left, data.right, Aids(embed=meter, known=known))
+        matcher = linker.prepare(
+            data.left, data.right, Aids(embed=meter, known=known, linker=catalog.make)
+        )
     found = _paired(data, matcher) if data.paired else matcher.nearest(candidates)
     if not data.paired:
         kept = ASSIGNMENTS[assignment](*found)
@@ -197,13 +208,21 @@ def _threshold(data: LinkingData, found: Scored, own: float) -> float:
         pairs = zip(left.tolist(), right.tolist(), strict=True)
         same = np.array([b in wanted[a] for a, b in pairs], dtype=bool)
         missed = sum(map(len, wanted.values())) - int(same.sum())
+    return _cut(score, same, missed, own)
+
+
+def _cut(score: Array, same: NDArray[np.bool_], missed: int, own: float) -> float:
+    """The threshold of the best F1, half way down to the next score below it.
+
+    A linker that scores all pairs alike decides nothing: what scores lowest is no link.
+    """
     scored = ~np.isnan(score)
     score, same = score[scored], same[scored]
-    if not same.any():
+    above = score > (score.min() if len(score) else 0)
+    if not same[above].any():
         return own if own == own else np.inf
-    best, _ = best_threshold(score, same, missed)
-    below = score[score < best]
-    return float(best if not len(below) else (best + below.max()) / 2)
+    best, _ = best_threshold(score[above], same[above], missed + int(same[~above].sum()))
+    return float((best + score[score < best].max()) / 2)
 
 
 def counted(
@@ -276,23 +295,26 @@ def _places(rows: Rows, count: int) -> Rows:
     return places
 
 
-def encoder(model: Any, tokenizer: Any, device: Any) -> Callable[[Sequence[str]], Any]:
-    """Texts to vectors of length one, by a model's mean over tokens.
+def encoder(model: Any, tokenizer: Any) -> Embed:
+    """Texts to vectors of length one, by the mean over a model's tokens; nothing is cut off.
 
     Args:
-        model: A text encoder.
+        model: A text encoder of transformers, in evaluation mode.
         tokenizer: Its tokenizer.
-        device: Where it runs.
 
     Raises:
-        MissingExtraError: If sentence-transformers is not installed.
+        UnsupportedModelError: If the tokenizer does not know where tokens stand.
     """
-    from tokenry.plugs.text_encoder import text_encoder
-
-    made = text_encoder((model, tokenizer)).to(device)
+    reader = PlainReader(model, tokenizer)
 
     def embed(texts: Sequence[str]) -> NDArray[np.float32]:
-        found = made.encode([*texts], batch_size=32, show_progress_bar=False)
-        return np.asarray(found, dtype=np.float32)
+        found = np.zeros((len(texts), reader.pooled), dtype=np.float32)
+        for start in range(0, len(texts), AT_ONCE):
+            some = list(texts[start : start + AT_ONCE])
+            parts = windows(some, reader.tokenizer, reader.room)
+            for part, state in zip(parts, reader.read(parts, "document"), strict=True):
+                found[start + part.text] += state.total.numpy()
+        length = np.linalg.norm(found, axis=1, keepdims=True)
+        return found / np.maximum(length, np.finfo(np.float32).tiny)
 
     return embed

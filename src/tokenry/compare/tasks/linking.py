@@ -80,9 +80,7 @@ class Linking(Task):
     dial = False
     weight = "weight"
 
-    def __init__(
-        self, candidates: int = 5, assign: str | None = None, learn: bool = True
-    ) -> None:
+    def __init__(self, candidates: int = 5, assign: str | None = None, learn: bool = True) -> None:
         whole_number(self.slug, "candidates", candidates)
         allowed = [name for name in ASSIGNMENTS if name != "many"]
         if assign is not None and assign not in allowed:
@@ -122,7 +120,10 @@ class Linking(Task):
     def prepare(self, subject: Subject, examples: Sequence[Linkable]) -> None:
         """Make the encoder; what may be learned from is made of what is near for it."""
         data = self._tables
-        self._meter = Meter(encoder(subject.model, subject.processor, subject.device))
+        self._meter = Meter(
+            encoder(subject.model, subject.processor),
+            getattr(subject.processor, "sep_token", None),
+        )
         hard = None
         if self._learns(data) and not data.paired:
             hard = Cosine(data.left, data.right, self._meter).nearest(NEAR + 1)
@@ -195,9 +196,7 @@ class Linking(Task):
             "matching_seconds": linked.seconds - linked.encoding,
         }
 
-    def thumbnails(
-        self, subject: Subject, batch: list[Linkable], untouched: Pass
-    ) -> list[bytes]:
+    def thumbnails(self, subject: Subject, batch: list[Linkable], untouched: Pass) -> list[bytes]:
         """The left record, and those that it truly belongs to, as JSON."""
         data = self._tables
         return [
