@@ -8,6 +8,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import AutoModel, BertConfig, BertModel, PreTrainedTokenizerFast
 
 from tokenry.errors import TokenryError, UnknownNameError, UsageError
+from tokenry.linking import OnlineContrastive, SupCon
 from tokenry.plugs.text_encoder import text_encoder
 from tokenry.plugs.tuning import tune
 from tokenry.retrieval import InBatch, MirrorBert
@@ -140,6 +141,65 @@ def test_pairs_that_share_a_text_are_one_group(build):
     assert sorted(groups[1].count(g) for g in set(groups[1])) == [1, 1, 2]
 
 
+def test_single_texts_meet_others_of_their_group(build):
+    seen = []
+    method = SupCon()
+
+    def loss(batch):
+        seen.append(batch)
+        return SupCon.loss(method, batch)
+
+    object.__setattr__(method, "loss", loss)
+    texts = [f"{a} {b}" for a in WORDS for b in WORDS if a < b]
+    of = [text.split()[0] for text in texts]
+    tune(build(), texts, method, steps=6, batch_size=12, groups=of)
+    for batch in seen:
+        assert set(batch.vectors) == {"left"}
+        assert len(batch.groups) == len(batch.vectors["left"]) <= 12
+    with pytest.raises(UsageError, match="'cat' is in two groups"):
+        tune(build(), ["cat", "dog", "cat"], "supcon", steps=1, batch_size=2, groups="aab")
+    encoder = build()
+    found = tune(encoder, PAIRS, "supcon", steps=30, batch_size=16, rate=3e-3)
+    assert sum(found.losses[-5:]) < sum(found.losses[:5])
+
+
+def test_labels_say_which_pairs_are_the_same(build):
+    false = [(left, right) for (left, _), (_, right) in zip(PAIRS, PAIRS[7:], strict=False)]
+    labels = [True] * len(PAIRS) + [False] * len(false)
+    encoder = build(width=16)
+
+    def gap():
+        left, right = (
+            encoder.encode([p[side] for p in PAIRS + false], convert_to_tensor=True)
+            for side in (0, 1)
+        )
+        cosine = (left * right).sum(1)
+        return float(cosine[: len(PAIRS)].mean() - cosine[len(PAIRS) :].mean())
+
+    before = gap()
+    tune(
+        encoder, PAIRS + false, OnlineContrastive(), labels=labels,
+        steps=40, batch_size=16, rate=3e-3, watch=gap, looks=2,
+    )  # fmt: skip
+    assert gap() > before + 0.1
+
+
+def test_the_weights_that_were_best_are_kept(build):
+    encoder = build()
+    weight = next(encoder.parameters())
+    said, kept = iter([0.3, 0.9, 0.9, 0.1]), []
+
+    def watch():
+        assert not encoder.training
+        kept.append(weight.detach().clone())
+        return next(said)
+
+    found = tune(encoder, PAIRS, steps=9, rate=1e-3, batch_size=8, watch=watch, looks=3)
+    assert found.watched == ((0, 0.3), (3, 0.9), (6, 0.9), (9, 0.1))
+    assert torch.equal(weight, kept[1])
+    assert not torch.equal(kept[1], kept[2])
+
+
 def test_dropout_is_on_while_tuning(build):
     """Two readings of one string differ, or a string could not be told from its other view."""
     views = []
@@ -157,12 +217,16 @@ def test_dropout_is_on_while_tuning(build):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"steps": 0}, "steps are at least 1"),
+        ({"steps": 0}, "steps and looks are at least 1"),
         ({"batch_size": 1}, "the batch is at least 2"),
         ({"rate": -1.0}, "the rate is positive"),
         ({"batch_size": 64}, "36 pairs fill no batch of 64"),
         ({"groups": [1]}, "1 groups for 36 pairs"),
         ({"method": "bpe"}, "Bpe is no objective"),
+        ({"labels": [True]}, "1 labels for 36 pairs"),
+        ({"labels": [True] * 36}, "InBatch has no use for labels"),
+        ({"method": "online-contrastive"}, "needs labels of the pairs"),
+        ({"looks": 0}, "looks are at least 1"),
     ],
 )
 def test_refuses_wrong_input(build, change, message):

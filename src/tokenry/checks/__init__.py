@@ -19,6 +19,7 @@ from tokenry.checks import (
     judges,
     late,
     learners,
+    linkers,
     moves,
     tokens,
 )
@@ -29,6 +30,7 @@ from tokenry.method import (
     Drafter,
     Judge,
     LateScorer,
+    Linker,
     Method,
     TokenizerTrainer,
     TokenReducer,
@@ -137,6 +139,19 @@ LATE: dict[str, Check] = {
 }
 """Further checks of a `LateScorer`."""
 
+LINKER: dict[str, Check] = {
+    "scores": linkers.scores,
+    "nearest": linkers.nearest,
+    "ties": linkers.ties,
+    "order": linkers.order,
+    "repeat": linkers.repeat,
+    "itself": linkers.itself,
+    "few": linkers.few,
+    "parts": linkers.parts,
+    "untouched": linkers.untouched,
+}
+"""Further checks of a `Linker`."""
+
 _KINDS: dict[type[Method], dict[str, Check]] = {
     TokenReducer: REDUCER,
     CachePolicy: CACHE,
@@ -146,6 +161,7 @@ _KINDS: dict[type[Method], dict[str, Check]] = {
     TokenizerTrainer: TRAINER,
     Chunker: CHUNKER,
     LateScorer: LATE,
+    Linker: LINKER,
 }
 
 

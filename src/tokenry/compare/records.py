@@ -137,15 +137,6 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
-    """A figure and its 95 % interval; of a single observation both ends are the value."""
-
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True)
 class Summary:
     """One configuration on one task, against the untouched model on the same examples.
 

@@ -1,10 +1,19 @@
 """Linking: which rows of two tables are the same thing, by which paper's rule."""
 
-from __future__ import annotations
-
 from tokenry.linking.char_ngrams import CharNgrams
 from tokenry.linking.exact import Exact
 from tokenry.linking.fuzzy import Fuzzy
 from tokenry.linking.hybrid import Hybrid
+from tokenry.linking.linktransformer import LinkTransformer
+from tokenry.linking.online_contrastive import OnlineContrastive
+from tokenry.linking.supcon import SupCon
 
-__all__ = ["CharNgrams", "Exact", "Fuzzy", "Hybrid"]
+__all__ = [
+    "CharNgrams",
+    "Exact",
+    "Fuzzy",
+    "Hybrid",
+    "LinkTransformer",
+    "OnlineContrastive",
+    "SupCon",
+]

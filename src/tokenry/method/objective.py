@@ -65,6 +65,11 @@ class PairObjective(Objective):
 
     tokens: ClassVar[bool] = False
     """Whether it reads the vectors of tokens, and which are real, or one vector for each text."""
+    alone: ClassVar[bool] = False
+    """Whether it reads single texts with their groups, the view `left` alone, and batches are drawn
+    so that texts of one group meet."""
+    labelled: ClassVar[bool] = False
+    """Whether it reads pairs that are the same and pairs that are not: 1 and 0, label `same`."""
 
     def pair(self, left: str, right: str, draw: Random) -> tuple[str, str]:
         """The two texts as they are read this time; by default as they are."""

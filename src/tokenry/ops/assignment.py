@@ -122,7 +122,7 @@ def _firsts(left: Rows, right: Rows, score: Scores) -> Kept:
     """Position of each left row's best pair."""
     order = np.lexsort((right, -score, left))
     order = order[~np.isnan(score[order])]
-    return order[np.diff(left[order], prepend=-1) != 0]
+    return np.asarray(order[np.diff(left[order], prepend=-1) != 0])
 
 
 def _distinct(left: Rows, right: Rows, score: Scores) -> Kept:
@@ -130,7 +130,7 @@ def _distinct(left: Rows, right: Rows, score: Scores) -> Kept:
     order = np.lexsort((-score, right, left))
     order = order[~np.isnan(score[order])]
     new = (np.diff(left[order], prepend=-1) != 0) | (np.diff(right[order], prepend=-1) != 0)
-    return order[new]
+    return np.asarray(order[new])
 
 
 def _stars(labels: Rows, one: Rows, other: Rows) -> Bool[np.ndarray, " m"]:
@@ -138,7 +138,7 @@ def _stars(labels: Rows, one: Rows, other: Rows) -> Bool[np.ndarray, " m"]:
     count = int(labels.max()) + 1
     lefts = np.bincount(labels[np.unique(one, return_index=True)[1]], minlength=count)
     rights = np.bincount(labels[np.unique(other, return_index=True)[1]], minlength=count)
-    return (np.minimum(lefts, rights) == 1)[labels]
+    return np.asarray((np.minimum(lefts, rights) == 1)[labels])
 
 
 def _solved(one: Rows, other: Rows, gain: Gains) -> Kept:

@@ -155,6 +155,7 @@ def pairwise(
     *,
     margin: float = 0.5,
     hard_only: bool = False,
+    fewest: int = 1,
 ) -> Float[Tensor, ""]:
     r"""The contrastive loss of labelled pairs, by cosine distance $\delta = 1 - \cos$.
 
@@ -168,15 +169,16 @@ def pairwise(
         hard_only: The sum, without the half, over pairs that are not yet in order: the same ones
             that are farther apart than the closest others, and the other way round (the "online"
             loss of sentence-transformers). Otherwise the mean over all.
+        fewest: Pairs of one kind from which on they say which of the other are hard; where there
+            are less, those are that are farther apart, or closer, than their own mean.
 
     Source: Hadsell et al. 2006, equation 4.
     """
     distance = 1 - (unit(left) * unit(right)).sum(1)
     near, far = distance[same], distance[~same]
     if hard_only:
-        # Without the other kind, all that are farther apart than the mean are hard.
-        closest = far.min() if len(far) else near.mean()
-        farthest = near.max() if len(near) else far.mean()
+        closest = far.min() if len(far) >= fewest else near.mean()
+        farthest = near.max() if len(near) >= fewest else far.mean()
         near, far = near[near > closest], far[far < farthest]
     over = (margin - far).clamp(min=0)
     total = near.square().sum() + over.square().sum()

@@ -315,4 +315,4 @@ def _linked(part: _Graph, count: int, threshold: float, missing: float) -> Int[n
     # Means of many numbers differ in their last bits from what they would be on paper.
     reach = (top - threshold) + 1e-12 * max(1.0, abs(top), abs(threshold))
     labels = hierarchy.fcluster(merges, reach, criterion="distance")
-    return labels.astype(np.int64) - 1
+    return np.asarray(labels, dtype=np.int64) - 1

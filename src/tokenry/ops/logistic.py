@@ -53,12 +53,12 @@ def logistic(
     spread = np.sqrt(np.square(centred).mean(0))
     spread[spread == 0] = 1
     table = np.column_stack([np.ones(len(yes)), centred / spread])
-    ridge = np.diag([0.0, *np.full(features.shape[1], penalty)])
+    ridge = np.diag([1e-9, *np.full(features.shape[1], penalty)])
     weights = np.zeros(table.shape[1])
     for _ in range(_STEPS):
         p = 1 / (1 + np.exp(-np.clip(table @ weights, -500, 500)))
         slope = table.T @ (p - yes) + ridge @ weights
-        step = np.linalg.solve((table.T * (p * (1 - p))) @ table + ridge + 1e-12, slope)
+        step = np.linalg.solve((table.T * (p * (1 - p))) @ table + ridge, slope)
         weights -= step / max(1.0, np.abs(step).max())  # never more than one at a time
         if np.abs(step).max() < 1e-10:
             break

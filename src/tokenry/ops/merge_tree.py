@@ -114,8 +114,8 @@ def _spanning(pairs: Pairs, order: Places, count: int) -> Int[np.ndarray, " k"]:
     rank = np.arange(1, len(order) + 1, dtype=np.float64)
     ends = (pairs[order, 0], pairs[order, 1])
     graph = sparse.coo_array((rank, ends), shape=(count, count)).tocsr()
-    kept = sparse.csgraph.minimum_spanning_tree(graph).data
-    return order[np.sort(kept).astype(np.int64) - 1]
+    kept = np.sort(np.asarray(sparse.csgraph.minimum_spanning_tree(graph).data)).astype(np.int64)
+    return np.asarray(order[kept - 1])
 
 
 def _root(top: list[int], node: int) -> int:
@@ -162,4 +162,4 @@ def _meeting(tree: MergeTree, first: Nodes, last: Nodes, pairs: Pairs) -> Places
         above = step[node]
         outside = (above >= 0) & ((place < first[above]) | (place >= last[above]))
         node = np.where(outside, above, node)
-    return tree.parent[node]
+    return np.asarray(tree.parent[node])

@@ -115,9 +115,9 @@ def nearest(
 def products(
     left: Float[np.ndarray, "n d"],
     right: Float[np.ndarray, "m d"],
-    rows: Int[np.ndarray, " m"],
-    columns: Int[np.ndarray, " m"],
-) -> Float[np.ndarray, " m"]:
+    rows: Int[np.ndarray, " p"],
+    columns: Int[np.ndarray, " p"],
+) -> Float[np.ndarray, " p"]:
     """The dot products of given pairs, as `nearest` has them."""
     step = max(1, _GATHERED // max(1, left.shape[1]))
     found = np.empty(len(rows))
@@ -228,9 +228,9 @@ def sparse_nearest(
 def sparse_products(
     left: sparse.csr_array,
     right: sparse.csr_array,
-    rows: Int[np.ndarray, " m"],
-    columns: Int[np.ndarray, " m"],
-) -> Float[np.ndarray, " m"]:
+    rows: Int[np.ndarray, " p"],
+    columns: Int[np.ndarray, " p"],
+) -> Float[np.ndarray, " p"]:
     """The dot products of given pairs, as `sparse_nearest` has them; nothing becomes dense."""
     step = 1 << 16
     found = np.empty(len(rows))

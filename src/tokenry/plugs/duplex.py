@@ -15,7 +15,8 @@ from tqdm import tqdm
 
 from tokenry.errors import UnsupportedModelError, UsageError
 from tokenry.method import Batch, DuplexObjective, Losses
-from tokenry.plugs.tuning import Tuned, descend, share, steps_of, training
+from tokenry.ops.batches import rounds
+from tokenry.plugs.tuning import Tuned, descend, share, training
 
 _HEADS = ("cls", "lm_head")
 """What architectures call the head that turns states into logits."""
@@ -193,7 +194,7 @@ def pretrain(
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=decay)
     hidden = None if progress is None else not progress
     with training(model, seed), tqdm(total=steps, leave=False, disable=hidden) as bar:
-        for step, rows in enumerate(islice(steps_of(len(texts), batch_size, draw), steps)):
+        for step, rows in enumerate(islice(rounds(len(texts), batch_size, draw), steps)):
             for group in optimizer.param_groups:
                 group["lr"] = rate * share(step, steps, warm)
             loss = model(read([texts[i] for i in rows])).total

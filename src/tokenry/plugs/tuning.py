@@ -6,7 +6,7 @@ import math
 import random
 import tempfile
 import time
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -21,8 +21,7 @@ from tokenry import catalog
 from tokenry.errors import TokenryError, UsageError
 from tokenry.method import Batch, PairObjective
 from tokenry.plugs.text_encoder import sentence_transformers
-
-Pair = str | tuple[str, str]
+from tokenry.plugs.tuning_examples import Best, Examples, Pair, examples, of_pairs
 
 _CLIP = 1.0  # most length of the gradient
 
@@ -36,12 +35,14 @@ class Tuned:
         losses: The loss of each step.
         seconds: How long it took.
         folder: Where the encoder was saved; None where it was not.
+        watched: The steps after which `watch` looked, and what it said; 0 is before the first.
     """
 
     method: str
     losses: tuple[float, ...]
     seconds: float
     folder: Path | None
+    watched: tuple[tuple[int, float], ...] = ()
 
     def __str__(self) -> str:
         tenth = max(1, len(self.losses) // 10)
@@ -64,6 +65,10 @@ def tune(
     decay: float = 0.01,
     warm: float = 0.1,
     groups: Sequence[Hashable] | None = None,
+    labels: Sequence[bool] | None = None,
+    per_group: int = 2,
+    watch: Callable[[], float] | None = None,
+    looks: int = 4,
     out: str | Path | None = None,
     seed: int = 0,
     progress: bool | None = None,
@@ -86,7 +91,12 @@ def tune(
         decay: Weight decay.
         warm: Share of the steps in which the rate rises.
         groups: Of each pair; pairs of one group are not told from each other. By default those
-            that share a text.
+            that share a text, directly or through others.
+        labels: Whether the two texts of each pair are the same, for an objective that asks.
+        per_group: Texts of one group that meet in a batch, for an objective over single texts.
+        watch: Says how good the encoder is now, higher is better; the best weights are kept, those
+            from before the first step included.
+        looks: How often it is asked, evenly spread over the steps.
         out: Folder to save the encoder in; new, or empty.
         seed: Of the order of pairs, what the objective draws, and dropout.
         progress: Show a bar; None shows one on a terminal.
@@ -98,28 +108,35 @@ def tune(
         TokenryError: If the loss is no number.
     """
     rule = _objective(method, encoder)
-    texts = [(one, one) if isinstance(one, str) else one for one in pairs]
-    folder = _checked(len(texts), steps, batch_size, rate, groups, out)
+    data = examples(rule, pairs, groups, labels)
+    folder = _checked(len(data.texts), steps, batch_size, rate, looks, out)
     start, losses, draw = time.perf_counter(), [], random.Random(seed)  # noqa: S311 - an order
     optimizer = torch.optim.AdamW(encoder.parameters(), lr=rate, weight_decay=decay)
+    order = data.batches(batch_size, per_group, draw)
+    best = Best(encoder, watch, steps, looks)
     with (
         training(encoder, seed),
         tqdm(total=steps, unit="step", leave=False, disable=_hidden(progress)) as bar,
     ):
-        for step, chosen in enumerate(islice(steps_of(len(texts), batch_size, draw), steps)):
+        for step, chosen in enumerate(islice(order, steps)):
             for group in optimizer.param_groups:
                 group["lr"] = rate * share(step, steps, warm)
-            read = [rule.pair(*texts[i], draw) for i in chosen]
-            same = [texts[i] for i in chosen] if groups is None else [groups[i] for i in chosen]
-            loss = _loss(encoder, rule, read, _numbers(same, groups is None))
+            loss = _loss(encoder, rule, data, chosen, draw)
             losses.append(_number(loss, step, rate))
             descend(encoder, loss, optimizer)
+            best.look(step + 1)
             bar.update()
             bar.set_postfix(loss=f"{losses[-1]:.3f}")
+    best.restore()
     if folder is not None:
         _save(encoder, folder)
-    seconds = time.perf_counter() - start
-    return Tuned(method=rule.describe(), losses=tuple(losses), seconds=seconds, folder=folder)
+    return Tuned(
+        method=rule.describe(),
+        losses=tuple(losses),
+        seconds=time.perf_counter() - start,
+        folder=folder,
+        watched=tuple(best.seen),
+    )
 
 
 def _number(loss: Tensor, step: int, rate: float) -> float:
@@ -139,13 +156,24 @@ def descend(model: nn.Module, loss: Tensor, optimizer: torch.optim.Optimizer) ->
     optimizer.step()
 
 
-def _loss(encoder: Any, rule: PairObjective, read: list[tuple[str, str]], groups: Tensor) -> Tensor:
+def _loss(
+    encoder: Any, rule: PairObjective, data: Examples, chosen: list[int], draw: random.Random
+) -> Tensor:
+    read = [rule.pair(*data.texts[i], draw) for i in chosen]
+    sides = (("left", "query"),) if rule.alone else (("left", "query"), ("right", "document"))
     vectors, real = {}, {}
-    for side, name, task in ((0, "left", "query"), (1, "right", "document")):
+    for side, (name, task) in enumerate(sides):
         found = _vectors(encoder, [pair[side] for pair in read], rule.tokens, task)
         vectors[name], real[name] = found
+    of = data.groups
+    groups = of_pairs([data.texts[i] for i in chosen]) if of is None else [of[i] for i in chosen]
+    marks = data.labels
+    labels = {} if marks is None else {"same": torch.tensor([int(marks[i]) for i in chosen])}
     batch = Batch(
-        vectors=vectors, real=real if rule.tokens else {}, groups=groups.to(encoder.device)
+        vectors=vectors,
+        real=real if rule.tokens else {},
+        labels={name: one.to(encoder.device) for name, one in labels.items()},
+        groups=torch.tensor(groups).to(encoder.device),
     )
     return rule.loss(batch).total
 
@@ -160,26 +188,6 @@ def _vectors(encoder: Any, texts: list[str], tokens: bool, task: str) -> tuple[T
     made = encoder(features, **given)
     vectors = made["token_embeddings" if tokens else "sentence_embedding"]
     return vectors, made["attention_mask"].bool()
-
-
-def steps_of(count: int, batch_size: int, draw: random.Random) -> Iterator[list[int]]:
-    """Rows of each step, no row twice in one; what is left over of a round is skipped."""
-    while True:
-        order = draw.sample(range(count), count)
-        for start in range(0, count - batch_size + 1, batch_size):
-            yield order[start : start + batch_size]
-
-
-def _numbers(same: list[Any], pairs: bool) -> Tensor:
-    """A number for each group; of pairs, those that share a text are one group."""
-    root = list(range(len(same)))
-    seen: dict[Any, int] = {}
-    for i, one in enumerate(same):
-        for text in one if pairs else (one,):
-            first = root[seen.setdefault(text, i)]
-            mine = root[i]
-            root = [first if r == mine else r for r in root]
-    return torch.tensor(root)
 
 
 def share(step: int, steps: int, warm: float) -> float:
@@ -220,25 +228,18 @@ def _objective(method: str | PairObjective, encoder: Any) -> PairObjective:
 
 
 def _checked(
-    count: int,
-    steps: int,
-    batch_size: int,
-    rate: float,
-    groups: Sequence[Hashable] | None,
-    out: str | Path | None,
+    count: int, steps: int, batch_size: int, rate: float, looks: int, out: str | Path | None
 ) -> Path | None:
-    if steps < 1 or batch_size < 2 or not 0 < rate < math.inf:
+    if steps < 1 or batch_size < 2 or not 0 < rate < math.inf or looks < 1:
         raise UsageError(
-            f"tune: steps={steps}, batch_size={batch_size}, rate={rate}; steps are at least 1, the "
-            "batch is at least 2, and the rate is positive."
+            f"tune: steps={steps}, batch_size={batch_size}, rate={rate}, looks={looks}; steps and "
+            "looks are at least 1, the batch is at least 2, and the rate is positive."
         )
     if count < batch_size:
         raise UsageError(
             f"tune: {count} pairs fill no batch of {batch_size}; give more, or a smaller "
             "batch_size."
         )
-    if groups is not None and len(groups) != count:
-        raise UsageError(f"tune: {len(groups)} groups for {count} pairs; give one for each.")
     folder = None if out is None else Path(out)
     if folder is not None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"tune: {folder} holds something; give a new folder.")

@@ -1,0 +1,30 @@
+"""Parts of a table that share no group."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from random import Random
+from typing import Literal
+
+Part = Literal["train", "validation", "test"]
+
+
+def by_group(groups: Sequence[Hashable], held_out: float, draw: Random) -> dict[Hashable, Part]:
+    """The part that each group belongs to: a share is held out, half of it for the test.
+
+    Args:
+        groups: Of each row; equal ones are one.
+        held_out: The share of the groups that is not trained on.
+        draw: What the order is drawn by.
+
+    >>> parts = by_group(range(10), 0.4, Random(0))
+    >>> sorted(parts.values())[:5]
+    ['test', 'test', 'train', 'train', 'train']
+    """
+    order = list(dict.fromkeys(groups))
+    draw.shuffle(order)
+    test = round(len(order) * held_out / 2)
+    validation = round(len(order) * held_out) - test
+    parts: list[Part] = ["test"] * test + ["validation"] * validation
+    parts += ["train"] * (len(order) - len(parts))
+    return dict(zip(order, parts, strict=True))
