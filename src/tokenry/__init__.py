@@ -20,20 +20,24 @@ if TYPE_CHECKING:
     from tokenry.plugs.attach import attach
     from tokenry.plugs.moving import transplant
     from tokenry.report.page import report
-    from tokenry.tables.linking import link
+    from tokenry.tables.deduping import dedupe
+    from tokenry.tables.linking import aggregate, link, merge
 
 __all__ = [
     "Index",
     "Results",
     "TokenryError",
+    "aggregate",
     "attach",
     "audit",
     "check",
     "chunks",
     "compare",
+    "dedupe",
     "evaluate",
     "find",
     "link",
+    "merge",
     "methods",
     "probe",
     "report",
@@ -44,14 +48,17 @@ _HOME = {
     "Index": "tokenry.index.index:Index",
     "Results": "tokenry.compare.results:Results",
     "TokenryError": "tokenry.errors:TokenryError",
+    "aggregate": "tokenry.tables.linking:aggregate",
     "attach": "tokenry.plugs.attach:attach",
     "audit": "tokenry.compare.auditing:audit",
     "check": "tokenry.checks:check",
     "chunks": "tokenry.compare.chunking:chunks",
     "compare": "tokenry.compare.run:compare",
+    "dedupe": "tokenry.tables.deduping:dedupe",
     "find": "tokenry.finder:find",
     "evaluate": "tokenry.compare.evaluating:evaluate",
     "link": "tokenry.tables.linking:link",
+    "merge": "tokenry.tables.linking:merge",
     "methods": "tokenry.catalog:names",
     "probe": "tokenry.compare.probing:probe",
     "report": "tokenry.report.page:report",

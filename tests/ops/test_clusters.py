@@ -46,6 +46,41 @@ def test_measures_are_those_of_loops_and_of_scikit_learn(drawn):
     )
 
 
+@settings(deadline=None, max_examples=60)
+@given(LABELS)
+def test_all_measures_are_sums_over_the_true_clusters(drawn):
+    labels, gold = (np.array(one) for one in zip(*drawn, strict=True))
+    parts = ops.entity_parts(labels, gold)
+    assert len(parts) == len(set(gold.tolist()))
+    found = ops.measures_of(parts.sum(0, keepdims=True))[0]
+    wanted = (
+        *ops.pair_agreement(labels, gold),
+        *ops.b_cubed(labels, gold),
+        ops.adjusted_rand(labels, gold),
+    )
+    assert found == pytest.approx(wanted)
+    for entity, part in zip(np.unique(gold), parts, strict=True):
+        own = set(np.flatnonzero(gold == entity).tolist())
+        # A pair counts once for each of its records in the entity, which makes it a half for each.
+        halves = sum(len({i, j} & own) for i, j in pairs(labels)) / 2
+        assert part[:3] == pytest.approx(
+            (len(own), len({p for p in pairs(labels) if set(p) <= own}), halves)
+        )
+
+
+def test_a_large_cluster_is_never_listed_pair_by_pair():
+    labels = np.zeros(200_000, dtype=np.int64)
+    gold = np.arange(200_000) // 2
+    assert ops.pair_agreement(labels, gold).precision == pytest.approx(1 / 199_999)
+    assert ops.b_cubed(labels, gold).precision == pytest.approx(1e-5)
+
+
+def test_no_record_at_all_is_no_error():
+    none = np.zeros(0, dtype=np.int64)
+    assert ops.b_cubed(none, none) == (0.0, 0.0, 0.0)
+    assert ops.pair_agreement(none, none) == (1.0, 1.0, 1.0)
+
+
 def test_components_join_through_others():
     found = ops.components(np.array([[0, 1], [1, 3], [4, 5]]), 7)
     assert pairs(found) == {(0, 1), (0, 3), (1, 3), (4, 5)}

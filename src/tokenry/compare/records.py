@@ -8,6 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tokenry.ops.resampling import Interval as Interval
+
 UNTOUCHED = "none"
 """Label of the model without any method; always part of a comparison, at keep 1."""
 

@@ -2,8 +2,7 @@
 
 Scores are compared by a paired bootstrap over examples, seconds by Student's t over the logarithms
 of timed batches: batches are few and all examples of one share its time, so that a bootstrap over
-examples would claim far too much. The bootstrap's percentiles are widened for small samples
-(Hesterberg 2015, "What teachers should know about the bootstrap", section 5.3).
+examples would claim far too much. The bootstrap itself is in `tokenry.ops.resampling`.
 """
 
 from __future__ import annotations
@@ -13,9 +12,10 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from tokenry.compare.records import Interval, Speed, Verdict
+from tokenry.ops.resampling import LEVEL as LEVEL
+from tokenry.ops.resampling import RESAMPLES as RESAMPLES
+from tokenry.ops.resampling import bounds as bounds
 
-LEVEL = 0.95
-RESAMPLES = 2000
 FEWEST = 6
 """Fewest examples for a verdict: with five, even all wins are no surprise (2 / 2^5 > 0.05)."""
 
@@ -63,23 +63,6 @@ def means(scores: Array, weights: Array | None = None) -> Array:
 
 def _over(parts: Array, wholes: Array) -> Array:
     return np.divide(parts, wholes, out=np.ones_like(parts), where=wholes > 0)
-
-
-def bounds(draws: Array, n: int) -> tuple[Array, Array]:
-    r"""Ends of the 95 % interval from bootstrap draws along the last axis.
-
-    Percentiles at $\Phi(\pm\sqrt{n/(n-1)}\,t_{n-1})$: what Student's t is to the normal,
-    the bootstrap's percentiles lack.
-
-    Args:
-        draws: Draws of a mean, `(..., r)`.
-        n: Number of examples that the mean is over.
-    """
-    if n == 1:
-        return draws[..., 0], draws[..., 0]
-    tail = stats.norm.cdf(-np.sqrt(n / (n - 1)) * stats.t.ppf((1 + LEVEL) / 2, n - 1))
-    low, high = np.quantile(draws, [tail, 1 - tail], axis=-1)
-    return low, high
 
 
 def mean_interval(values: Array, draws: Array) -> Interval:

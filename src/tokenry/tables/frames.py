@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,10 @@ class Frame:
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
+
+    def copy(self, name: str) -> Frame:
+        """The same table as another one, under another name."""
+        return replace(self, name=name)
 
     def check(self, who: str, columns: tuple[str, ...]) -> None:
         """Refuse columns that are not there.

@@ -1,84 +1,241 @@
-"""`tokenry.link`: which rows of two tables are the same thing."""
+"""`tokenry.link`, and `merge` and `aggregate` on top of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from tokenry import catalog
 from tokenry.errors import UsageError
-from tokenry.method import Aids, Linker
-from tokenry.tables import blocking, frames, sides
-from tokenry.tables.duckdb_engine import MEMORY, DuckDBEngine
-from tokenry.tables.engine import Engine
-from tokenry.tables.links import Links
-from tokenry.tables.normalise import Form, rule
-from tokenry.tables.pipeline import Assign, Plan, run
-from tokenry.tables.stages import Stages, fingerprint
+from tokenry.tables import frames
+from tokenry.tables.blocking import MAX_BLOCK
+from tokenry.tables.duckdb_engine import MEMORY
+from tokenry.tables.links import SUFFIXES, How, Links
+from tokenry.tables.settings import METHOD, Settings, between
 
-METHOD = "hybrid"
-"""What links where no method is named."""
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from tokenry.method import Linker
+    from tokenry.tables.engine import Engine
+    from tokenry.tables.normalise import Form
+    from tokenry.tables.pipeline import Assign
+    from tokenry.tables.settings import Columns
+
+Validate = Literal["1:1", "1:m", "m:1", "m:m"]
+"""How many partners a row may have: 1:m lets a left row have several right ones, and so on."""
+_ASSIGN = {"1:1": "one_to_one", "1:m": "best_right", "m:1": "best_left", "m:m": "many"}
 
 
 def link(
     left: Any,
     right: Any,
-    on: str | Sequence[str] | None = None,
+    on: Columns | None = None,
     *,
-    left_on: str | Sequence[str] | None = None,
-    right_on: str | Sequence[str] | None = None,
+    left_on: Columns | None = None,
+    right_on: Columns | None = None,
     method: str | Linker = METHOD,
-    block: str | Sequence[str] | None = None,
-    max_block: int = blocking.MAX_BLOCK,
+    block: Columns | None = None,
+    max_block: int = MAX_BLOCK,
     k: int | None = None,
     threshold: float | None = None,
     assign: Assign = "best_left",
     normalise: Form | Callable[[str], str | None] = "text",
+    encoder: Any = None,
+    picture: Any = None,
+    referee: Any = None,
+    tables: Mapping[str, Any] | None = None,
+    known: Any = None,
+    gold: Any = None,
+    id: str | tuple[str, str] | None = None,
     folder: str | PathLike[str] | None = None,
     memory: str = MEMORY,
+    engine: str | Callable[[Path], Engine] = "duckdb",
+    device: str | None = None,
     encoding: str | None = None,
 ) -> Links:
-    """Link the rows of two tables that are the same thing."""
-    first = frames.read(left, "the left table", encoding=encoding)
-    second = frames.read(right, "the right table", encoding=encoding)
-    linker = catalog.make(method) if isinstance(method, str) else method
-    if not isinstance(linker, Linker):
-        raise UsageError(f"link: {method!r} is no linker; `tokenry list --family linking`.")
-    keys = sides.named(on, left_on, right_on, first, second)
+    """Find the rows of two tables that are the same thing.
 
-    def engine(stages: Stages) -> Engine:
-        return DuckDBEngine(memory=memory, spill=stages.folder / "spill")
+    Keys are normalised before they are compared (the tables themselves stay as they are), and rows
+    without a key are in no link.
 
-    plan = Plan(
-        left=keys[0],
-        right=keys[1],
-        method=linker,
-        aids=Aids(),
-        names=[],
-        rules=blocking.rules(block, first.table.column_names, second.table.column_names),
-        max_block=max_block,
-        k=k,
-        threshold=threshold,
-        assign=assign,
-        normalise=rule(normalise),
-        engine=engine,
-    )
-    with Stages(None if folder is None else Path(folder)) as stages:
-        if folder is not None:
-            stages.mix([fingerprint(first.table), fingerprint(second.table)])
-        found = run(plan, first, second, stages)
-    return Links(
-        table=found.links,
-        left=first,
-        right=second,
-        on=keys,
-        method=linker.describe(),
-        threshold=found.threshold,
-        assign=assign,
-        facts=found.facts,
-        stages=tuple(stages.done),
-        notes=found.notes,
-        matcher=found.matcher,
-    )
+    Args:
+        left: A pandas or polars frame, an Arrow table, a DuckDB relation, a dict of columns, a list
+            of dicts, or the path of a .csv, .tsv, .jsonl or .parquet file.
+        right: The other table, of any of these types.
+        on: Key columns that both tables have.
+        left_on: Key columns of the left table, where the names differ.
+        right_on: Key columns of the right table, in the same order.
+        method: A linker by name, with settings as in "fuzzy(scorer=jaro-winkler)", or an instance.
+        block: Which rows are compared, as rules: "city", "zip+year" (both), "name:3" (the first
+            three characters), "name:words" (a word in common), "city=town" (other names). A pair
+            is compared when one rule allows it. Without rules each row is compared with all.
+        max_block: Pairs of a block; larger blocks are left out and reported.
+        k: How many right rows of each left row may become links; without a block the method looks
+            for so many. When not given: with a block all, without one 1 if `assign` is best_left
+            and else 10.
+        threshold: The score from which on a pair is a link; the method's own when not given.
+        assign: "best_left" (each left row its best), "best_right", "mutual" (the best of both),
+            "one_to_one" (each row at most one, the greatest sum), "greedy" (the same, quicker and
+            nearly as good), or "many" (all).
+        normalise: "text" (case, punctuation and spaces do not count), "letters" (nor do accents),
+            "none", or a function.
+        encoder: What gives texts vectors, for methods that need some: `zoo:NAME`, a folder, a name
+            on the Hub, an encoder, or a function; zoo:minilm-l6 when not given and installed.
+        picture: A function that gives pictures vectors.
+        referee: A language model to ask, as `tokenry.method.Referee` describes.
+        tables: Further tables that a method may need, by name.
+        known: Labelled pairs to learn from: a table with columns left, right and label.
+        gold: True pairs to measure with: a table with columns left and right.
+        id: The column, or one for each table, of ids that `known` and `gold` name rows by; numbers
+            of rows from 0 when not given.
+        folder: Keeps each finished stage. The same call goes on there where it was stopped, and
+            after a change only what depends on it is done again.
+        memory: What the engine may hold before it spills to disk.
+        engine: "duckdb", or a function from a folder to an engine.
+        device: Where a named encoder runs.
+        encoding: Of csv and jsonl files; UTF-8 when not given.
+
+    Raises:
+        UsageError: If an argument is not one of those above.
+        UnknownNameError: If there is no such column or method.
+        DataError: If a file cannot be read.
+        MemoryLimitError: If memory and disk do not suffice; finished stages stay.
+        MissingExtraError: If a package of the extra `linking` is missing.
+
+    >>> left = {"name": ["Café de Flore", "Les Deux Magots"]}
+    >>> right = {"name": ["deux magots (les)", "cafe DE flore"], "seats": [120, 90]}
+    >>> links = link(left, right, on="name", normalise="letters")
+    >>> links.merged()["seats"]
+    [90, 120]
+    """
+    settings: Settings = {
+        "method": method,
+        "block": block,
+        "max_block": max_block,
+        "k": k,
+        "threshold": threshold,
+        "normalise": normalise,
+        "encoder": encoder,
+        "picture": picture,
+        "referee": referee,
+        "tables": tables,
+        "known": known,
+        "gold": gold,
+        "id": id,
+        "folder": folder,
+        "memory": memory,
+        "engine": engine,
+        "device": device,
+    }
+    both = _both(left, right, encoding)
+    return between("link", *both, (on, left_on, right_on), assign, settings)
+
+
+def merge(
+    left: Any,
+    right: Any,
+    on: Columns | None = None,
+    *,
+    left_on: Columns | None = None,
+    right_on: Columns | None = None,
+    how: How = "left",
+    validate: Validate | None = None,
+    suffixes: tuple[str, str] = SUFFIXES,
+    encoding: str | None = None,
+    **settings: Unpack[Settings],
+) -> Any:
+    """Merge two tables on keys that are the same thing, though not the same text.
+
+    Args:
+        left: One table, of any type that `tokenry.link` takes.
+        right: The other one.
+        on: Key columns that both tables have.
+        left_on: Key columns of the left table, where the names differ.
+        right_on: Key columns of the right table.
+        how: Which rows without a partner are there: those of the "left" table, "inner" (none),
+            "right" or "outer" (all).
+        validate: How many partners a row may have, which is kept to: "1:1", "1:m", "m:1" or "m:m".
+            When not given: "m:1", each left row its best right row, or "m:m" where k is above 1.
+        suffixes: What column names that both tables have end with.
+        encoding: Of csv and jsonl files.
+        **settings: Further settings of `tokenry.link`; k asks for the k best right rows of each
+            left row.
+
+    Returns:
+        Both tables' columns and `score`, in the type of the left table.
+
+    Raises:
+        UsageError: If k or `validate` is not allowed, and as `tokenry.link`.
+
+    >>> merge({"name": ["Ada L."]}, {"name": ["ada l", "Alan"], "born": [1815, 1912]}, on="name")
+    {'name_left': ['Ada L.'], 'name_right': ['ada l'], 'born': [1815], 'score': [1.0]}
+    """
+    k = settings.get("k")
+    several = k is not None and k > 1
+    chosen = validate or ("m:m" if several else "m:1")
+    if chosen not in get_args(Validate):
+        raise UsageError(
+            f"merge: validate={validate!r} is unknown; give {', '.join(get_args(Validate))}."
+        )
+    if several and chosen.endswith(":1"):
+        raise UsageError(
+            f"merge: k={k} asks for several right rows of a left row, and validate={validate!r} "
+            "allows one; leave one of them out."
+        )
+    both = _both(left, right, encoding)
+    found = between("merge", *both, (on, left_on, right_on), _ASSIGN[chosen], settings)
+    return found.merged(how, suffixes=suffixes)
+
+
+def aggregate(
+    fine: Any,
+    coarse: Any,
+    on: Columns | None = None,
+    *,
+    left_on: Columns | None = None,
+    right_on: Columns | None = None,
+    encoding: str | None = None,
+    **settings: Unpack[Settings],
+) -> Links:
+    """Bring fine rows under a coarse list: each fine row to its best coarse row, many to one.
+
+    Unlike `tokenry.link` it takes the best coarse row whatever it scores, unless a threshold is
+    given: a list that shall hold everything has a place for everything.
+
+    Args:
+        fine: The table of fine rows, of any type that `tokenry.link` takes.
+        coarse: The list that they are brought under.
+        on: Key columns that both tables have.
+        left_on: Key columns of the fine table, where the names differ.
+        right_on: Key columns of the coarse list.
+        encoding: Of csv and jsonl files.
+        **settings: Further settings of `tokenry.link`.
+
+    Raises:
+        UsageError: If a row of the coarse list is there twice, and as `tokenry.link`.
+
+    >>> found = aggregate({"name": ["red wine", "white wine"]}, {"name": ["wine"]}, on="name")
+    >>> found.counts().to_pylist()
+    [{'name': 'wine', 'rows': 2}]
+    """
+    chosen: Settings = {"threshold": -1e9, **settings}
+    both = _both(fine, coarse, encoding, ("the fine table", "the coarse list"))
+    return between("aggregate", *both, (on, left_on, right_on), "best_left", chosen)
+
+
+def _both(
+    left: Any,
+    right: Any,
+    encoding: str | None,
+    names: tuple[str, str] = ("the left table", "the right table"),
+) -> tuple[frames.Frame, frames.Frame]:
+    """Both tables; a table that is given twice is still two."""
+    found = [
+        frames.read(one, name, encoding=encoding)
+        for one, name in zip((left, right), names, strict=True)
+    ]
+    if found[0] is found[1]:
+        found[1] = found[0].copy(names[1])
+    return found[0], found[1]

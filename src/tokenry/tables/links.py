@@ -123,6 +123,14 @@ class Links:
         """
         write_file(self._merged(how, suffixes), Path(path).expanduser(), formulas=formulas)
 
+    def counts(self) -> pa.Table:
+        """How many left rows each right row has: its columns and `rows`."""
+        found = np.bincount(self.rows("right"), minlength=len(self.right))
+        name = "rows"
+        while name in self.right.table.column_names:
+            name = f"_{name}"
+        return self.right.table.append_column(name, arrow().array(found))
+
     def to_dict(self) -> dict[str, Any]:
         """The findings as plain data, without the links themselves."""
         return {

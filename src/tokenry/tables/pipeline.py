@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from tokenry.errors import UsageError
 from tokenry.method import Aids, Linker, Matcher, Scored, Side
+from tokenry.ops.assignment import ASSIGNMENTS
 from tokenry.tables import blocking, sides
 from tokenry.tables.engine import Engine, arrow
 from tokenry.tables.frames import Frame
@@ -25,12 +26,16 @@ from tokenry.tables.stages import Facts, Kept, Stages
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Assign = Literal["many", "best_left", "mutual", "one_to_one"]
-"""How many links a row may have.
+Assign = Literal["many", "best_left", "best_right", "mutual", "one_to_one", "greedy"]
+"""How many links a row may have; `tokenry.ops.assignment` says what each does."""
+Rows = NDArray[np.int64]
 
-many: all from the threshold on; best_left: each left row its best; mutual: pairs that are the best
-of both rows; one_to_one: each row at most one, so that the scores' sum is largest.
-"""
+
+def _best_right(left: Rows, right: Rows, score: NDArray[np.float64]) -> Rows:
+    return ASSIGNMENTS["best_left"](right, left, score)
+
+
+_RULES = {**ASSIGNMENTS, "best_right": _best_right}
 NEAREST = "nearest"
 """The source of pairs that no blocking rule brought."""
 PART = 1 << 14
@@ -54,6 +59,7 @@ class Plan:
         threshold: The score from which on a pair is a link; None for the method's own.
         assign: How many links a row may have.
         normalise: How texts are normalised.
+        normaliser: The same as plain data.
         engine: Makes the engine that joins.
         gold: Pairs that are known to be true, to measure candidates and links with.
     """
@@ -70,6 +76,7 @@ class Plan:
     threshold: float | None = None
     assign: str = "best_left"
     normalise: Callable[[str], str | None]
+    normaliser: str = ""
     engine: Callable[[Stages], Engine]
     gold: NDArray[np.int64] | None = None
 
@@ -128,6 +135,8 @@ def run(plan: Plan, left: Frame, right: Frame, stages: Stages) -> Found:
     threshold = scored.facts["threshold"]
     links = _assigned(plan, scored, stages)
     facts = {"candidates": scored.facts["candidates"]}
+    if plan.gold is not None:
+        facts |= _against(plan.gold, links, scored, candidates, (len(left), len(right), alone))
     notes = [*left.notes, *(() if alone else right.notes)]
     if candidates is not None:
         facts["dropped_pairs"] = candidates.facts["dropped_pairs"]
@@ -150,7 +159,9 @@ def _normalised(plan: Plan, left: Frame, right: Frame, stages: Stages) -> Both:
         def make(facts: Facts, done: int, frame: Frame = frame, columns: Any = columns) -> Any:
             yield sides.normalised(frame, columns, plan.normalise)
 
-        found.append(stages.keep(f"normalise-{side}", list(columns), schema, make).read())
+        found.append(
+            stages.keep(f"normalise-{side}", [plan.normaliser, *columns], schema, make).read()
+        )
     return found[0], found[1]
 
 
@@ -257,17 +268,49 @@ def _assigned(plan: Plan, scored: Kept, stages: Stages) -> pa.Table:
         table = scored.read()
         order = [("left", "ascending"), ("score", "descending"), ("right", "ascending")]
         table = table.sort_by(order)
+        if plan.k is not None:
+            table = table.take(_first(table.column("left").to_numpy(), plan.k))
         arrays = [table.column(name).to_numpy() for name in ("left", "right", "score")]
-        yield table.take(arrow().array(_RULES[plan.assign](*arrays)))
+        yield table.take(_RULES[plan.assign](*arrays))
 
-    return stages.keep("links", plan.assign, scored.schema, make).read()
-
-
-def _best_left(left: Any, right: Any, score: Any) -> Any:
-    return np.flatnonzero(np.diff(left, prepend=-1))
+    return stages.keep("links", [plan.assign, plan.k], scored.schema, make).read()
 
 
-_RULES: dict[str, Callable[..., Any]] = {
-    "many": lambda left, right, score: np.arange(len(left)),
-    "best_left": _best_left,
-}
+def _against(
+    gold: NDArray[np.int64],
+    links: pa.Table,
+    scored: Kept,
+    candidates: Kept | None,
+    shape: tuple[int, int, bool],
+) -> Facts:
+    """Precision, recall and F1 of the links, and what the candidates still had of the gold."""
+    wide = shape[1]
+    true = np.sort(gold[:, 0] * wide + gold[:, 1])
+    shared = int(np.isin(_codes(links, wide), true).sum())
+    precision, recall = shared / max(1, len(links)), shared / max(1, len(true))
+    f1 = 2 * shared / max(1, len(links) + len(true))
+    there = sum(
+        int(np.isin(_codes(batch, wide), true).sum())
+        for batch in (scored if candidates is None else candidates).batches()
+    )
+    pairs = shape[0] * (shape[0] - 1) // 2 if shape[2] else shape[0] * shape[1]
+    return {
+        "gold": len(true),
+        "precision": precision,
+        "recall": recall,
+        "f1": f1,
+        "blocking_recall": there / max(1, len(true)),
+        "reduction": 1 - (scored if candidates is None else candidates).rows / max(1, pairs),
+    }
+
+
+def _codes(pairs: Any, wide: int) -> NDArray[np.int64]:
+    found = pairs.column("left").to_numpy() * wide + pairs.column("right").to_numpy()
+    return np.asarray(found, dtype=np.int64)
+
+
+def _first(groups: NDArray[np.int64], k: int) -> NDArray[np.int64]:
+    """Positions of the first k of each run of equal numbers."""
+    starts = np.flatnonzero(np.diff(groups, prepend=-1))
+    places = np.arange(len(groups)) - np.repeat(starts, np.diff(starts, append=len(groups)))
+    return np.flatnonzero(places < k)
