@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tokenry.compare.records import Row
+from tokenry.ops.thresholds import threshold_curve
 
 POINTS = 60
 """Most thresholds of a curve."""
@@ -47,18 +48,14 @@ def curve(method: str, rows: Sequence[Row]) -> Curve | None:
     score, right, wanted = (
         np.array([row.scores[name] for row in rows]) for name in ("link", "right", "wanted")
     )
-    there = ~np.isnan(score)
-    order = np.argsort(-score[there], kind="stable")
-    score, right = score[there][order], right[there][order]
-    last = np.flatnonzero(np.r_[np.diff(score) != 0, True]) if len(score) else np.arange(0)
-    hits, found = np.cumsum(right)[last], last + 1.0
-    true = float(wanted.sum())
-    precision, recall = hits / found, hits / max(true, 1)
-    f1 = 2 * hits / (found + true)
-    kept = np.unique(np.linspace(0, len(last) - 1, min(POINTS, len(last))).round().astype(int))
-    kept = np.unique(np.r_[kept, f1.argmax()])[::-1] if len(last) else kept
+    true = right.astype(bool)
+    found = threshold_curve(score, true, int(wanted.sum()) - int((true & ~np.isnan(score)).sum()))
+    count = len(found.threshold)
+    kept = np.linspace(0, count - 1, min(POINTS, count)).round().astype(int)
+    kept = np.unique(np.r_[kept, found.best])[::-1] if count else kept
+    columns = (found.threshold, found.precision, found.recall, found.f1)
     return Curve(
         method,
-        *(tuple(map(float, values[kept])) for values in (score[last], precision, recall, f1)),
+        *(tuple(map(float, values[kept])) for values in columns),
         chosen=rows[0].scores["threshold"],
     )

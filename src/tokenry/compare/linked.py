@@ -21,6 +21,7 @@ LEARN, CUT = "learn", "cut"
 """Parts of what is known that is not scored: to learn from, and to choose the threshold on."""
 
 Columns = Mapping[str, Sequence[Any]]
+_EMPTY = Side(columns={}, keys=(), count=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +65,8 @@ class LinkingData(DataSet[Linkable]):
     noun: ClassVar[str] = "records or pairs"
     fields: ClassVar[tuple[str, ...]] = ("domain",)
 
-    left: Side = Side(columns={}, keys=(), count=0)
-    right: Side = Side(columns={}, keys=(), count=0)
+    left: Side = _EMPTY
+    right: Side = _EMPTY
     shown: tuple[Columns, Columns] = ({}, {})
     fit: tuple[tuple[str, Linkable], ...] = ()
 

@@ -268,7 +268,8 @@ def cubed(
     count = data.left.count + data.right.count
     kept = linked.at(linked.threshold)
     pairs = np.stack((linked.left[kept], linked.right[kept] + data.left.count), 1)
-    gold = np.array(data.gold, dtype=np.int64).reshape(-1, 2) + (0, data.left.count)
+    gold = np.array(data.gold, dtype=np.int64).reshape(-1, 2)
+    gold = gold + np.array([0, data.left.count])
     own, true = components(pairs, count), components(gold, count)
     cell = own * (true.max() + 1) + true
     shared, mine, wanted = (_sizes(labels) for labels in (cell, own, true))

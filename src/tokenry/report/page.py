@@ -13,7 +13,7 @@ import jinja2
 
 from tokenry.compare.audits import Audit
 from tokenry.errors import StoreError
-from tokenry.report import audited, slots, tokens, words
+from tokenry.report import audited, linkage, slots, tokens, words
 from tokenry.report.answer import MAX_LOSS, answer, best_linker, chosen_of, headline
 from tokenry.report.disagreements import curves, disagreements
 from tokenry.report.entries import Entry, display_name, entries
@@ -21,6 +21,7 @@ from tokenry.report.examples import images, texts
 from tokenry.report.forest import forest
 from tokenry.report.grids import grids
 from tokenry.report.layers import layers
+from tokenry.report.linkage import Told
 from tokenry.report.matches import matches
 from tokenry.report.pareto import HALF, NARROW, WIDE, pareto
 from tokenry.report.phrases import PHRASES
@@ -60,14 +61,15 @@ _QUALITY_AND_TIME = 8
 """Columns before a task's further figures."""
 
 
-def report(results: Results | Audit, path: str | Path) -> Path:
-    """Write the report of a comparison, or of an audit of tokenizers.
+def report(results: Results | Audit | Told, path: str | Path) -> Path:
+    """Write the report of a comparison, of an audit of tokenizers, or of linked tables.
 
     The file refers to nothing outside itself; its content security policy allows no network. Every
     name that comes from a model, a data set or a file is cleaned, shortened and escaped.
 
     Args:
-        results: What `tokenry.compare` or `tokenry.audit` returned, or `Results.open(folder)`.
+        results: What `tokenry.compare`, `audit`, `link` or `dedupe` of tokenry returned, or
+            `Results.open(folder)`.
         path: The HTML file to write; its folder must exist.
 
     Returns:
@@ -88,12 +90,14 @@ def report(results: Results | Audit, path: str | Path) -> Path:
     return target
 
 
-def html(results: Results | Audit) -> str:
+def html(results: Results | Audit | Told) -> str:
     """The report as a string.
 
     Args:
-        results: The comparison, or the audit.
+        results: The comparison, the audit, or the links.
     """
+    if isinstance(results, Told):
+        return _rendered("linkage.html", linkage.content(results.told()))
     if isinstance(results, Audit):
         return _rendered("audit.html", audited.content(results))
     return _rendered("template.html", content(results))

@@ -25,7 +25,7 @@ def waterfall(
     >>> [(bar["name"], bar["left"], bar["width"]) for bar in made["bars"]]
     [('name', 0.0, 100.0), ('city', 50.0, 50.0), ('score', 0.0, 50.0)]
     """
-    finite = {name: value for name, value in parts.items() if abs(value) < float("inf")}
+    finite = {name: value for name, value in parts.items() if 0 < abs(value) < float("inf")}
     if not finite or score is None:
         return None
     order = sorted(finite, key=lambda name: -abs(finite[name]))

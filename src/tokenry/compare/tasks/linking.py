@@ -23,6 +23,8 @@ from tokenry.ops.assignment import ASSIGNMENTS
 
 NEAR = 3
 """Wrong records that are learned from beside each true one: the nearest for the encoder."""
+ALONE = 400
+"""Pairs of a batch up to which each is asked for its own parts."""
 
 PAIRWISE = (
     Figure("precision", "Precision", "number", "hits", over="found", span=True),
@@ -233,7 +235,7 @@ class Linking(Task):
             owner += [number] * len(pairs[len(owner) :])
         table = np.array(pairs, dtype=np.int64).reshape(-1, 2)
         scores = linked.matcher.score(table[:, 0], table[:, 1])
-        parts = linked.matcher.parts(table[:, 0], table[:, 1])
+        parts = _parts(linked, table)
         links = set(zip(linked.left.tolist(), linked.right.tolist(), strict=True))
         found: list[dict[str, Any]] = [
             {"threshold": linked.threshold, "pairs": []} for _ in examples
@@ -246,7 +248,7 @@ class Linking(Task):
                     "score": score if score == score else None,
                     "linked": pair in links and score >= linked.threshold,
                     "true": pair[1] in one.wanted,
-                    "parts": {name: float(values[i]) for name, values in parts.items()},
+                    "parts": parts[i],
                 }
                 | self._record(pair[1], one)
             )
@@ -273,3 +275,19 @@ class Linking(Task):
         if self._data is None:
             raise UsageError(f"{self.slug}: got no tables; see tokenry.data.load_linked.")
         return self._data
+
+
+def _parts(linked: Linked, pairs: NDArray[np.int64]) -> list[dict[str, float]]:
+    """What each pair's score is made of; one by one, so that what matters to it is named.
+
+    Of very many pairs the report shows few: they are asked about together, which is faster.
+    """
+    step = 1 if len(pairs) <= ALONE else max(1, len(pairs))
+    found: list[dict[str, float]] = []
+    for start in range(0, len(pairs), step):
+        some = pairs[start : start + step]
+        parts = linked.matcher.parts(some[:, 0], some[:, 1])
+        for i in range(len(some)):
+            values = {name: float(column[i]) for name, column in parts.items()}
+            found.append({name: value for name, value in values.items() if value})
+    return found
