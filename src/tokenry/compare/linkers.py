@@ -102,7 +102,7 @@ class Cosine(Matcher):
         """The k best right rows of each left row."""
         if not all(len(rows) for rows in self._rows):
             return Scored(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
-        left, right, score = nearest(*self._vectors, k, least)
+        left, right, score = nearest(self._vectors[0], self._vectors[1], k, least)
         return Scored(self._rows[0][left], self._rows[1][right], score)
 
 
@@ -208,21 +208,21 @@ def _threshold(data: LinkingData, found: Scored, own: float) -> float:
         pairs = zip(left.tolist(), right.tolist(), strict=True)
         same = np.array([b in wanted[a] for a, b in pairs], dtype=bool)
         missed = sum(map(len, wanted.values())) - int(same.sum())
-    return _cut(score, same, missed, own)
-
-
-def _cut(score: Array, same: NDArray[np.bool_], missed: int, own: float) -> float:
-    """The threshold of the best F1, half way down to the next score below it.
-
-    A linker that scores all pairs alike decides nothing: what scores lowest is no link.
-    """
-    scored = ~np.isnan(score)
-    score, same = score[scored], same[scored]
-    above = score > (score.min() if len(score) else 0)
+    every = np.asarray(found.score)[~np.isnan(found.score)]
+    above = score > _floor(every)
     if not same[above].any():
         return own if own == own else np.inf
     best, _ = best_threshold(score[above], same[above], missed + int(same[~above].sum()))
-    return float((best + score[score < best].max()) / 2)
+    below = every[every < best]
+    return float((best + below.max()) / 2) if len(below) else best
+
+
+def _floor(scores: Array) -> float:
+    """A lowest score that most pairs share tells nothing of any: it is no link."""
+    if not len(scores):
+        return -np.inf
+    least = float(scores.min())
+    return least if 2 * (scores == least).sum() > len(scores) else -np.inf
 
 
 def counted(
@@ -316,6 +316,7 @@ def encoder(model: Any, tokenizer: Any) -> Embed:
             for part, state in zip(parts, reader.read(parts, "document"), strict=True):
                 found[start + part.text] += state.total.numpy()
         length = np.linalg.norm(found, axis=1, keepdims=True)
-        return found / np.maximum(length, np.finfo(np.float32).tiny)
+        found /= np.maximum(length, np.finfo(np.float32).tiny)
+        return found
 
     return embed

@@ -166,7 +166,8 @@ def _blocking(run: Mapping[str, Any]) -> list[tuple[str, str]]:
     if "blocking_recall" in facts:
         lines.append(("Gold among the candidates", f"{facts['blocking_recall']:.2%}"))
     lines += [
-        (f"Links by {words.clean(name, 60)}", f"{count:,}") for name, count in run["sources"].items()
+        (f"Links by {words.clean(name, 60)}", f"{count:,}")
+        for name, count in run["sources"].items()
     ]
     return lines
 

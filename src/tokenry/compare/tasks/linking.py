@@ -102,7 +102,8 @@ class Linking(Task):
     def take(self, data: LinkingData) -> None:
         """Note the tables, and what is known of them."""
         self._data = data
-        pairs = len(known(data.part(LEARN)).score) if self._learns(data) else 0
+        there = known(data.part(LEARN)) if self._learns(data) else None
+        pairs = 0 if there is None else len(there.score)
         learned = f"{pairs} other known pairs are there to learn from." if pairs else ""
         if data.paired:
             what = f"Each of {len(data.examples)} labelled pairs is a match or none."
