@@ -100,6 +100,8 @@ def _record(results: Results, pictures: list[Picture]) -> dict[str, Any]:
     first = pictures[0]
     shown = read(first.thumbnail)
     choices = [_choice(results, picture, shown) for picture in pictures]
+    for choice in choices:
+        choice["open"] = choice is next((one for one in choices if not one["right"]), None)
     right = sum(picture.score == 1 for picture in pictures)
     return {
         "id": words.clean(first.example, 40) if first.label != first.example else "",
@@ -118,7 +120,6 @@ def _choice(results: Results, picture: Picture, shown: Mapping[str, Any]) -> dic
         "name": display_name(results, picture.method),
         "right": picture.score == 1,
         "verdict": _verdict(picture.score == 1, linked),
-        "open": picture.score < 1,
         "pairs": [_pair(pair, shown, threshold) for pair in pairs[:3]],
     }
 

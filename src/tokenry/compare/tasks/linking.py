@@ -92,6 +92,7 @@ class Linking(Task):
         self._meter: Meter | None = None
         self._known: Scored | None = None
         self._linker: Linker | None = None
+        self._grown: dict[Linker | None, int] = {}
 
     def describe(self) -> str:
         """The task and its settings."""
@@ -155,6 +156,8 @@ class Linking(Task):
             self.candidates,
             self._assignment(data),
         )
+        # Later passes find what the first one took from the system still there.
+        self._grown[self._linker] = max(linked.bytes, self._grown.get(self._linker, 0))
         return Decided(linked, batch)
 
     def seconds(self, seen: Pass, measured: float) -> float:
@@ -163,9 +166,8 @@ class Linking(Task):
         return decided.linked.seconds * len(decided.examples) / len(self._tables.examples)
 
     def peak(self, seen: Pass, measured: int) -> int:
-        """By how much the process grew."""
-        found: int = seen.outputs.linked.bytes
-        return found
+        """By how much the process grew, the most of all passes so far."""
+        return self._grown[self._linker]
 
     def finite(self, outputs: Decided) -> list[bool]:
         """A pair without a score is no link, and no fault."""
