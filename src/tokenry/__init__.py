@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from tokenry.plugs.attach import attach
     from tokenry.plugs.moving import transplant
     from tokenry.report.page import report
+    from tokenry.tables.clustering import cluster
     from tokenry.tables.deduping import dedupe
+    from tokenry.tables.evaluating import evaluate_links
     from tokenry.tables.linking import aggregate, link, merge
     from tokenry.tables.tuning import tune
 
@@ -33,9 +35,11 @@ __all__ = [
     "audit",
     "check",
     "chunks",
+    "cluster",
     "compare",
     "dedupe",
     "evaluate",
+    "evaluate_links",
     "find",
     "link",
     "merge",
@@ -55,10 +59,12 @@ _HOME = {
     "audit": "tokenry.compare.auditing:audit",
     "check": "tokenry.checks:check",
     "chunks": "tokenry.compare.chunking:chunks",
+    "cluster": "tokenry.tables.clustering:cluster",
     "compare": "tokenry.compare.run:compare",
     "dedupe": "tokenry.tables.deduping:dedupe",
     "find": "tokenry.finder:find",
     "evaluate": "tokenry.compare.evaluating:evaluate",
+    "evaluate_links": "tokenry.tables.evaluating:evaluate_links",
     "link": "tokenry.tables.linking:link",
     "merge": "tokenry.tables.linking:merge",
     "methods": "tokenry.catalog:names",

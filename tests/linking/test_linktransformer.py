@@ -158,3 +158,16 @@ def test_claim_more_columns_find_more():
         near = prepared(side(*left), side(*right), encoder.encode, separator="[SEP]").nearest(1)
         found.append(float((near.left == near.right).mean()))
     assert found[1] > found[0] + 0.2
+
+
+@pytest.mark.slow
+def test_claim_letters_are_linked_across_scripts(recipes):
+    """Countries in ten scripts, after a minute over names of languages and of parts of countries."""
+    pytest.importorskip("pycountry")
+    scripts = recipes("linker_scripts")
+    test = scripts.countries()
+    table = scripts.to_learn(test)
+    assert not {*test.values()} & {*table["text"]}
+    model = scripts.train(table, steps=40, batch=128, rate=2e-3, seed=0, held_out=0)
+    found = scripts.hits(model, test)
+    assert found["encoder"].mean() > 2 * found["edit similarity"].mean()

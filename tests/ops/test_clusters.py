@@ -59,7 +59,10 @@ def test_all_measures_are_sums_over_the_true_clusters(drawn):
         ops.adjusted_rand(labels, gold),
     )
     assert found == pytest.approx(wanted)
+    assert ops.record_scores(labels, gold).mean(0) == pytest.approx(found[3:5])
     for entity, part in zip(np.unique(gold), parts, strict=True):
+        cubed = ops.record_scores(labels, gold)[gold == entity].sum(0)
+        assert part[4:] == pytest.approx(cubed)
         own = set(np.flatnonzero(gold == entity).tolist())
         # A pair counts once for each of its records in the entity, which makes it a half for each.
         halves = sum(len({i, j} & own) for i, j in pairs(labels)) / 2

@@ -65,7 +65,7 @@ class LinkTransformer(Linker):
                 effect="Cities whose names others share are found more often by name, country and "
                 "region than by name alone.",
                 test="tests/linking/test_linktransformer.py::test_claim_more_columns_find_more",
-                measured="263 cities with names that others share, a letter missing: MiniLM .243 by "
+                measured="MiniLM, 263 cities whose names others share, a letter missing: .243 by "
                 "name, .734 by name, country and region. Fodors-Zagats (112 true pairs, both "
                 "tables): .964 by name, 1.000 by name, address and city, char-ngrams .973 "
                 "and 1.000; best F1 of pairs that are each other's best .903 and .954, char-ngrams "

@@ -60,11 +60,7 @@ def dedupe(
     if source is not None:
         frame.check("dedupe", (source,))
         codes = frame.table.column(source).combine_chunks().dictionary_encode().indices
-        # A row without a source is from one of its own.
-        sources = np.asarray(codes.to_numpy(zero_copy_only=False), dtype=np.float64)
-        gaps = np.isnan(sources)
-        sources[gaps] = len(frame) + np.arange(gaps.sum())
-        sources = sources.astype(np.int64)
+        sources = codes.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
     links = Run(
         who="dedupe", left=frame, right=frame, on=keys, assign="many", settings=settings
     ).links()

@@ -126,9 +126,9 @@ class DuckDBEngine(Engine):
             name = next(self._names)
             with self._explained():
                 self._connection.execute(f"CREATE TEMP TABLE {name} AS FROM {step(state)}")
-                changed = self._connection.execute(
+                ((changed,),) = self._connection.execute(
                     f"SELECT count(*) FROM {name} WHERE changed"  # noqa: S608
-                ).fetchone()[0]
+                ).fetchall()
             state = name
             if not changed:
                 return state

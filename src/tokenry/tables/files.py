@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import atexit
+import os
+import tempfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +15,8 @@ from tokenry.tables.engine import arrow
 if TYPE_CHECKING:
     import pyarrow as pa
 
+LARGE = 64 << 20
+"""Bytes of a csv or parquet file up to which it is held in memory."""
 _FORMULA = "^[=+\\-@\\t\\r]"
 """How a cell begins that spreadsheets take for a formula (OWASP, CSV injection)."""
 _NUMBER = "^[+-]?[0-9.,]+([eE][+-]?[0-9]+)?$"
@@ -41,7 +46,7 @@ def read_file(path: Path, encoding: str | None = None) -> pa.Table:
     except LookupError as error:
         raise UsageError(f"{path}: encoding={encoding!r} is unknown; try 'latin-1'.") from error
     except (pa.ArrowException, OSError) as error:
-        if "UTF8" in str(error) or "codec" in str(error):
+        if "UTF8" in str(error) or "UTF-8" in str(error) or "codec" in str(error):
             raise _not_encoded(path, encoding, error) from error
         raise DataError(f"{path}: cannot be read ({str(error).splitlines()[0]}).") from error
 
@@ -69,7 +74,11 @@ def _csv(path: Path, encoding: str | None, delimiter: str = ",") -> pa.Table:
         quoted_strings_can_be_null=True,
         null_values=[""],
     )
-    return csv.read_csv(path, parse_options=parse, read_options=reading, convert_options=texts)
+    given: Any = {"parse_options": parse, "read_options": reading, "convert_options": texts}
+    if path.stat().st_size <= LARGE:
+        return csv.read_csv(path, **given)
+    with csv.open_csv(path, **given) as reader:
+        return _spooled(reader.schema, reader)
 
 
 def _header(path: Path, encoding: str | None, delimiter: str) -> list[str]:
@@ -87,7 +96,9 @@ def _jsonl(path: Path, encoding: str | None) -> pa.Table:
     from pyarrow import json
 
     if encoding is None or encoding.lower().replace("-", "") == "utf8":
-        return json.read_json(path)
+        table = json.read_json(path)
+        table.validate(full=True)  # it does not look at the bytes of texts by itself
+        return table
     content = path.read_bytes().decode(encoding).encode()
     return json.read_json(arrow().BufferReader(content))
 
@@ -97,7 +108,32 @@ def _parquet(path: Path, encoding: str | None) -> pa.Table:
 
     if encoding is not None:
         raise UsageError(f"{path}: encoding={encoding!r} is for text files; leave it out.")
-    return parquet.read_table(path)
+    if path.stat().st_size <= LARGE:
+        return parquet.read_table(path)
+    with parquet.ParquetFile(path) as file:
+        return _spooled(file.schema_arrow, file.iter_batches())
+
+
+def _spooled(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> pa.Table:
+    """A table that lies in a temporary file and is mapped: only what is looked at is in memory."""
+    pa = arrow()
+    number, name = tempfile.mkstemp(prefix="tokenry-", suffix=".arrow")
+    os.close(number)
+    try:
+        with pa.OSFile(name, "wb") as file, pa.ipc.new_file(file, schema) as writer:
+            for batch in batches:
+                writer.write(batch)
+        return pa.ipc.open_file(pa.memory_map(name)).read_all()
+    finally:
+        _forget(Path(name))
+
+
+def _forget(path: Path) -> None:
+    """Remove a mapped file: at once where the system lets us, otherwise at the end."""
+    try:
+        path.unlink()
+    except OSError:
+        atexit.register(path.unlink, missing_ok=True)
 
 
 READERS: dict[str, Callable[[Path, str | None], Any]] = {
@@ -106,6 +142,16 @@ READERS: dict[str, Callable[[Path, str | None], Any]] = {
     ".jsonl": _jsonl,
     ".parquet": _parquet,
 }
+
+
+def check_ending(path: Path) -> None:
+    """Refuse a file that `write_file` could not write.
+
+    Raises:
+        UsageError: If the ending is another.
+    """
+    if path.suffix.lower() not in _WRITERS:
+        raise UsageError(f"{path}: cannot be written; its ending may be {', '.join(_WRITERS)}.")
 
 
 def write_file(table: pa.Table, path: Path, *, formulas: bool = False) -> None:
@@ -123,9 +169,8 @@ def write_file(table: pa.Table, path: Path, *, formulas: bool = False) -> None:
         UsageError: If the ending is another.
         StoreError: If it cannot be written.
     """
-    writer = _WRITERS.get(path.suffix.lower())
-    if writer is None:
-        raise UsageError(f"{path}: cannot be written; its ending may be {', '.join(_WRITERS)}.")
+    check_ending(path)
+    writer = _WRITERS[path.suffix.lower()]
     part = path.with_name(f".{path.name}.part")
     try:
         writer(table if formulas or writer not in (_to_csv, _to_tsv) else _harmless(table), part)

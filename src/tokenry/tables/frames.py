@@ -95,7 +95,7 @@ def read(source: Any, name: str = "the table", *, encoding: str | None = None) -
 
 def _taken(source: Any, name: str, notes: list[str]) -> tuple[pa.Table, Callable[..., Any]]:
     pa = arrow()
-    if isinstance(source, pa.RecordBatch):
+    if isinstance(source, pa.RecordBatch | pa.Table):
         return pa.table(source), _as_arrow
     if isinstance(source, Mapping) or (isinstance(source, list) and _are_rows(source)):
         columns = source if isinstance(source, Mapping) else _columns(source)
@@ -105,6 +105,8 @@ def _taken(source: Any, name: str, notes: list[str]) -> tuple[pa.Table, Callable
         return source.to_arrow_table(), _as_relation
     import narwhals as nw
 
+    if "pandas" in type(source).__module__:  # the only one that allows a name twice
+        _check_names([str(one) for one in source.columns], name)
     try:
         frame: Any = nw.from_native(source)
     except TypeError:
@@ -116,9 +118,7 @@ def _taken(source: Any, name: str, notes: list[str]) -> tuple[pa.Table, Callable
             f"path of a file: {', '.join(READERS)}."
         ) from None
     lazy = isinstance(frame, nw.LazyFrame)
-    frame = frame.collect() if lazy else frame
-    native = frame.to_native()
-    _check_names([str(one) for one in getattr(native, "columns", frame.columns)], name)
+    frame = nw.maybe_reset_index(frame.collect() if lazy else frame)
     back = partial(_as_frame, frame.implementation, lazy)
     try:
         return frame.to_arrow(), back

@@ -123,6 +123,21 @@ class Links:
         """
         write_file(self._merged(how, suffixes), Path(path).expanduser(), formulas=formulas)
 
+    def shown(self, most: int) -> list[str]:
+        """The best links, one on a line: the score, and the keys of both rows."""
+        best = np.argsort(-self.scores, kind="stable")[:most]
+        texts = [
+            [" | ".join(map(_cell, row.values())) for row in table.to_pylist()]
+            for table in (
+                self.left.table.select(list(self.on[0])).take(self.rows("left")[best]),
+                self.right.table.select(list(self.on[1])).take(self.rows("right")[best]),
+            )
+        ]
+        return [
+            f"{score:.3f}  {one}  =  {other}"
+            for score, one, other in zip(self.scores[best], *texts, strict=True)
+        ]
+
     def counts(self) -> pa.Table:
         """How many left rows each right row has: its columns and `rows`."""
         found = np.bincount(self.rows("right"), minlength=len(self.right))
@@ -231,6 +246,12 @@ def _names(left: list[str], right: list[str], suffixes: tuple[str, str]) -> list
             f"suffixes than {suffixes}."
         )
     return found
+
+
+def _cell(value: Any) -> str:
+    """A cell on one line of a terminal, without control characters."""
+    text = "" if value is None else " ".join(str(value).split())
+    return "".join(one for one in text if one.isprintable())[:60]
 
 
 def _cost(stage: Stage) -> str:

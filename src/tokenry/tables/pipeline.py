@@ -86,6 +86,11 @@ class Plan:
                 f"{self.who}: assign={self.assign!r} is unknown; give "
                 f"{', '.join(get_args(Assign))}."
             )
+        if self.threshold is not None and not self.threshold < np.inf:
+            raise UsageError(
+                f"{self.who}: threshold={self.threshold!r} is no score; give a number, or nothing "
+                "for the method's own."
+            )
         for name, low in (("k", 1), ("max_block", 1)):
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or value < low):
@@ -232,7 +237,7 @@ def _scored(
             if number >= done:
                 yield _enough(read, batch, least)
 
-    settings = [plan.threshold, None if candidates else plan.most]
+    settings = [plan.threshold, None if candidates else plan.most, PART]
     return stages.keep("scored", settings, schema, make, goes_on=candidates is not None)
 
 

@@ -7,6 +7,7 @@ import json
 import shutil
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -161,27 +162,33 @@ class Stages:
         self.mix([name, settings])
         noted = self._manifest.get(name, {})
         same = noted.get("digest") == self.digest
-        if same and noted.get("finished"):
-            self.done.append(
-                Stage(name, noted["seconds"], noted["peak_bytes"], noted["rows"], kept=True)
-            )
-            return Kept(self._parts(name), schema, noted["facts"], noted["rows"])
-        facts: Facts = dict(noted.get("facts", {})) if same and goes_on else {}
-        with self._explained():
-            if not (same and goes_on):
-                shutil.rmtree(self.folder / name, ignore_errors=True)
-            (self.folder / name).mkdir(exist_ok=True)
-            before = 0.0 if not (same and goes_on) else float(noted.get("seconds", 0))
-            self._note(name, {"digest": self.digest, "finished": False, "facts": facts})
-            with self.measured(name) as counted:
-                for part in make(facts, len(self._parts(name))):
-                    self._write(name, part.cast(schema))
-                counted[0] = _rows(self._parts(name))
-            stage = self.done[-1]
-            cost = {"seconds": before + stage.seconds, "peak_bytes": stage.peak_bytes}
-            ended = {"digest": self.digest, "finished": True, "facts": facts, "rows": stage.rows}
-            self._note(name, {**ended, **cost})
-        return Kept(self._parts(name), schema, facts, stage.rows)
+        if same and noted.get("finished") and _rows(self._parts(name)) == noted["rows"]:
+            cost = (noted["seconds"], noted["peak_bytes"], noted["rows"])
+            self.done.append(Stage(name, *cost, kept=True))
+        else:
+            with self._explained():
+                noted = self._made(name, schema, make, noted if same and goes_on else {})
+        # Rows may come in another order when they are made again: what follows depends on it.
+        self.mix(noted["made"])
+        return Kept(self._parts(name), schema, noted["facts"], noted["rows"])
+
+    def _made(self, name: str, schema: pa.Schema, make: Make, noted: Facts) -> Facts:
+        """Make the parts that are missing, and note what they are and what they cost."""
+        if not noted:
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+        (self.folder / name).mkdir(exist_ok=True)
+        facts: Facts = dict(noted.get("facts", {}))
+        found = {"digest": self.digest, "made": noted.get("made", uuid.uuid4().hex), "facts": facts}
+        self._note(name, found)
+        with self.measured(name) as counted:
+            for part in make(facts, len(self._parts(name))):
+                self._write(name, part.cast(schema))
+            counted[0] = _rows(self._parts(name))
+        stage = self.done[-1]
+        found |= {"finished": True, "rows": stage.rows, "seconds": stage.seconds}
+        found["peak_bytes"] = stage.peak_bytes
+        self._note(name, found)
+        return found
 
     def _parts(self, name: str) -> tuple[Path, ...]:
         return tuple(sorted((self.folder / name).glob("*.parquet")))

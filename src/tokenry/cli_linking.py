@@ -1,0 +1,437 @@
+"""The commands about tables; `tokenry.cli` takes them over as its own."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import App, Parameter
+
+import tokenry
+from tokenry import catalog, console
+from tokenry.errors import UsageError
+
+if TYPE_CHECKING:
+    from tokenry.tables.links import Links
+
+Json = Annotated[bool, Parameter(negative="", show_default=False)]
+Assign = Literal["many", "best_left", "best_right", "mutual", "one_to_one", "greedy"]
+How = Literal["left", "inner", "right", "outer"]
+_PASSED = (
+    *("method", "max_block", "k", "threshold", "encoder", "known", "gold"),
+    *("folder", "memory", "device", "encoding"),
+)
+SHOWN = 10
+"""Links that are printed where no file is written."""
+
+app = App(name="tokenry", help_format="markdown")
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """What the commands about tables share.
+
+    Args:
+        method: A linker, with settings as in `"fuzzy(scorer=jaro-winkler)"`; `tokenry list --family
+            linking` shows all. `hybrid` when not given.
+        block: Which rows are compared, as rules joined by commas: `city`, `zip+year` (both),
+            `name:3` (the first three characters), `name:words` (a word in common), `city=town`
+            (other names). All with all when not given.
+        max_block: Pairs of a block; larger blocks are left out and reported.
+        k: How many rows of the other table a row may be linked with.
+        threshold: The score from which on a pair is a link; the method's own when not given.
+        normalise: `text` (case, punctuation and spaces do not count), `letters` (nor do accents) or
+            `none`.
+        encoder: What gives texts vectors: `zoo:NAME`, a folder, or a name on the Hub.
+        table: A further table that the method needs, as NAME=FILE; may be given several times.
+        known: A table of labelled pairs to learn from, with columns left, right and label.
+        gold: A table of true pairs to measure with, with columns left and right.
+        id: The column of ids that `known` and `gold` name rows by; two joined by a comma where they
+            are called differently; numbers of rows from 0 when not given.
+        folder: Keeps each finished stage; the same command goes on there where it was stopped.
+        memory: What may be held before the rest goes to disk.
+        device: Where the encoder runs, such as `cuda`.
+        encoding: Of csv and jsonl files; UTF-8 when not given.
+        formulas: Write csv cells as they are; otherwise those that spreadsheets take for formulas
+            get an apostrophe in front.
+    """
+
+    method: str | None = None
+    block: str | None = None
+    max_block: int | None = None
+    k: Annotated[int | None, Parameter(name=["-k", "--k"])] = None
+    threshold: float | None = None
+    normalise: Literal["text", "letters", "none"] = "text"
+    encoder: str | None = None
+    table: Annotated[list[str] | None, Parameter(negative="")] = None
+    known: Path | None = None
+    gold: Path | None = None
+    id: str | None = None
+    folder: Path | None = None
+    memory: str | None = None
+    device: str | None = None
+    encoding: str | None = None
+    formulas: Json = False
+
+    def settings(self, who: str) -> dict[str, Any]:
+        """The settings of the public functions; what was not given is left to them."""
+        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # standard error is for bars
+        found = {name: getattr(self, name) for name in _PASSED if getattr(self, name) is not None}
+        found["normalise"] = self.normalise
+        if self.block is not None:
+            found["block"] = catalog.split(self.block)
+        if self.id is not None:
+            names = catalog.split(self.id)
+            if len(names) > 2:
+                raise UsageError(f"{who}: id={self.id!r} names more than two columns.")
+            found["id"] = (names[0], names[-1])
+        if self.table:
+            found["tables"] = dict(_further(one, who) for one in self.table)
+        return found
+
+
+_USUAL = Chosen()
+
+
+@app.command
+def link(
+    left: Path,
+    right: Path,
+    /,
+    *,
+    on: str | None = None,
+    left_on: str | None = None,
+    right_on: str | None = None,
+    assign: Assign = "best_left",
+    how: How = "left",
+    out: Path | None = None,
+    json: Json = False,
+    chosen: Chosen = _USUAL,
+) -> None:
+    r"""Find the rows of two tables that are the same thing.
+
+    For example:
+
+    ```
+    tokenry link a.csv b.csv --on name --out links.csv
+
+    tokenry link a.csv b.parquet --left-on name,city --right-on title,town \
+        --block "city=town,name:words" --assign one_to_one --folder run --out links.parquet
+    ```
+
+    Args:
+        left: A .csv, .tsv, .jsonl or .parquet table.
+        right: The other one.
+        on: Key columns that both have, joined by commas.
+        left_on: Key columns of the left table, where the names differ.
+        right_on: Key columns of the right table, in the same order.
+        assign: How many links a row may have: each left row its best, the best of both, one to one,
+            all.
+        how: Which rows without a partner are written.
+        out: The merged table to write; a few links are printed when it is not given.
+        json: Print the findings for machines instead.
+        chosen: What all these commands share.
+    """
+    _writable("link", out)
+    found = tokenry.link(
+        left,
+        right,
+        _columns(on),
+        left_on=_columns(left_on),
+        right_on=_columns(right_on),
+        assign=assign,
+        **chosen.settings("link"),
+    )
+    if out is not None:
+        found.write(out, how, formulas=chosen.formulas)
+    _say(found, found, out, json)
+
+
+@app.command
+def dedupe(
+    table: Path,
+    /,
+    *,
+    on: str | None = None,
+    largest: int | None = None,
+    density: float = 0.0,
+    bridges: Json = False,
+    source: str | None = None,
+    labelled: Json = False,
+    out: Path | None = None,
+    json: Json = False,
+    chosen: Chosen = _USUAL,
+) -> None:
+    r"""Find the rows of a table that are the same thing, and write it without duplicates.
+
+    For example:
+
+    ```
+    tokenry dedupe people.csv --on name,born --block name:3,born --out unique.csv
+
+    tokenry dedupe people.csv --on name --largest 20 --bridges --labelled --out clusters.csv
+    ```
+
+    Args:
+        table: A .csv, .tsv, .jsonl or .parquet table.
+        on: Key columns, joined by commas.
+        largest: Rows of a cluster; a larger one is solved again at a higher threshold.
+        density: The share of a cluster's possible pairs that must be links.
+        bridges: Cut single weak links between groups that hold together well.
+        source: A column that says where a row is from; no cluster has two rows of one source.
+        labelled: Write all rows with the number of their cluster, not the first of each.
+        out: The table to write.
+        json: Print the findings for machines instead.
+        chosen: What all these commands share.
+    """
+    _writable("dedupe", out)
+    found = tokenry.dedupe(
+        table,
+        _columns(on),
+        largest=largest,
+        density=density,
+        bridges=bridges,
+        source=source,
+        **chosen.settings("dedupe"),
+    )
+    if out is not None:
+        found.write(out, first=not labelled, formulas=chosen.formulas)
+    _say(found, found.links, out, json)
+
+
+@app.command
+def aggregate(
+    fine: Path,
+    coarse: Path,
+    /,
+    *,
+    on: str | None = None,
+    left_on: str | None = None,
+    right_on: str | None = None,
+    out: Path | None = None,
+    json: Json = False,
+    chosen: Chosen = _USUAL,
+) -> None:
+    r"""Bring the rows of a fine table under those of a coarse list, each under its best.
+
+    For example:
+
+    ```
+    tokenry aggregate products.csv groups.csv --left-on product --right-on group --out out.csv
+    ```
+
+    Args:
+        fine: A .csv, .tsv, .jsonl or .parquet table.
+        coarse: The list that its rows are brought under.
+        on: Key columns that both have, joined by commas.
+        left_on: Key columns of the fine table, where the names differ.
+        right_on: Key columns of the coarse list.
+        out: The table to write.
+        json: Print the findings for machines instead.
+        chosen: What all these commands share.
+    """
+    _writable("aggregate", out)
+    found = tokenry.aggregate(
+        fine,
+        coarse,
+        _columns(on),
+        left_on=_columns(left_on),
+        right_on=_columns(right_on),
+        **chosen.settings("aggregate"),
+    )
+    if out is not None:
+        found.write(out, formulas=chosen.formulas)
+    _say(found, found, out, json)
+
+
+@app.command
+def cluster(
+    pairs: Path,
+    records: Path | None = None,
+    /,
+    *,
+    id: str = "id",
+    left: str = "left",
+    right: str = "right",
+    score: str = "score",
+    threshold: str | None = None,
+    by: Literal["components", "average"] = "components",
+    largest: int | None = None,
+    density: float = 0.0,
+    bridges: Json = False,
+    source: str | None = None,
+    missing: float = 0.0,
+    encoding: str | None = None,
+    formulas: Json = False,
+    out: Path | None = None,
+    json: Json = False,
+) -> None:
+    r"""Make clusters of scored pairs, wherever the scores come from.
+
+    For example:
+
+    ```
+    tokenry cluster pairs.csv people.csv --id person --threshold 0.7,0.8,0.9 --out clusters.csv
+    ```
+
+    Args:
+        pairs: A .csv, .tsv, .jsonl or .parquet table with two ids and a score in each row.
+        records: A table with all records; those that the pairs name when it is not given.
+        id: The column of the records' ids.
+        left: The column of the pairs with one id.
+        right: The column with the other one.
+        score: The column of scores.
+        threshold: The score from which on a pair counts, or several, joined by commas; all pairs
+            when not given.
+        by: Records join through any chain of pairs, or while the mean of all their pairs suffices.
+        largest: Records of a cluster; a larger one is taken at a higher threshold.
+        density: The share of a cluster's possible pairs that must be there.
+        bridges: Cut single weak pairs between groups that hold together well.
+        source: A column of the records; no cluster has two records of one source.
+        missing: By average, the score of a pair that is not there.
+        encoding: Of csv and jsonl files.
+        formulas: Write csv cells as they are.
+        out: The table of records with their clusters to write.
+        json: Print the sizes for machines instead.
+    """
+    _writable("cluster", out)
+    found = tokenry.cluster(
+        pairs,
+        records,
+        id=id,
+        left=left,
+        right=right,
+        score=score,
+        threshold=None if threshold is None else _numbers("cluster", threshold),
+        by=by,
+        largest=largest,
+        density=density,
+        bridges=bridges,
+        source=source,
+        missing=missing,
+        encoding=encoding,
+    )
+    if out is not None:
+        found.write(out, formulas=formulas)
+    _say(found, None, out, json)
+
+
+@app.command
+def evaluate_links(
+    found: Path,
+    gold: Path,
+    /,
+    *,
+    left: str = "left",
+    right: str = "right",
+    score: str = "score",
+    id: str = "id",
+    cluster: str = "cluster",
+    entity: str = "entity",
+    match: str = "match",
+    source: str | None = None,
+    one_table: bool | None = None,
+    candidates: Path | None = None,
+    sizes: str | None = None,
+    seed: int = 0,
+    encoding: str | None = None,
+    json: Json = False,
+) -> None:
+    r"""Say how well pairs, or clusters, agree with what is known to be true.
+
+    For example:
+
+    ```
+    tokenry evaluate-links links.csv gold.csv --candidates pairs.parquet --sizes 5000,5000
+
+    tokenry evaluate-links clusters.csv labelled.csv --id person --entity true_person
+    ```
+
+    Args:
+        found: A table of pairs, or of records with their clusters.
+        gold: A table of true pairs, of judged pairs (with a column `match` of 1 and 0), or of
+            records with their entities.
+        left: The column of pairs with one id.
+        right: The column with the other one.
+        score: The column of scores of found pairs.
+        id: The column of ids of clusters and of entities.
+        cluster: The column of the found clusters.
+        entity: The column of the true ones.
+        match: The column of judgements.
+        source: A column of the found table that figures are also given by.
+        one_table: Whether both ids of a pair are of one table, so that it has no direction.
+        candidates: Pairs that were compared, to measure blocking with.
+        sizes: With candidates: how many records there were; of two tables joined by a comma.
+        seed: Of the resampling.
+        encoding: Of csv and jsonl files.
+        json: Print the findings for machines instead.
+    """
+    scored = tokenry.evaluate_links(
+        found,
+        gold,
+        left=left,
+        right=right,
+        score=score,
+        id=id,
+        cluster=cluster,
+        entity=entity,
+        match=match,
+        source=source,
+        one_table=one_table,
+        candidates=candidates,
+        sizes=None if sizes is None else [int(one) for one in _numbers("evaluate-links", sizes)],
+        seed=seed,
+        encoding=encoding,
+    )
+    if json:
+        console.write_json(scored.to_dict())
+    else:
+        console.write(str(scored))
+
+
+def _numbers(who: str, text: str) -> list[float]:
+    """Numbers that are joined by commas."""
+    try:
+        return [float(one) for one in text.split(",")]
+    except ValueError:
+        raise UsageError(
+            f"{who}: {text!r} is no number, and no numbers joined by commas."
+        ) from None
+
+
+def _say(found: Any, links: Links | None, out: Path | None, json: bool) -> None:
+    """Print what was found and where it is."""
+    if json:
+        console.write_json({**found.to_dict(), "out": None if out is None else str(out)})
+        return
+    console.write(str(found))
+    if out is not None:
+        console.write(f"Table: {out}")
+    elif links is not None:
+        for line in links.shown(SHOWN):
+            console.write(line)
+
+
+def _writable(who: str, out: Path | None) -> None:
+    """Refuse now what would fail after hours."""
+    if out is None:
+        return
+    from tokenry.tables.files import check_ending
+
+    if not out.parent.is_dir():
+        raise UsageError(f"{who}: the folder of {out} does not exist; make it first.")
+    check_ending(out)
+
+
+def _columns(text: str | None) -> list[str] | None:
+    return None if text is None else catalog.split(text)
+
+
+def _further(text: str, who: str) -> tuple[str, Path]:
+    name, equals, path = text.partition("=")
+    if not (name and equals and path):
+        raise UsageError(f"{who}: table={text!r} is not like aliases=aliases.csv.")
+    return name, Path(path)

@@ -1,0 +1,127 @@
+"""Bad input: it brings no wrong links and no traceback that nobody understands."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import tokenry
+from tokenry import catalog
+from tokenry.errors import UsageError
+from tokenry.tables.engine import MemoryLimitError
+
+EMPTY = {"name": [], "city": []}
+NULLS = {"name": [None, "", "  ?! ", float("nan")], "city": [None] * 4}
+SOME = {"name": ["Ada Lovelace", "Alan Turing"], "city": ["London", "Wilmslow"]}
+PLAIN = [
+    one for one in ("exact", "char-ngrams", "fuzzy", "hybrid") if one in catalog.names("linking")
+]
+
+
+@pytest.mark.parametrize("method", PLAIN)
+@pytest.mark.parametrize("nothing", [EMPTY, NULLS], ids=["empty", "nulls"])
+def test_sides_without_rows_or_keys_bring_no_links(method, nothing):
+    for block in (None, "name:words"):
+        for left, right in ((nothing, SOME), (SOME, nothing), (nothing, nothing)):
+            links = tokenry.link(left, right, "name", method=method, block=block)
+            assert len(links) == 0
+            assert len(links.merged("outer")["score"]) == len(left["name"]) + len(right["name"])
+        found = tokenry.dedupe(nothing, "name", method=method, block=block)
+        assert len(found) == len(nothing["name"])
+    assert len(tokenry.link(SOME, SOME, "name", method=method, block=block)) == 2
+
+
+@pytest.mark.parametrize("method", PLAIN)
+def test_one_row_is_a_table_too(method):
+    one = {"name": ["Ada Lovelace"]}
+    assert len(tokenry.link(one, one, "name", method=method)) == 1
+    assert tokenry.dedupe(one, "name", method=method).labels.tolist() == [0]
+
+
+def test_ids_that_several_rows_have_are_refused_where_they_are_needed(letters):
+    left = {"id": ["a", "a", "b"], "name": ["x", "y", "z"]}
+    for pairs in ("gold", "known"):
+        with pytest.raises(UsageError, match="'a' is the id of several rows in column 'id'"):
+            tokenry.link(left, left, "name", method=letters, id="id", **{pairs: [("a", "b", 1)]})
+    with pytest.raises(UsageError, match="'q' is no id"):
+        tokenry.link(left, left, "name", method=letters, id="id", gold=[("q", "b")])
+    assert tokenry.link(left, left, "name", method=letters, id="id", gold=[("b", "b")]).facts[
+        "recall"
+    ] == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"gold": [(0, 9)]}, "row 9 is not in the right table"),
+        ({"gold": [(-1, 0)]}, "row -1 is not in the left table"),
+        ({"gold": [("a", "b")]}, "rows that are no numbers; give id=COLUMN"),
+        ({"known": [(0, 0, 7)]}, "labels are 0 or 1"),
+        ({"assign": "best"}, "assign='best' is unknown"),
+        ({"k": 0}, "k=0 is below 1"),
+        ({"max_block": 0}, "max_block=0 is below 1"),
+        ({"threshold": float("nan")}, "threshold=nan is no score"),
+        ({"engine": "spark9"}, "engine='spark9' is unknown"),
+        ({"method": "tome"}, "is no linker"),
+        ({"encoder": 7}, "encoder is a int"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(letters, given, says):
+    with pytest.raises(UsageError, match=says):
+        tokenry.link(SOME, SOME, "name", **{"method": letters} | given)
+
+
+def test_gold_may_name_a_pair_twice_and_in_any_order(letters):
+    table = {"name": ["abc", "abc", "q"]}
+    gold = {"left": [1, 0, 0], "right": [0, 1, 2], "label": [1, 1, 0]}
+    facts = tokenry.dedupe(table, "name", method=letters, gold=gold).links.facts
+    assert (facts["gold"], facts["precision"], facts["recall"]) == (1, 1, 1)
+
+
+def test_mixed_types_meet_as_texts(letters):
+    links = tokenry.link({"name": [7, "x", None]}, {"name": [7.0, 8.0]}, "name", method=letters)
+    assert links.rows("left").tolist() == [0]
+    assert "read as texts" in str(links)
+
+
+def test_a_giant_block_is_left_out_and_said(letters):
+    many = {"name": ["abc"] * 3000, "city": ["x"] * 3000}
+    links = tokenry.link(many, many, "name", method=letters, block="city", max_block=1000)
+    assert len(links) == 0
+    assert links.facts["dropped_pairs"] == 9_000_000
+    assert "larger than max_block" in str(links)
+
+
+def test_a_memory_limit_leaves_what_is_finished(letters, tmp_path):
+    from tokenry.tables.duckdb_engine import DuckDBEngine
+
+    many = {"name": [f"a{i % 7} b{i % 5} c{i % 9}" for i in range(20_000)]}
+    settings = {"method": letters, "block": "name:words", "max_block": 10**9}
+    with pytest.raises(MemoryLimitError, match="Finished stages stay"):
+        tokenry.link(
+            many,
+            many,
+            "name",
+            folder=tmp_path,
+            engine=lambda spill: DuckDBEngine(memory="20MB", spill=spill, disk="1MB", threads=1),
+            **settings,
+        )
+    again = tokenry.link(many, many, "name", folder=tmp_path, **settings | {"max_block": 1})
+    assert [one.name for one in again.stages if one.kept] == ["normalise-left", "normalise-right"]
+
+
+def test_scores_that_are_no_numbers_are_no_links(letters, monkeypatch):
+    from tokenry.method import Scored
+
+    class Odd:
+        threshold = 0.5
+
+        def nearest(self, k, least):
+            return Scored(np.array([0, 1]), np.array([0, 1]), np.array([np.nan, 0.9]))
+
+        def score(self, left, right):
+            return np.full(len(left), np.nan)
+
+    monkeypatch.setattr(type(letters), "prepare", lambda *_: Odd())
+    assert tokenry.link(SOME, SOME, "name", method=letters).rows("left").tolist() == [1]
+    assert len(tokenry.link(SOME, SOME, "name", method=letters, block="city")) == 0

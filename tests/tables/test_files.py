@@ -1,0 +1,98 @@
+"""Files of tables: encodings, odd bytes, and csv that does no harm."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+
+from tokenry.errors import DataError, UsageError
+from tokenry.tables.files import read_file, write_file
+
+
+def columns(path, content, encoding=None):
+    path.write_bytes(content)
+    return read_file(path, encoding).to_pydict()
+
+
+def test_csv_cells_are_texts_and_empty_ones_null(tmp_path):
+    content = b'zip,name\n01234,"Smith, ""J"""\n1e5,\n,"two\nlines"\n'
+    assert columns(tmp_path / "a.csv", content) == {
+        "zip": ["01234", "1e5", None],
+        "name": ['Smith, "J"', None, "two\nlines"],
+    }
+
+
+def test_a_mark_of_utf8_is_no_part_of_a_name(tmp_path):
+    assert columns(tmp_path / "a.csv", "\ufeffname\nZoë\n".encode()) == {"name": ["Zoë"]}
+    assert columns(tmp_path / "a.tsv", b"a\tb\n1\t2\n") == {"a": ["1"], "b": ["2"]}
+
+
+def test_another_encoding_is_asked_for_and_then_read(tmp_path):
+    content = "name\nZoë\n".encode("latin-1")
+    for name in ("a.csv", "a.jsonl"):
+        with pytest.raises(DataError, match=r"is not UTF-8.*encoding='latin-1'"):
+            columns(tmp_path / name, content if name == "a.csv" else b'{"name": "Zo\xeb"}\n')
+    assert columns(tmp_path / "a.csv", content, "latin-1") == {"name": ["Zoë"]}
+    assert columns(tmp_path / "a.jsonl", b'{"name": "Zo\xeb"}\n', "latin-1") == {"name": ["Zoë"]}
+    assert columns(tmp_path / "a.csv", "name\nZoë\n".encode("utf-16"), "utf-16") == {
+        "name": ["Zoë"]
+    }
+    with pytest.raises(UsageError, match="encoding='klingon' is unknown"):
+        columns(tmp_path / "a.csv", content, "klingon")
+
+
+def test_nul_bytes_stay_in_their_cell(tmp_path):
+    assert columns(tmp_path / "a.csv", b"a,b\nx\x00y,2\n") == {"a": ["x\x00y"], "b": ["2"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("a.csv", b"", "is empty"),
+        ("a.csv", b"a,b\n1,2,3\n", "cannot be read"),
+        ("a.jsonl", b"{", "cannot be read"),
+        ("a.parquet", b"PAR1", "cannot be read"),
+    ],
+)
+def test_a_broken_file_says_so(tmp_path, name, content, says):
+    with pytest.raises(DataError, match=says):
+        columns(tmp_path / name, content)
+
+
+def test_other_endings_and_missing_files_are_refused(tmp_path):
+    (tmp_path / "a.xlsx").write_bytes(b"")
+    with pytest.raises(UsageError, match=r"give a table: \.csv"):
+        read_file(tmp_path / "a.xlsx")
+    with pytest.raises(DataError, match="no such file"):
+        read_file(tmp_path / "b.csv")
+
+
+HOSTILE = ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "-5", "+3.5e2", "fine", None]
+
+
+def test_csv_holds_no_formulas_unless_asked(tmp_path):
+    table = pa.table({"a": HOSTILE, "=b": [1] * len(HOSTILE)})
+    write_file(table, tmp_path / "a.csv")
+    back = read_file(tmp_path / "a.csv")
+    assert back.column("a").to_pylist() == [
+        *("'" + one for one in HOSTILE[:5]),
+        *HOSTILE[5:],
+    ]
+    assert back.column_names == ["a", "'=b"]
+    write_file(table, tmp_path / "a.csv", formulas=True)
+    assert read_file(tmp_path / "a.csv").column("a").to_pylist() == HOSTILE
+
+
+@pytest.mark.parametrize("ending", [".csv", ".tsv", ".jsonl", ".parquet"])
+def test_what_is_written_is_read_again(tmp_path, ending):
+    table = pa.table({"a": ['x"y', "é,\n;", None], "b": ["1", "2", "3"]})
+    path = tmp_path / f"out{ending}"
+    path.write_text("old")
+    write_file(table, path)
+    assert read_file(path).to_pydict() == table.to_pydict()
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]
+
+
+def test_lists_are_written_to_csv_as_json(tmp_path):
+    write_file(pa.table({"a": [["x", "y"], None], "b": [1, 2]}), tmp_path / "a.csv")
+    assert read_file(tmp_path / "a.csv").column("a").to_pylist() == ['["x", "y"]', None]
