@@ -108,7 +108,8 @@ def test_written_descriptions_are_embedded():
 
 
 def test_shots_can_be_given():
-    shots = side(["ab"], table=["t"], description=["my own example"])
+    columns = {"name": ["ab"], "table": ["t"], "description": ["my own example"]}
+    shots = Side(columns=columns, keys=(), count=1)
     referee = Oracle(GOLD)
     aids = Aids(embed=embed, referee=referee, tables={"shots": shots})
     GlossaryMatch(by="written").prepare(LEFT, RIGHT, aids)

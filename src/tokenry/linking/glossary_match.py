@@ -115,7 +115,7 @@ class GlossaryMatch(Linker):
             referee = aids.need("GlossaryMatch", "referee", _HOW_REFEREE)
             judge = Adviser(referee, group=self.group, shifted=self.shifted)
         there = [one for one in columns if one is not None]
-        texts = dict(zip(there, self._texts(there, entries, judge, aids), strict=True))
+        texts = dict(zip(there, self._texts(there, entries, judge, aids, left.keys), strict=True))
         threshold = 0.5 if self.threshold is None else self.threshold
         said = [None if one is None else texts[one] for one in columns]
         cosine = _Cosine(said, entries, embed, threshold, itself=right is not left)
@@ -153,12 +153,13 @@ class GlossaryMatch(Linker):
         entries: Sequence[str | None],
         judge: Adviser | None,
         aids: Aids,
+        keys: tuple[str, ...],
     ) -> list[str]:
         """What is embedded of each column: its name, and what is said of it."""
         known = lexicon(one for one in entries if one is not None)
         said = [""] * len(columns)
         if judge is not None and self.by == "written":
-            shots = self._shots(aids)
+            shots = self._shots(aids, keys)
             said = judge.written([describe(one, shots) for one in columns], _WRITTEN)
         elif judge is not None and self.by.startswith("expanded"):
             options = [expansions(one.name, known, self.readings) for one in columns]
@@ -171,11 +172,13 @@ class GlossaryMatch(Linker):
             for one, text in zip(columns, said, strict=True)
         ]
 
-    def _shots(self, aids: Aids) -> Sequence[tuple[Column, str]]:
+    def _shots(self, aids: Aids, keys: tuple[str, ...]) -> Sequence[tuple[Column, str]]:
         if "shots" not in aids.tables:
             return SHOTS
-        side = aids.tables["shots"]
-        texts = side.column("GlossaryMatch", self.description)
+        given = aids.tables["shots"]
+        texts = given.column("GlossaryMatch", self.description)
+        names = {key: given.column("GlossaryMatch", key) for key in keys}
+        side = Side(columns={**given.columns, **names}, keys=keys, count=given.count)
         pairs = zip(self._columns(side), texts, strict=True)
         return [(one, str(text)) for one, text in pairs if one is not None and text]
 

@@ -165,7 +165,7 @@ def best_threshold(strata: Strata, scores: Scores, answers: Scores) -> float:
     Raises:
         ValueError: If nothing was answered.
     """
-    known = np.unique(scores[~np.isnan(answers)])
+    known = np.unique(scores[~np.isnan(answers) & np.isfinite(scores)])
     if not len(known):
         raise ValueError("nothing was answered")
     tried = np.concatenate([known[:1], (known[1:] + known[:-1]) / 2])

@@ -72,6 +72,11 @@ class Endpoint:
         workers: Requests at the same time.
         cache: A file that keeps answers, so that nothing is asked twice in another run either.
 
+    Attributes:
+        base: The address without the model.
+        model: The model's name.
+        name: What tells it from others: both.
+
     Raises:
         UsageError: If the address is none, or has no model.
     """
@@ -88,6 +93,7 @@ class Endpoint:
         cache: str | Path | None = None,
     ) -> None:
         self.base, self.model = _parts(address)
+        self.name = f"{self.base}#{self.model}"
         self._key = _environment(key)
         self._timeout, self._retries, self._pause = timeout, retries, pause
         self._workers = workers
@@ -98,7 +104,7 @@ class Endpoint:
         self._kept: dict[str, Reply] = {} if self._file is None else _read(self._file)
 
     def __repr__(self) -> str:
-        return f"Endpoint({self.base}#{self.model})"
+        return f"Endpoint({self.name})"
 
     def yes(self, prompts: Sequence[str]) -> Float[np.ndarray, " m"]:
         """The probability of yes, against no; NaN where a reply decides nothing."""

@@ -50,6 +50,9 @@ class LanguageReferee:
         chat: Write prompts as a message of a conversation; None does where the tokenizer has a
             template for it.
 
+    Attributes:
+        name: What tells it from others.
+
     Raises:
         UnsupportedModelError: If the model does not continue texts.
         UsageError: If the model cannot be loaded, or the tokenizer is another model's.
@@ -68,6 +71,8 @@ class LanguageReferee:
             loaded = zoo.load(source, kind="causal-lm")
             self.model, self.tokenizer = loaded.model, loaded.processor
         check_pair("referee", self.model, self.tokenizer)
+        named = self.model.name_or_path if isinstance(source, tuple) else source
+        self.name = f"{named}, chat={chat}"
         if batch_size < 1:
             raise UsageError(f"referee: batch_size={batch_size} is less than 1.")
         template = bool(getattr(self.tokenizer, "chat_template", None))

@@ -1,4 +1,4 @@
-"""Labelling by hand: which pairs to ask about, answers that stay, and what they say of all links."""
+"""Labelling by hand: which pairs to ask about, answers that stay, and what they say of links."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from tokenry.tables.links import Links
 Answer = Literal["y", "n", "skip"]
 """The same, not the same, or left open."""
 _BEGIN = '{"key": "'
-KEPT = 1e-9  # a tuned threshold lies so much below a score that it must include
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,40 +176,37 @@ class Labelling:
         left, right = self._links.rows("left")[there], self._links.rows("right")[there]
         return Scored(left, right, labels[there])
 
-    def findings(self) -> Labelled:
+    def findings(self, links: Links | None = None) -> Labelled:
         """What the answers say of all pairs that were compared.
+
+        Args:
+            links: What another linker, or this one after it has learned, made of the same tables;
+                its scores are judged in the place of the first ones. A linker that has learned from
+                these answers looks better here than it is.
 
         Raises:
             UsageError: If none was answered.
         """
         labels = self._labels()
-        self._refuse_nothing(int((~np.isnan(labels)).sum()))
-        tuned = best_threshold(self._strata, self._scores, labels) - KEPT
+        known = labels[~np.isnan(labels)]
+        self._refuse_nothing(len(known))
+        scores, threshold = self._scores, self.threshold
+        if links is not None:
+            matcher = links.matcher()
+            scores = matcher.score(self._links.rows("left"), self._links.rows("right"))
+            scores, threshold = np.nan_to_num(scores, nan=-np.inf), matcher.threshold
+        tuned = threshold  # answers that are all alike say nothing of where to cut
+        if known.min() < known.max():
+            tuned = best_threshold(self._strata, scores, labels)
         given = [self.answered(number) for number in range(len(self))]
         return Labelled(
             *(given.count(one) for one in get_args(Answer)),
-            threshold=self.threshold,
-            before=estimated(self._strata, self._scores, labels, self.threshold),
+            threshold=threshold,
+            before=estimated(self._strata, scores, labels, threshold),
             tuned=tuned,
-            after=estimated(self._strata, self._scores, labels, tuned),
-            compared=len(self._scores),
+            after=estimated(self._strata, scores, labels, tuned),
+            compared=len(scores),
         )
-
-    def estimate(self, scores: NDArray[np.float64], threshold: float) -> Estimates:
-        """How good links would be by other scores of the same pairs, from a threshold on.
-
-        A linker that has learned from these answers looks better here than it is.
-
-        Args:
-            scores: One for each pair of `links`, in their order.
-            threshold: The score from which on a pair is a link.
-
-        Raises:
-            UsageError: If none was answered.
-        """
-        labels = self._labels()
-        self._refuse_nothing(int((~np.isnan(labels)).sum()))
-        return estimated(self._strata, scores, labels, threshold)
 
     def _labels(self) -> NDArray[np.float64]:
         """The answers to what was asked, for each pair; NaN where there is none."""
