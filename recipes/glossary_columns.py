@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tokenry import catalog
 from tokenry.errors import MissingExtraError
@@ -89,7 +90,9 @@ def sides(some: Sequence[Definition]) -> tuple[Side, Side, list[int]]:
     return left, Side(columns={"name": texts}, keys=("name",), count=len(texts)), gold
 
 
-def hits(method: GlossaryMatch, some: Sequence[Definition], aids: Aids, k: int) -> np.ndarray:
+def hits(
+    method: GlossaryMatch, some: Sequence[Definition], aids: Aids, k: int
+) -> NDArray[np.bool_]:
     """Whether the own entry is among the k best of each column."""
     left, right, gold = sides(some)
     found = method.prepare(left, right, aids).nearest(k)
@@ -152,17 +155,23 @@ def main() -> None:
         help="with settings, if any: 'entry-yes, among=10'",
     )
     parser.add_argument("--noise", type=float, default=0.3, help="of the stub that knows the gold")
+    parser.add_argument(
+        "--limit", type=int, help="columns that the model is asked about, spread over all"
+    )
     given = parser.parse_args()
     embed = reading(given.encoder)
     some = definitions()
     report("names", GlossaryMatch(by="names"), some, Aids(embed=embed))
     report("names, expanded", GlossaryMatch(by="names", expand=True), some, Aids(embed=embed))
-    for context in (0, 20):
-        method = GlossaryMatch(by="written", context=context, table="table" if context else "")
-        aids = Aids(embed=embed, referee=Stub(some, given.noise))
-        report(f"stub that errs by {given.noise}, context {context}", method, some, aids)
+    for table in ("", "table"):
+        method = GlossaryMatch(by="written", table=table)
+        stubs = [Stub(some, given.noise, seed) for seed in range(8)]
+        aids = [Aids(embed=embed, referee=stub) for stub in stubs]
+        report(f"stub that errs by {given.noise}, {table or 'no'} context", method, some, *aids)
     if given.referee:
         judge = referee(given.referee)
+        some = some[:: max(1, len(some) // (given.limit or len(some)))]
+        report("names", GlossaryMatch(by="names"), some, Aids(embed=embed))
         for by in given.by:
             method = catalog.make(f"glossary-match(by={by})")
             report(f"{given.referee}, {by}", method, some, Aids(embed=embed, referee=judge))
@@ -174,10 +183,15 @@ def reading(encoder: str) -> Embed:
     return lambda texts: model.encode(list(texts), normalize_embeddings=True)
 
 
-def report(name: str, method: Any, some: Sequence[Definition], aids: Aids) -> None:
-    """Print the hits of one way."""
-    first, five = (float(hits(method, some, aids, k).mean()) for k in (1, 5))
-    sys.stdout.write(f"{name}: hit@1 {first:.3f}, hit@5 {five:.3f}, {len(some)} columns\n")
+def report(name: str, method: Any, some: Sequence[Definition], *aids: Aids) -> None:
+    """Print the hits of one way, over several referees."""
+    names = [one.name for one in some]
+    shared = np.array([names.count(name) > 1 for name in names])
+    first, five = (np.mean([hits(method, some, one, k) for one in aids], axis=0) for k in (1, 5))
+    sys.stdout.write(
+        f"{name}: hit@1 {first.mean():.3f}, hit@5 {five.mean():.3f} of {len(some)} columns; hit@1 "
+        f"{first[shared].mean():.3f} of {shared.sum()} whose name several tables have\n"
+    )
     sys.stdout.flush()
 
 

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+import tokenry
 from tokenry import catalog
 from tokenry.errors import UsageError
 from tokenry.linking import Judged
@@ -120,3 +121,26 @@ def test_what_is_missing_is_said():
         Judged().prepare(side(LEFT), side(RIGHT), Aids(linker=catalog.make))
     with pytest.raises(UsageError, match="Judged: needs linker"):
         Judged().prepare(side(LEFT), side(RIGHT), Aids(referee=Knower()))
+
+
+def test_a_model_is_named_in_the_call_and_kept_runs_know_which(language, tmp_path):
+    loaded = language(max_position_embeddings=1024)
+    tables = {"name": ["ab", "cd"]}, {"name": ["abx", "cdx"]}
+    runs = [
+        tokenry.link(
+            *tables,
+            on="name",
+            method="judged",
+            referee=judge,
+            threshold=0,
+            assign="many",
+            folder=tmp_path / "run",
+        )
+        for judge in ((loaded.model, loaded.processor), Knower(), Knower())
+    ]
+    first, second, third = (
+        [stage.kept for stage in run.stages if stage.name == "scored"] for run in runs
+    )
+    assert (first, second, third) == ([False], [False], [True])
+    assert ((runs[0].scores > 0) & (runs[0].scores < 1)).any()
+    assert set(runs[1].scores.tolist()) <= {0.0, 0.1}

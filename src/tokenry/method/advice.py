@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float
@@ -46,13 +47,11 @@ class Adviser:
                 options = [*(texts[one] for one in group), NONE]
                 orders = shifts(len(options))[: None if self._shifted else 1]
                 asked.append([which(column, [options[i] for i in order]) for order in orders])
-            sizes = [len(group) + 1 for _, group in questions]
-            for size in sorted(set(sizes)):
-                rows = [row for row, its in zip(asked, sizes, strict=True) if its == size]
-                self._asked(
-                    [prompt for row in rows for prompt in row],
-                    lambda new, size=size: self._referee.options(new, size),
-                )
+            for size in sorted({len(group) + 1 for _, group in questions}):
+                pairs = zip(asked, questions, strict=True)
+                rows = [row for row, (_, group) in pairs if len(group) + 1 == size]
+                options_of = partial(self._referee.options, count=size)
+                self._asked([prompt for row in rows for prompt in row], options_of)
             return [unshifted(np.array([self._answers[one] for one in row])) for row in asked]
 
         found = tournaments([range(len(texts)) for _, texts in fields], self._group, ask)

@@ -57,7 +57,7 @@ class PreselectedMatcher(Matcher):
         """The k best right rows of each left row."""
         self._look(np.arange(len(self._asked)))
         if least > 0:
-            return Scored(*first_of_each(self._left, self._right, self._scores, k, least))
+            return Scored(*first_of_each(self._left, self._right, self._scores, k, float(least)))
 
         def tile(some: slice, others: slice) -> Float[np.ndarray, "t u"]:
             rows, columns = np.arange(some.start, some.stop), np.arange(others.start, others.stop)
@@ -65,7 +65,7 @@ class PreselectedMatcher(Matcher):
             return self.score(left, right).reshape(len(rows), len(columns))
 
         shape = len(self._there[0]), len(self._there[1])
-        return Scored(*nearest_by(tile, shape, k, least, itself=self.itself))
+        return Scored(*nearest_by(tile, shape, k, float(least), itself=self.itself))
 
     def _look(self, left: Rows) -> None:
         """Ask about rows that nobody wanted to know of before."""

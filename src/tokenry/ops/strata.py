@@ -180,22 +180,23 @@ def _cells(strata: Strata, scores: Scores, answers: Scores, threshold: float) ->
     above = scores >= threshold
     cell = strata * 2 + above
     there, known = np.unique(cell), ~np.isnan(answers)
-    counts = [
+    size, answered, same = (
         np.bincount(some, minlength=2 * len(NAMES))[there]
         for some in (cell, cell[known], cell[known & (answers > 0.5)])
-    ]
-    return _Cells(*counts, above=there % 2 == 1)
+    )
+    return _Cells(size, answered, same, there % 2 == 1)
 
 
 def _expected(cells: _Cells) -> Float[np.ndarray, " c"]:
-    """True pairs of each cell; where nothing was answered, by the answers on that side."""
+    """True pairs of each cell; where nothing was answered, by the answers on that side, or half."""
     rates = np.zeros(len(cells.size))
     for at in range(len(rates)):
         some = np.arange(len(rates)) == at
         if not cells.answered[at]:
             some = cells.above == cells.above[at]
-        rates[at] = cells.same[some].sum() / max(1, cells.answered[some].sum())
-    return rates * cells.size
+        answered = cells.answered[some].sum()
+        rates[at] = cells.same[some].sum() / answered if answered else 0.5
+    return np.asarray(rates * cells.size, dtype=np.float64)
 
 
 def _figures(
