@@ -188,9 +188,10 @@ def report(name: str, method: Any, some: Sequence[Definition], *aids: Aids) -> N
     names = [one.name for one in some]
     shared = np.array([names.count(name) > 1 for name in names])
     first, five = (np.mean([hits(method, some, one, k) for one in aids], axis=0) for k in (1, 5))
+    hard = f"{first[shared].mean():.3f} of {shared.sum()}" if shared.any() else "none"
     sys.stdout.write(
         f"{name}: hit@1 {first.mean():.3f}, hit@5 {five.mean():.3f} of {len(some)} columns; hit@1 "
-        f"{first[shared].mean():.3f} of {shared.sum()} whose name several tables have\n"
+        f"where several tables have the name {hard}\n"
     )
     sys.stdout.flush()
 

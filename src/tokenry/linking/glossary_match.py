@@ -15,7 +15,7 @@ from tokenry.method.linker import Rows, Scores
 from tokenry.method.preselected import PreselectedMatcher
 from tokenry.ops.abbreviations import expansions, lexicon
 from tokenry.ops.nearest import Ranked, nearest, products
-from tokenry.ops.questions import SHOTS, Column, describe
+from tokenry.ops.questions import SHOTS, Column, describe, in_tables
 
 By = Literal["names", "written", "expanded-yes", "expanded-choice", "entry-yes", "entry-choice"]
 
@@ -56,7 +56,7 @@ class GlossaryMatch(Linker):
     Raises:
         UsageError: If a setting is out of range.
 
-    Source: Lobo et al. 2023, sections 3 and 4.
+    Source: Lobo et al. 2023.
     """
 
     card: ClassVar[Card] = Card(
@@ -80,12 +80,28 @@ class GlossaryMatch(Linker):
                 "are missing or wrong.",
                 test="tests/linking/test_glossary_match.py"
                 "::test_claim_descriptions_in_context_beat_names",
-                measured="pending",
+                measured="hit@1 of 134 columns of 26 data sets of statsmodels (zoo:minilm-l6): "
+                "0.343 by name, 0.425 with abbreviations spelled out by rule, 0.677 with "
+                "descriptions of a stub that knows the definition, loses 30 % of its words and "
+                "mistakes 30 %, and sees the table, 0.646 if it does not. Of the 11 columns whose "
+                "name several tables have: 0.273, 0.364, 0.591, 0.341 "
+                "(`recipes/glossary_columns.py`).",
+            ),
+            Claim(
+                paper="Language models match columns better than embeddings do.",
+                effect="hit@1 with a language model is above that of the names alone.",
+                not_shown="PENDING",
             ),
         ),
-        differs=(),
+        differs=(
+            "Prompts, examples, models and the number of entries that are looked at are not in "
+            "print; ours are in `tokenry.ops.questions` and the settings.",
+            "Where the paper's candidate descriptions come from is not said; here they are "
+            "readings of the abbreviated name in words of the glossary.",
+            "Multiple choice is a tournament of groups with none of these in every question; all "
+            "orders that come of shifting are asked, and their geometric mean counts.",
+        ),
     )
-
     expected_failures: ClassVar[dict[str, str]] = {
         "itself": "the model of the check says by chance what fits, equal texts or not."
     }
@@ -125,19 +141,7 @@ class GlossaryMatch(Linker):
 
     def _columns(self, side: Side) -> list[Column | None]:
         tables = side.columns.get(self.table, [None] * side.count)
-        names = side.texts()
-        members: dict[Any, list[str]] = {}
-        for table, name in zip(tables, names, strict=True):
-            if table is not None and name is not None:
-                members.setdefault(table, []).append(name)
-        return [
-            None if name is None else self._column(name, table, members.get(table, []))
-            for table, name in zip(tables, names, strict=True)
-        ]
-
-    def _column(self, name: str, table: Any, members: Sequence[str]) -> Column:
-        others = tuple(dict.fromkeys(one for one in members if one != name))
-        return Column(name, "" if table is None else str(table), others[: self.context])
+        return in_tables(side.texts(), tables, self.context)
 
     def _entries(self, side: Side) -> list[str | None]:
         told = side.columns.get(self.description, [None] * side.count)

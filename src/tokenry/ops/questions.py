@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -33,6 +34,33 @@ class Column(NamedTuple):
         """
         known = {"Table": self.table, "Other columns": ", ".join(self.others), "Column": self.name}
         return "\n".join(f"{key}: {plain(value)}" for key, value in known.items() if value)
+
+
+def in_tables(
+    names: Sequence[str | None], tables: Sequence[Any], context: int
+) -> list[Column | None]:
+    """Columns with the others of their table, None where there is no name.
+
+    Args:
+        names: Of the columns.
+        tables: The table of each; None where it is not known.
+        context: How many other columns are named at most.
+
+    >>> in_tables(["a", "b"], ["t", "t"], 5)[0]
+    Column(name='a', table='t', others=('b',))
+    """
+    members: dict[Any, dict[str, None]] = {}
+    for name, table in zip(names, tables, strict=True):
+        if table is not None and name is not None:
+            members.setdefault(table, {})[name] = None
+    found: list[Column | None] = []
+    for name, table in zip(names, tables, strict=True):
+        if name is None:
+            found.append(None)
+            continue
+        others = islice((one for one in members.get(table, ()) if one != name), context)
+        found.append(Column(name, "" if table is None else str(table), tuple(others)))
+    return found
 
 
 SHOTS: tuple[tuple[Column, str], ...] = (
