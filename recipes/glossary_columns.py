@@ -91,12 +91,15 @@ def sides(some: Sequence[Definition]) -> tuple[Side, Side, list[int]]:
 
 
 def hits(
-    method: GlossaryMatch, some: Sequence[Definition], aids: Aids, k: int
+    method: GlossaryMatch, some: Sequence[Definition], aids: Aids, *among: int
 ) -> NDArray[np.bool_]:
-    """Whether the own entry is among the k best of each column."""
+    """For each number k: whether the own entry is among the k best of each column."""
     left, right, gold = sides(some)
-    found = method.prepare(left, right, aids).nearest(k)
-    return np.isin(np.arange(len(some)), found.left[found.right == np.array(gold)[found.left]])
+    found = method.prepare(left, right, aids).nearest(max(among))
+    right_one = found.right == np.array(gold)[found.left]
+    place = np.arange(len(found.left)) - np.searchsorted(found.left, found.left)
+    columns = np.arange(len(some))
+    return np.array([np.isin(columns, found.left[right_one & (place < k)]) for k in among])
 
 
 class Stub:
@@ -187,7 +190,7 @@ def report(name: str, method: Any, some: Sequence[Definition], *aids: Aids) -> N
     """Print the hits of one way, over several referees."""
     names = [one.name for one in some]
     shared = np.array([names.count(name) > 1 for name in names])
-    first, five = (np.mean([hits(method, some, one, k) for one in aids], axis=0) for k in (1, 5))
+    first, five = np.mean([hits(method, some, one, 1, 5) for one in aids], axis=0)
     hard = f"{first[shared].mean():.3f} of {shared.sum()}" if shared.any() else "none"
     sys.stdout.write(
         f"{name}: hit@1 {first.mean():.3f}, hit@5 {five.mean():.3f} of {len(some)} columns; hit@1 "

@@ -118,7 +118,7 @@ def labelled(
 
     Args:
         link: Links the two tables with given settings.
-        settings: Those of the command.
+        settings: Those of the command, `assign` among them.
         count: How many questions there may be.
         path: The file that keeps answers.
 
@@ -139,7 +139,9 @@ def labelled(
         if "block" not in settings:
             every["k"] = max(settings.get("k", 0), _NEAREST)
         found = link(**every)
-        work = Labelling(found, count, path, threshold=settings.get("threshold"))
+        work = Labelling(
+            found, count, path, assign=settings["assign"], threshold=settings.get("threshold")
+        )
         ask(work, found.on)
         before = work.findings()
         console.say(f"{before}\nAnswers: {path}")

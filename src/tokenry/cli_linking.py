@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -150,8 +150,14 @@ def link(
         chosen: What all these commands share.
     """
     _writable("link", out)
-    keys = {"left_on": _columns(left_on), "right_on": _columns(right_on)}
-    linked = partial(tokenry.link, left, right, _columns(on), **keys)
+    linked: Callable[..., Links] = partial(
+        tokenry.link,
+        left,
+        right,
+        _columns(on),
+        left_on=_columns(left_on),
+        right_on=_columns(right_on),
+    )
     settings, facts = {"assign": assign, **chosen.settings("link")}, dict[str, Any]()
     with ExitStack() as stack:
         if label is not None:

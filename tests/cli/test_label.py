@@ -47,7 +47,7 @@ def test_answers_are_shown_kept_and_learned_from(tokenry, files, answering):
     assert "town" in done.err
     assert [one["answer"] for one in written(files)] == ["y", "n", "skip", "n", "y", "skip"]
     assert written(files)[2]["key"] == written(files)[3]["key"]  # back asks again
-    assert "Among the 60 pairs that were compared, with 95 % intervals:" in done.err
+    assert "Of the 60 pairs that were compared, with 95 % intervals:" in done.err
     assert "the best threshold" in done.err
     assert "links between 12 and 12 rows" in done.out
     assert (files / "out.csv").exists()

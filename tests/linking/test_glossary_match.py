@@ -234,7 +234,7 @@ def test_claim_descriptions_in_context_beat_names(recipes):
     study = recipes("glossary_columns")
     some = study.definitions()
     assert len(some) > 100
-    named = study.hits(GlossaryMatch(by="names"), some, Aids(embed=embed), 1)
+    (named,) = study.hits(GlossaryMatch(by="names"), some, Aids(embed=embed), 1)
     alone, in_context = (
         np.mean(
             [
@@ -243,7 +243,7 @@ def test_claim_descriptions_in_context_beat_names(recipes):
                     some,
                     Aids(embed=embed, referee=study.Stub(some, 0.3, seed)),
                     1,
-                )
+                )[0]
                 for seed in range(8)
             ],
             axis=0,

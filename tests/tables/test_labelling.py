@@ -52,7 +52,7 @@ def test_more_questions_keep_those_that_were_answered(links, tmp_path):
 
 
 def test_all_answers_give_the_exact_figures(links):
-    work = Labelling(links, 1000)
+    work = Labelling(links, 1000, assign="many")
     assert len(work) == len(links)
     for number, pair in work.open():
         work.answer(number, same(pair))
@@ -67,6 +67,18 @@ def test_all_answers_give_the_exact_figures(links):
     assert "95 % intervals" in str(found)
     known = work.known()
     assert np.array_equal(known.left == known.right, known.score == 1)
+
+
+def test_pairs_that_lose_their_row_are_no_links(links, letters):
+    work = Labelling(links, 1000)
+    for number, pair in work.open():
+        work.answer(number, same(pair))
+    found = work.findings()
+    for threshold, figures in ((found.threshold, found.before), (found.tuned, found.after)):
+        made = tokenry.link(LEFT, RIGHT, on="name", method=letters, threshold=threshold)
+        hits = (made.rows("left") == made.rows("right")).sum()
+        assert figures.precision.value == pytest.approx(hits / len(made))
+        assert figures.recall.value == pytest.approx(hits / found.yes)
 
 
 def test_another_linker_is_judged_by_the_same_answers(links):
@@ -133,6 +145,8 @@ def test_what_cannot_be_is_refused(links, letters, tmp_path):
         work.answer(0, "maybe")
     with pytest.raises(UsageError, match="no pair was answered"):
         work.findings()
+    with pytest.raises(UsageError, match="assign='most' is unknown; give many, best_left"):
+        Labelling(links, 5, assign="most")
     with pytest.raises(UsageError, match="count=0"):
         Labelling(links, 0)
     nothing = tokenry.link({"name": [None]}, RIGHT, on="name", method=letters)

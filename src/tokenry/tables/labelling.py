@@ -16,12 +16,17 @@ from numpy.typing import NDArray
 
 from tokenry.errors import DataError, StoreError, UsageError
 from tokenry.method import Scored
+from tokenry.ops.assignment import ASSIGNMENTS
 from tokenry.ops.strata import NAMES, Estimates, asked, best_threshold, estimated, strata
 from tokenry.tables.frames import Frame
 from tokenry.tables.links import Links
 
 Answer = Literal["y", "n", "skip"]
 """The same, not the same, or left open."""
+_ASSIGN = {
+    **ASSIGNMENTS,
+    "best_right": lambda left, right, score: ASSIGNMENTS["best_left"](right, left, score),
+}
 _BEGIN = '{"key": "'
 
 
@@ -74,7 +79,7 @@ class Labelled:
     def __str__(self) -> str:
         lines = [
             f"{self.yes} pairs are the same, {self.no} are not, {self.skipped} were left open.",
-            f"Among the {self.compared} pairs that were compared, with 95 % intervals:",
+            f"Of the {self.compared} pairs that were compared, with 95 % intervals:",
         ]
         for name, threshold, found in (
             ("the method's own threshold", self.threshold, self.before),
@@ -98,6 +103,8 @@ class Labelling:
         count: How many questions there may be.
         path: A .jsonl file that keeps each answer as it comes. Answers that it holds count, for
             whatever tables and linkers the same two rows come up again.
+        assign: How many links a row will have. A pair that loses its row to a better one is no link
+            at any threshold, so the estimates are of what will be linked.
         threshold: The score from which on a pair is a link; the linker's own when not given.
         share: The share of questions that is not near the threshold.
 
@@ -113,6 +120,7 @@ class Labelling:
         count: int,
         path: str | PathLike[str] | None = None,
         *,
+        assign: str = "best_left",
         threshold: float | None = None,
         share: float = 0.5,
     ) -> None:
@@ -124,11 +132,19 @@ class Labelling:
         if not len(links):
             raise UsageError("label: no two rows were compared, so there is nothing to ask about.")
         self.threshold = links.matcher().threshold if threshold is None else threshold
-        self._links, self._scores = links, links.scores
+        if assign not in _ASSIGN:
+            raise UsageError(f"label: assign={assign!r} is unknown; give {', '.join(_ASSIGN)}.")
+        self._links, self._assign = links, assign
+        self._scores = self._standing(links.scores)
         self._answers = Answers(None if path is None else Path(path))
         # Many pairs near the threshold, so that twice as many questions still find some there.
         near = max(2 * count, 20)
-        self._strata = strata(self._scores, self.threshold, near)
+        # Pairs that lose their row come last, in the order of their scores.
+        lost = links.scores - (
+            np.ptp(links.scores) + 1 + max(0, links.scores.max() - self.threshold)
+        )
+        ranks = np.where(np.isfinite(self._scores), links.scores, lost)
+        self._strata = strata(ranks, self.threshold, near)
         sides = self._digest("left"), self._digest("right")
         self._keys = [f"{left}{right}" for left, right in zip(*sides, strict=True)]
         self._asked = asked(self._strata, _order(self._keys), count, share)
@@ -142,7 +158,8 @@ class Labelling:
         left, right = self._rows(at)
         sides = self._record(self._links.left, left), self._record(self._links.right, right)
         stratum = NAMES[self._strata[at]]
-        return Pair(*sides, (left, right), float(self._scores[at]), stratum, self._keys[at])
+        score = float(self._links.scores[at])
+        return Pair(*sides, (left, right), score, stratum, self._keys[at])
 
     def open(self) -> Iterator[tuple[int, Pair]]:
         """The questions that have no answer yet, in order."""
@@ -188,25 +205,36 @@ class Labelling:
             UsageError: If none was answered.
         """
         labels = self._labels()
-        known = labels[~np.isnan(labels)]
-        self._refuse_nothing(len(known))
+        known = ~np.isnan(labels)
+        self._refuse_nothing(int(known.sum()))
         scores, threshold = self._scores, self.threshold
         if links is not None:
             matcher = links.matcher()
             scores = matcher.score(self._links.rows("left"), self._links.rows("right"))
-            scores, threshold = np.nan_to_num(scores, nan=-np.inf), matcher.threshold
+            scores, threshold = self._standing(scores), matcher.threshold
         tuned = threshold  # answers that are all alike say nothing of where to cut
-        if known.min() < known.max():
+        if len(np.unique(labels[known])) == 2 and np.isfinite(scores[known]).any():
             tuned = best_threshold(self._strata, scores, labels)
         given = [self.answered(number) for number in range(len(self))]
         return Labelled(
-            *(given.count(one) for one in get_args(Answer)),
+            yes=given.count("y"),
+            no=given.count("n"),
+            skipped=given.count("skip"),
             threshold=threshold,
             before=estimated(self._strata, scores, labels, threshold),
             tuned=tuned,
             after=estimated(self._strata, scores, labels, tuned),
             compared=len(scores),
         )
+
+    def _standing(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The scores of pairs that could become links; -inf of those that lose their row."""
+        there = np.flatnonzero(~np.isnan(scores))
+        left, right = self._links.rows("left")[there], self._links.rows("right")[there]
+        found = np.full(len(scores), -np.inf)
+        kept = there[_ASSIGN[self._assign](left, right, scores[there])]
+        found[kept] = scores[kept]
+        return found
 
     def _labels(self) -> NDArray[np.float64]:
         """The answers to what was asked, for each pair; NaN where there is none."""
@@ -286,7 +314,12 @@ class Answers:
             allowed = ", ".join(get_args(Answer))
             raise UsageError(f"label: answer={answer!r}; answers are {allowed}.")
         if self._path is not None:
-            line = {"key": key, "answer": answer, "left": pair.left, "right": pair.right}
+            line: dict[str, Any] = {
+                "key": key,
+                "answer": answer,
+                "left": pair.left,
+                "right": pair.right,
+            }
             line |= {"score": pair.score, "stratum": pair.stratum}
             text = json.dumps(line, default=str, ensure_ascii=False)
             try:
