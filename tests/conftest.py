@@ -54,6 +54,16 @@ def recipes():
 
 
 @pytest.fixture(scope="session")
+def linkers():
+    """Two linkers that need no package, and two small tables with their links."""
+    path = Path(__file__).parent / "compare" / "linkers.py"
+    spec = util.spec_from_file_location("linkers_for_tests", path)
+    module = sys.modules[spec.name] = util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
 def tiny():
     """Build a tiny model: `tiny("vit")`, `tiny("siglip", num_hidden_layers=2)`."""
     from tokenry.checks.models import tiny

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
@@ -22,6 +26,8 @@ How = Literal["left", "inner", "right", "outer"]
 _PASSED = (
     *("method", "max_block", "k", "threshold", "encoder", "known", "gold"),
     *("folder", "memory", "engine", "device", "encoding"),
+    *("method", "max_block", "k", "threshold", "encoder", "referee", "known", "gold"),
+    *("folder", "memory", "device", "encoding"),
 )
 SHOWN = 10
 """Links that are printed where no file is written."""
@@ -46,6 +52,8 @@ class Chosen:
         normalise: `text` (case, punctuation and spaces do not count), `letters` (nor do accents) or
             `none`.
         encoder: What gives texts vectors: `zoo:NAME`, a folder, or a name on the Hub.
+        referee: A language model that the method asks: `zoo:NAME`, a folder, a name on the Hub, or
+            `http://HOST/v1#MODEL`; a key for the latter stands in TOKENRY_API_KEY.
         table: A further table that the method needs, as NAME=FILE; may be given several times.
         known: A table of labelled pairs to learn from, with columns left, right and label.
         gold: A table of true pairs to measure with, with columns left and right.
@@ -67,6 +75,7 @@ class Chosen:
     threshold: float | None = None
     normalise: Literal["text", "letters", "none"] = "text"
     encoder: str | None = None
+    referee: str | None = None
     table: Annotated[list[str] | None, Parameter(negative="")] = None
     known: Path | None = None
     gold: Path | None = None
@@ -109,6 +118,8 @@ def link(
     right_on: str | None = None,
     assign: Assign = "best_left",
     how: How = "left",
+    label: int | None = None,
+    labels: Path = Path("labels.jsonl"),
     out: Path | None = None,
     json: Json = False,
     chosen: Chosen = _USUAL,
@@ -122,6 +133,8 @@ def link(
 
     tokenry link a.csv b.parquet --left-on name,city --right-on title,town \
         --block "city=town,name:words" --assign one_to_one --folder run --out links.parquet
+
+    tokenry link a.csv b.csv --on name --label 50 --out links.csv
     ```
 
     Args:
@@ -133,23 +146,32 @@ def link(
         assign: How many links a row may have: each left row its best, the best of both, one to one,
             all.
         how: Which rows without a partner are written.
+        label: Ask about so many pairs first, in the terminal; the method learns from the answers,
+            and precision, recall and F1 are estimated with intervals.
+        labels: Keeps the answers as they come; those that are there are not asked for again.
         out: The merged table to write; a few links are printed when it is not given.
         json: Print the findings for machines instead.
         chosen: What all these commands share.
     """
     _writable("link", out)
-    found = tokenry.link(
+    linked: Callable[..., Links] = partial(
+        tokenry.link,
         left,
         right,
         _columns(on),
         left_on=_columns(left_on),
         right_on=_columns(right_on),
-        assign=assign,
-        **chosen.settings("link"),
     )
+    settings, facts = {"assign": assign, **chosen.settings("link")}, dict[str, Any]()
+    with ExitStack() as stack:
+        if label is not None:
+            from tokenry.cli_labelling import labelled
+
+            settings, facts = stack.enter_context(labelled(linked, settings, label, labels))
+        found = linked(**settings)
     if out is not None:
         found.write(out, how, formulas=chosen.formulas)
-    _say(found, found, out, json)
+    _say(found, found, out, json, facts)
 
 
 @app.command
@@ -250,9 +272,17 @@ def aggregate(
 
 
 def _say(found: Any, links: Links | None, out: Path | None, json: bool) -> None:
+def _say(
+    found: Any,
+    links: Links,
+    out: Path | None,
+    json: bool,
+    facts: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
     """Print what was found and where it is."""
     if json:
-        console.write_json({**found.to_dict(), "out": None if out is None else str(out)})
+        written = None if out is None else str(out)
+        console.write_json({**found.to_dict(), "out": written, **facts})
         return
     console.write(str(found))
     if out is not None:

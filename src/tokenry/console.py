@@ -51,6 +51,23 @@ def write(content: str | Table | Text) -> None:
     Console(markup=False, highlight=False, soft_wrap=isinstance(content, str)).print(content)
 
 
+def show(content: Table) -> None:
+    """Print a table on standard error."""
+    from rich.console import Console
+
+    Console(markup=False, highlight=False, stderr=True).print(content)
+
+
+def ask(question: str) -> str | None:
+    """Put a question on standard error and read a line; None at the end of the input."""
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    line = sys.stdin.readline()
+    if not line:
+        sys.stderr.write("\n")
+    return line or None
+
+
 def write_json(content: Any) -> None:
     """Print plain data as JSON."""
     sys.stdout.write(json.dumps(_finite(content), indent=1, ensure_ascii=False) + "\n")

@@ -49,3 +49,7 @@ class DataError(TokenryError, ValueError):
 
 class StoreError(TokenryError, OSError):
     """The results folder cannot be read or written."""
+
+
+class EndpointError(TokenryError, ConnectionError):
+    """A language model behind an address gave no answer."""

@@ -49,6 +49,8 @@ def lines(source: Source, method: MethodInfo | None, keep: float) -> str:
     """
     if source.kind == "text-encoder":
         return _search(source, method, keep)
+    if source.kind == "linker":
+        return _linking(source, method)
     usage = _images(source) if source.kind == "vision" else _text(source)
     imports, load = _loading(source, usage)
     body = [usage.call]
@@ -159,6 +161,22 @@ def _search(source: Source, method: MethodInfo | None, keep: float) -> str:
         f"    hits = {_SHELVES[contract]}",
     ]
     return "\n".join([*imports, "", *given, *made, *body, ""])
+
+
+def _linking(source: Source, method: MethodInfo | None) -> str:
+    """A script that links two tables."""
+    given = [
+        'left = {"name": ["Put your records here", "One row for each"]}',
+        'right = {"name": ["put your records here"]}',
+    ]
+    imports = ["import tokenry"]
+    made = repr("linktransformer" if method is None else method.label)
+    if method is not None and not method.listed:
+        imports.append(f"from {method.module} import {method.cls}")
+        made = f"{method.cls}({method.settings})"
+    name = f", encoder={source.name!r}" if source.name else ""
+    call = f'links = tokenry.link(left, right, on="name", method={made}{name})'
+    return "\n".join([*imports, "", *given, call, "print(links)", ""])
 
 
 def _loading(source: Source, usage: _Usage) -> tuple[list[str], list[str]]:

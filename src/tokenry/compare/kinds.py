@@ -12,12 +12,15 @@ from torch import nn
 
 from tokenry import data as datasets
 from tokenry.compare.haystacks import texts
+from tokenry.compare.linked import LinkingData
+from tokenry.compare.linking_data import linking_data
 from tokenry.errors import UsageError
 from tokenry.method import (
     CachePolicy,
     Drafter,
     IndexReducer,
     LateScorer,
+    Linker,
     Method,
     SearchPlan,
     TokenReducer,
@@ -40,6 +43,8 @@ class Kind:
         loader: What that function is called.
         task: What is scored when nothing is asked for.
         batch_size: Examples per pass when nothing is asked for.
+        batches: Into so many passes the examples go when nothing is asked for, whatever their
+            number; 0 where `batch_size` counts.
         beside: Classes of the methods that one of `contract` makes a stack with.
     """
 
@@ -54,7 +59,16 @@ class Kind:
     loader: str
     task: str
     batch_size: int
+    batches: int = 0
     beside: tuple[type[Method], ...] = ()
+
+    def examples_per_pass(self, examples: int) -> int:
+        """How many go into one pass when nothing is asked for.
+
+        Args:
+            examples: How many there are in all.
+        """
+        return max(1, -(-examples // self.batches)) if self.batches else self.batch_size
 
     def takes(self, stack: Sequence[Method]) -> bool:
         """Whether these methods go on a model of this kind together."""
@@ -117,6 +131,20 @@ KINDS: dict[str, Kind] = {
         task="search",
         batch_size=1,
     ),
+    "linker": Kind(
+        title="text encoder for linking",
+        family="linking",
+        contract=Linker,
+        does="say which records are the same thing",
+        processor="AutoTokenizer",
+        reads="tokenizer",
+        data=LinkingData,
+        load=linking_data,
+        loader="tokenry.data.load_linked",
+        task="linking",
+        batch_size=1,
+        batches=4,
+    ),
 }
 
 _GENERATES = ("ForCausalLM", "LMHeadModel")
@@ -129,7 +157,9 @@ def kind_of(model: nn.Module, methods: Sequence[Method] = ()) -> str:
     if name.endswith(_TRANSLATES):
         return "writer"
     if not name.endswith(_GENERATES):
-        return "text-encoder" if _reads_text_alone(model) else "vision"
+        if not _reads_text_alone(model):
+            return "vision"
+        return "linker" if any(isinstance(one, Linker) for one in methods) else "text-encoder"
     return "writer" if any(isinstance(method, Drafter) for method in methods) else "causal-lm"
 
 

@@ -9,7 +9,10 @@ from tokenry.compare import stats
 
 
 def front(
-    goodness: NDArray[np.float64], log_cost: NDArray[np.float64], seed: int
+    goodness: NDArray[np.float64],
+    log_cost: NDArray[np.float64],
+    seed: int,
+    weights: NDArray[np.float64] | None = None,
 ) -> NDArray[np.bool_]:
     """Which configurations no other dominates.
 
@@ -23,13 +26,14 @@ def front(
         log_cost: Logarithms of the seconds of each timed batch, or of another cost of each
             example, `(c, m)`.
         seed: Of the bootstrap.
+        weights: What each score counts, `(c, n)`; None where all count alike.
 
     Returns:
         True for each configuration on the front, `(c,)`.
     """
     if goodness.shape[1] < stats.FEWEST or log_cost.shape[1] < 2:
         return np.ones(len(goodness), dtype=bool)
-    draws = stats.resampled_means(goodness, seed)
+    draws = stats.resampled_means(goodness, seed, weights)
     dominated = np.zeros(len(goodness), dtype=bool)
     for one in range(len(goodness)):
         better, _ = stats.bounds(draws[one] - draws, goodness.shape[1])

@@ -27,6 +27,9 @@ class Figure:
         unit: What it counts.
         of: The cost or score that it is made of, or "seconds"; its own name when empty.
         quantile: Which quantile over the examples it is; None for the mean.
+        over: A second cost or score: the figure is the mean of `of` over the mean of this one.
+        harmonic: A second cost or score: the figure is the harmonic mean of both means.
+        span: Whether it has a bootstrap interval.
     """
 
     name: str
@@ -34,6 +37,9 @@ class Figure:
     unit: Literal["seconds", "bytes", "number"]
     of: str = ""
     quantile: float | None = None
+    over: str = ""
+    harmonic: str = ""
+    span: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,8 @@ class TaskInfo:
         dial: Whether methods are run at several keeps; else a method has one row, at keep 1.
         grid: Two conditions of the examples, by name, that the scores are shown by: down and
             across; none for no such table.
+        weight: The secondary score that an example counts by in the mean; empty where all count
+            alike. F1 is such a mean: of each record's own F1, by what was found and what is true.
     """
 
     slug: str
@@ -66,6 +74,7 @@ class TaskInfo:
     figures: tuple[Figure, ...] = ()
     dial: bool = True
     grid: tuple[str, ...] = ()
+    weight: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +162,7 @@ class Summary:
         figures: The task's further figures by name: means, or quantiles over the examples.
         fronts: The same as `on_front` with each of the task's costs in bytes in the place of
             seconds, by name.
+        spans: Those of the figures that have an interval, with it.
     """
 
     task: str
@@ -172,6 +182,7 @@ class Summary:
     on_front: bool
     figures: dict[str, float] = field(default_factory=dict)
     fronts: dict[str, bool] = field(default_factory=dict)
+    spans: dict[str, Interval] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenry.compare import code, stats
+from tokenry.compare.curves import Curve, curve
 from tokenry.compare.records import (
     UNTOUCHED,
     Best,
@@ -192,8 +193,26 @@ class Results:
             chosen.method, chosen.keep, chosen, words, self.code(chosen.method, chosen.keep)
         )
 
+    def curves(self, task: str | None = None) -> list[Curve]:
+        """Precision, recall and F1 of each method at other thresholds; empty without thresholds.
+
+        Args:
+            task: Which task; the first when not given.
+
+        Raises:
+            UnknownNameError: If there is no such task.
+        """
+        info = self.tasks[0] if task is None else self._task(task)
+        rows = [row for row in self._rows if row.task == info.slug]
+        found = [curve(m, [r for r in rows if r.method == m]) for m in (UNTOUCHED, *self.methods)]
+        return [one for one in found if one is not None]
+
     def pictures(
-        self, worst: int = 8, task: str | None = None, untouched: bool = False
+        self,
+        worst: int = 8,
+        task: str | None = None,
+        untouched: bool = False,
+        examples: Sequence[str] | None = None,
     ) -> list[Picture]:
         """What became of the tokens, where it went worst.
 
@@ -204,6 +223,7 @@ class Results:
             worst: Most examples.
             task: Which task; the first when not given.
             untouched: Begin with the untouched model's picture, where there is one.
+            examples: These examples instead, in this order.
 
         Raises:
             UnknownNameError: If there is no such task.
@@ -221,6 +241,7 @@ class Results:
                 loss = sign * (reference[example] - row.score)
                 losses.setdefault(example, []).append(loss)
         chosen = sorted(losses, key=lambda example: -statistics.fmean(losses[example]))[:worst]
+        chosen = chosen if examples is None else list(examples)
         every = [(method, keep, example) for example in chosen for method, keep in wanted]
         found = [self._picture(mine[one]) for one in every if one in mine]
         return [picture for picture in found if picture is not None]

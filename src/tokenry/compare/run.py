@@ -109,7 +109,8 @@ def compare(
         wanted = make_tasks(named(kind.task) if chosen is None else chosen, settings, found.kind)
         examples = load_data(kind, data, found.name)
         if batch_size is None:
-            options = replace(options, batch_size=kind.batch_size)
+            count = min(len(examples.examples), limit or len(examples.examples))
+            options = replace(options, batch_size=kind.examples_per_pass(count))
         with subjects.undisturbed(found.model, found.device):
             Runner(settle(found, configured, wanted, examples, options), store, began).run(progress)
     results = Results.open(folder)

@@ -166,7 +166,7 @@ class Runner:
             "other_seconds": layers.other / size,
             "tokens": list(self._study.lead.rows(passes[0], layers.rows)),
             "flops": operations / size,
-            "peak_bytes": peak,
+            "peak_bytes": self._study.lead.peak(passes[0], peak),
         }
 
     def _batch(self, index: int, examples: Sequence[Any]) -> None:

@@ -22,7 +22,7 @@ FEWEST = 6
 Array = NDArray[np.float64]
 
 
-def resampled_means(scores: Array, seed: int) -> Array:
+def resampled_means(scores: Array, seed: int, weights: Array | None = None) -> Array:
     """Bootstrap draws of the mean of each row, with the same resamples for every row.
 
     Sharing the resamples is what makes any difference of two rows a paired one.
@@ -30,20 +30,49 @@ def resampled_means(scores: Array, seed: int) -> Array:
     Args:
         scores: One row per configuration, one column per example, `(c, n)`.
         seed: Of the resampling.
+        weights: What each score counts, `(c, n)`; None where all count alike. A resample in which
+            nothing counts holds no fault, and draws 1.
 
     Returns:
         The draws, `(c, RESAMPLES)`.
     """
     n = scores.shape[1]
     counts = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=RESAMPLES)
-    draws: Array = scores @ counts.T.astype(np.float64) / n
-    return draws
+    times = counts.T.astype(np.float64)
+    if weights is None:
+        draws: Array = scores @ times / n
+        return draws
+    return _over((scores * weights) @ times, weights @ times)
+
+
+def means(scores: Array, weights: Array | None = None) -> Array:
+    """The mean of each row.
+
+    Args:
+        scores: One row per configuration, `(c, n)`.
+        weights: What each score counts; None where all count alike.
+
+    >>> means(np.array([[1.0, 0.0]]), np.array([[2.0, 1.0]]))
+    array([0.66666667])
+    """
+    if weights is None:
+        found: Array = scores.mean(-1)
+        return found
+    return _over((scores * weights).sum(-1), weights.sum(-1))
+
+
+def _over(parts: Array, wholes: Array) -> Array:
+    return np.divide(parts, wholes, out=np.ones_like(parts), where=wholes > 0)
 
 
 def mean_interval(values: Array, draws: Array) -> Interval:
     """Mean of `values` with the interval that its bootstrap draws give."""
-    low, high = bounds(draws, len(values))
-    value = float(values.mean())
+    return drawn_interval(float(values.mean()), draws, len(values))
+
+
+def drawn_interval(value: float, draws: Array, n: int) -> Interval:
+    """A figure with the interval that its bootstrap draws over `n` examples give."""
+    low, high = bounds(draws, n)
     # Sums in another order differ in the last bits; an interval must hold its value.
     return Interval(value, min(float(low), value), max(float(high), value))
 

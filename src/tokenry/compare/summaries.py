@@ -60,28 +60,71 @@ class _Table:
     ) -> None:
         self._task, self._names, self._table, self._seed = task, names, table, seed
         self._scores = np.array([[row.score for row in rows] for rows in table])
+        self._weights = self._further(task.weight) if task.weight else None
         self._logs = _log_seconds(table)
         self._reference = names.index(REFERENCE)
 
     def summaries(self, profiles: Mapping[Configuration, Profile]) -> list[Summary]:
         """All of them."""
-        differences = self._scores - self._scores[self._reference]
-        score_draws = stats.resampled_means(self._scores, self._seed)
-        difference_draws = stats.resampled_means(differences, self._seed)
         goodness = self._scores if self._task.higher_is_better else -self._scores
-        on_front = front(goodness, self._logs, self._seed)
-        fronts = {name: front(goodness, logs, self._seed) for name, logs in self._bytes().items()}
+        on_front = front(goodness, self._logs, self._seed, self._weights)
+        fronts = {
+            name: front(goodness, logs, self._seed, self._weights)
+            for name, logs in self._bytes().items()
+        }
+        scores, differences = self._intervals()
+        spans = {f.name: self._spans(f) for f in self._task.figures if f.span}
         return [
             self._summary(
                 index,
                 profiles.get(name),
-                stats.mean_interval(self._scores[index], score_draws[index]),
-                stats.mean_interval(differences[index], difference_draws[index]),
+                scores[index],
+                differences[index],
+                {name: found[index] for name, found in spans.items()},
                 bool(on_front[index]),
                 {name: bool(found[index]) for name, found in fronts.items()},
             )
             for index, name in enumerate(self._names)
         ]
+
+    def _intervals(self) -> tuple[list[Interval], list[Interval]]:
+        """Of each configuration the score, and its difference from the untouched model's."""
+        n, first = self._scores.shape[1], self._reference
+        draws = stats.resampled_means(self._scores, self._seed, self._weights)
+        values = stats.means(self._scores, self._weights)
+        if self._weights is None:
+            # Not the difference of draws: its last bits would say that equal scores differ.
+            apart = stats.resampled_means(self._scores - self._scores[first], self._seed)
+        else:
+            apart = draws - draws[first]
+        return (
+            [stats.drawn_interval(float(v), d, n) for v, d in zip(values, draws, strict=True)],
+            [
+                stats.drawn_interval(float(v - values[first]), d, n)
+                for v, d in zip(values, apart, strict=True)
+            ],
+        )
+
+    def _spans(self, figure: Figure) -> list[Interval]:
+        """A figure of each configuration with its interval."""
+        own, other = self._further(figure.of or figure.name), None
+        if figure.over:
+            weights = self._further(figure.over)
+            ratios = np.divide(own, weights, out=np.zeros_like(own), where=weights > 0)
+            draws = stats.resampled_means(ratios, self._seed, weights)
+        else:
+            draws = stats.resampled_means(own, self._seed)
+        if figure.harmonic:
+            other = stats.resampled_means(self._further(figure.harmonic), self._seed)
+            draws = 2 * draws * other / np.maximum(draws + other, np.finfo(float).tiny)
+        return [
+            stats.drawn_interval(_figure(figure, rows), drawn, len(rows))
+            for rows, drawn in zip(self._table, draws, strict=True)
+        ]
+
+    def _further(self, name: str) -> stats.Array:
+        """A secondary score or cost, as a matrix like that of the scores."""
+        return np.array([[{**r.scores, **r.costs}[name] for r in rows] for rows in self._table])
 
     def _summary(
         self,
@@ -89,6 +132,7 @@ class _Table:
         profile: Profile | None,
         score: Interval,
         difference: Interval,
+        spans: dict[str, Interval],
         on_front: bool,
         fronts: dict[str, bool],
     ) -> Summary:
@@ -104,7 +148,7 @@ class _Table:
             difference=difference,
             p_value=p_value,
             verdict=stats.verdict(
-                scores - reference, difference, p_value, self._task.higher_is_better
+                self._apart(index), difference, p_value, self._task.higher_is_better
             ),
             seconds=stats.log_interval(self._logs[index]),
             speedup=speedup,
@@ -115,7 +159,15 @@ class _Table:
             on_front=on_front,
             figures={f.name: _figure(f, self._table[index]) for f in self._task.figures},
             fronts=fronts,
+            spans=spans,
         )
+
+    def _apart(self, index: int) -> stats.Array:
+        """Where it differs from the untouched model; of scores that weigh, in the weight too."""
+        apart: stats.Array = self._scores[index] - self._scores[self._reference]
+        if self._weights is None:
+            return apart
+        return np.abs(apart) + np.abs(self._weights[index] - self._weights[self._reference])
 
     def _bytes(self) -> dict[str, stats.Array]:
         """Logarithms of the task's costs in bytes, one column per example."""
@@ -128,12 +180,23 @@ class _Table:
 
 
 def _figure(figure: Figure, rows: list[Row]) -> float:
-    """The mean of a score or cost over the examples, or its quantile."""
+    """The mean of a score or cost over the examples, its quantile, or what two of them make."""
     found = [{"seconds": row.seconds, **row.scores, **row.costs} for row in rows]
-    values = [every.get(figure.of or figure.name, np.nan) for every in found]
-    return float(
-        np.mean(values) if figure.quantile is None else np.quantile(values, figure.quantile)
-    )
+
+    def values(name: str) -> list[float]:
+        return [every.get(name, np.nan) for every in found]
+
+    own = values(figure.of or figure.name)
+    if figure.quantile is not None:
+        return float(np.quantile(own, figure.quantile))
+    mean = float(np.mean(own))
+    if figure.over:
+        whole = float(np.mean(values(figure.over)))
+        return mean / whole if whole else 1.0
+    if figure.harmonic:
+        other = float(np.mean(values(figure.harmonic)))
+        return 2 * mean * other / (mean + other) if mean + other else 0.0
+    return mean
 
 
 def _log_seconds(table: list[list[Row]]) -> stats.Array:

@@ -10,6 +10,9 @@ from tokenry.linking.hashtags import Hashtags
 from tokenry.linking.hybrid import Hybrid
 from tokenry.linking.linkorgs import LinkOrgs
 from tokenry.linking.kriss import Kriss
+from tokenry.linking.glossary_match import GlossaryMatch
+from tokenry.linking.hybrid import Hybrid
+from tokenry.linking.judged import Judged
 from tokenry.linking.linktransformer import LinkTransformer
 from tokenry.linking.online_contrastive import OnlineContrastive
 from tokenry.linking.splink import Splink
@@ -24,6 +27,9 @@ __all__ = [
     "Hybrid",
     "LinkOrgs",
     "Kriss",
+    "GlossaryMatch",
+    "Hybrid",
+    "Judged",
     "LinkTransformer",
     "OnlineContrastive",
     "Splink",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tokenry.report import words
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from tokenry.compare.records import Best
 
 MAX_LOSS = 0.01
+
+Code = Callable[[str, float], str]
 
 
 def answer(best: Best, entries: Sequence[Entry]) -> dict[str, Any]:
@@ -35,6 +37,52 @@ def answer(best: Best, entries: Sequence[Entry]) -> dict[str, Any]:
         untouched = next((e for e in entries if e.kind == "untouched"), None)
         found |= {"figures": _figures(chosen, untouched), "code": words.code(best.code)}
     return found
+
+
+def best_linker(best: Best, entries: Sequence[Entry], code: Code) -> dict[str, Any]:
+    """The first screen for linkers: what links best, for nobody links to save time.
+
+    Args:
+        best: The fastest choice at a loss of at most `MAX_LOSS`.
+        entries: The lines of the task.
+        code: From a method's label and keep to lines that run it.
+    """
+    top = max(entries, key=lambda e: (e.summary.score.value, -e.summary.seconds.value))
+    untouched = next(e for e in entries if e.kind == "untouched")
+    metric = words.clean(top.task.metric, 40)
+    said = f"{metric} {top.score}, 95\u202f% {top.score_span}, on {top.summary.n} examples."
+    if top is not untouched:
+        said += f" Against the encoder alone: {top.difference}, {top.verdict}."
+    figures = [
+        (metric, top.score, f"95\u202f% {top.score_span}"),
+        ("Encoder alone", untouched.score, f"95\u202f% {untouched.score_span}"),
+        ("Time per example", top.seconds, f"encoder alone {untouched.seconds}"),
+        (
+            "Peak memory",
+            f"{words.megabytes(top.summary.peak_bytes)}\u202fMB",
+            f"encoder alone {words.megabytes(untouched.summary.peak_bytes)}\u202fMB",
+        ),
+    ]
+    return {
+        "task": words.clean(top.task.title),
+        "setting": words.setting(top.task.settings),
+        "headline": f"{top.name}: {metric} {top.score}",
+        "explanation": f"{said} {_cheapest(best, top, entries)}".rstrip(),
+        "figures": figures,
+        "code": words.code(code(top.summary.method, top.summary.keep)),
+        "others": _groups(entries),
+    }
+
+
+def _cheapest(best: Best, top: Entry, entries: Sequence[Entry]) -> str:
+    """The fastest linker that the encoder alone is not better than, if that is another one."""
+    chosen = chosen_of(best, entries)
+    if chosen is None or chosen is top:
+        return ""
+    return (
+        f"The fastest that loses no more than {_allowed(entries)} against the encoder: "
+        f"{chosen.name}, {chosen.score} at {chosen.seconds}."
+    )
 
 
 def headline(best: Best, entries: Sequence[Entry]) -> str:

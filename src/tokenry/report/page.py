@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Sequence
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +13,15 @@ import jinja2
 
 from tokenry.compare.audits import Audit
 from tokenry.errors import StoreError
-from tokenry.report import audited, slots, tokens, words
-from tokenry.report.answer import MAX_LOSS, answer, chosen_of, headline
+from tokenry.report import audited, linkage, slots, tokens, words
+from tokenry.report.answer import MAX_LOSS, answer, best_linker, chosen_of, headline
+from tokenry.report.disagreements import curves, disagreements
 from tokenry.report.entries import Entry, display_name, entries
 from tokenry.report.examples import images, texts
 from tokenry.report.forest import forest
 from tokenry.report.grids import grids
 from tokenry.report.layers import layers
+from tokenry.report.linkage import Told
 from tokenry.report.matches import matches
 from tokenry.report.pareto import HALF, NARROW, WIDE, pareto
 from tokenry.report.phrases import PHRASES
@@ -49,6 +52,8 @@ SECTIONS = {
     "texts": "Tokens",
     "written": "Tokens",
     "matches": "Tokens",
+    "curves": "Thresholds",
+    "disagreements": "Records",
     "papers": "Papers",
 }
 """Parts of the page, and what the menu calls them."""
@@ -56,14 +61,15 @@ _QUALITY_AND_TIME = 8
 """Columns before a task's further figures."""
 
 
-def report(results: Results | Audit, path: str | Path) -> Path:
-    """Write the report of a comparison, or of an audit of tokenizers.
+def report(results: Results | Audit | Told, path: str | Path) -> Path:
+    """Write the report of a comparison, of an audit of tokenizers, or of linked tables.
 
     The file refers to nothing outside itself; its content security policy allows no network. Every
     name that comes from a model, a data set or a file is cleaned, shortened and escaped.
 
     Args:
-        results: What `tokenry.compare` or `tokenry.audit` returned, or `Results.open(folder)`.
+        results: What `tokenry.compare`, `audit`, `link` or `dedupe` of tokenry returned, or
+            `Results.open(folder)`.
         path: The HTML file to write; its folder must exist.
 
     Returns:
@@ -84,12 +90,14 @@ def report(results: Results | Audit, path: str | Path) -> Path:
     return target
 
 
-def html(results: Results | Audit) -> str:
+def html(results: Results | Audit | Told) -> str:
     """The report as a string.
 
     Args:
-        results: The comparison, or the audit.
+        results: The comparison, the audit, or the links.
     """
+    if isinstance(results, Told):
+        return _rendered("linkage.html", linkage.content(results.told()))
     if isinstance(results, Audit):
         return _rendered("audit.html", audited.content(results))
     return _rendered("template.html", content(results))
@@ -129,7 +137,9 @@ def content(results: Results) -> dict[str, Any]:
         "data": words.clean(results.data),
         "count": _count(results, lines),
         "complete": results.complete,
-        "answer": answer(best, lines),
+        "answer": best_linker(best, lines, results.code)
+        if first.kind == "linker"
+        else answer(best, lines),
         "least": _least(results, first, lines),
         "tasks": [_task(results, task, keeps) for task in results.tasks],
         "keeps": [f"{keep:.3g}" for keep in keeps],
@@ -167,6 +177,8 @@ def _drawn(results: Results, task: TaskInfo, keeps: Sequence[float]) -> dict[str
         "texts": texts(results, task, keeps) if task.kind == "causal-lm" else [],
         "written": written(results, task) if task.kind == "writer" else [],
         "matches": matches(results, task, keeps) if task.kind == "text-encoder" else [],
+        "curves": curves(results, task) if task.kind == "linker" else [],
+        "disagreements": disagreements(results, task) if task.kind == "linker" else [],
         "acceptance": acceptance(results, task) if task.kind == "writer" else [],
         "tints": [(k, slots.letter(k)) for k in range(len(keeps))],
     }
@@ -245,12 +257,22 @@ def _columns(task: TaskInfo) -> list[tuple[str, str]]:
     phrases = PHRASES[task.kind]
     named = {"Tokens": phrases.share, **{f: f"{f}{phrases.part}" for f in ("Peak MB", "GFLOPs")}}
     plain = [(named.get(title, title), kind) for title, kind in COLUMNS]
-    return [
+    every = [
         *plain[:_QUALITY_AND_TIME],
         *((words.clean(figure.title, 40), "number") for figure in task.figures),
         *plain[_QUALITY_AND_TIME:],
         *((words.clean(name, 40).capitalize(), "text") for name in task.settings),
     ]
+    return list(compress(every, _shown(task)))
+
+
+def _shown(task: TaskInfo) -> list[bool]:
+    """Which columns say something about this kind of model."""
+    hidden = PHRASES[task.kind].hidden
+    plain = [title not in hidden for title, _ in COLUMNS]
+    middle = [True] * len(task.figures)
+    ends = [True] * len(task.settings)
+    return [*plain[:_QUALITY_AND_TIME], *middle, *plain[_QUALITY_AND_TIME:], *ends]
 
 
 def _row(order: int, entry: Entry) -> dict[str, Any]:
@@ -288,15 +310,23 @@ def _row(order: int, entry: Entry) -> dict[str, Any]:
         "front": figure.on_front,
         "cells": [
             {"text": text, "note": note, "kind": kind, "sort": sort}
-            for text, note, kind, sort in cells
+            for text, note, kind, sort in compress(cells, _shown(entry.task)[1:])
         ],
     }
 
 
 def _more(entry: Entry) -> list[tuple[str, str, str, float]]:
-    """The cells of the task's further figures."""
-    pairs = [(f, entry.summary.figures[f.name]) for f in entry.task.figures]
-    return [(words.figure(value, f.unit), "", "number", value) for f, value in pairs]
+    """The cells of the task's further figures, with their intervals where they have some."""
+    spans, found = entry.summary.spans, entry.summary.figures
+    return [
+        (
+            words.figure(found[f.name], f.unit),
+            words.span(spans[f.name], entry.task) if f.name in spans else "",
+            "number",
+            found[f.name],
+        )
+        for f in entry.task.figures
+    ]
 
 
 def _layers(results: Results, keeps: Sequence[float], kind: str) -> list[dict[str, Any]]:

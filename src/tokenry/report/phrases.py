@@ -20,6 +20,7 @@ class Phrases:
         rows: What two counts of a layer are.
         drawn: Which of the two the panels draw.
         unlabelled: What an example without label is called.
+        hidden: Heads of columns that say nothing here.
     """
 
     keep: str
@@ -32,6 +33,7 @@ class Phrases:
     rows: tuple[str, str]
     drawn: slice
     unlabelled: str
+    hidden: tuple[str, ...] = ()
 
 
 PHRASES = {
@@ -111,5 +113,27 @@ PHRASES = {
         rows=("tokens indexed", "looked at"),
         drawn=slice(1),
         unlabelled="Query",
+    ),
+    "linker": Phrases(
+        keep="Linkers have no dial. The score is F1 of all links, at a threshold that was chosen "
+        "for each method on records that are not scored; F1 at the method\u2019s own threshold "
+        "stands beside it, where it has one.",
+        time="Seconds per record: reading both tables, encoding where vectors are needed, "
+        "candidates and assignment for the whole tables, over the number of records that are "
+        "scored. A text is encoded once, and each method that asks for it is charged for it",
+        profile="The whole tables. It is the growth of the process, libraries included.",
+        layers="Precision, recall and F1 on the records that are scored, had the threshold been "
+        "another. A wide plateau under the chosen one means that it will hold on other records; "
+        "all panels have their own horizontal axis, for scores of two methods are no common scale.",
+        tokens="First the records on which methods disagree with each other, the more of them "
+        "wrong the earlier, then those that all get wrong. Each method\u2019s choice stands "
+        "beside the true one; colours are words of the compared columns. Where a score has parts, "
+        "bars show what each adds; the dashed line is the threshold.",
+        share="",
+        part="",
+        rows=("", ""),
+        drawn=slice(2),
+        unlabelled="Record",
+        hidden=("Keep", "Tokens", "GFLOPs"),
     ),
 }

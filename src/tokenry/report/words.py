@@ -116,6 +116,15 @@ def digits(value: float) -> str:
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 1 else f"{value:.3f}"
 
 
+def digits_of(value: float) -> str:
+    r"""Three significant digits of any number, with its sign.
+
+    >>> digits_of(-0.5) == "\N{MINUS SIGN}0.500", digits_of(0.0)
+    (True, '0.000')
+    """
+    return f"{chr(0x2212) * (value < 0)}{digits(abs(value))}"
+
+
 def times(value: float) -> str:
     r"""A ratio.
 

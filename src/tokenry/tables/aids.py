@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tokenry import catalog, zoo
 from tokenry.errors import UsageError
 from tokenry.method import Aids, Scored, Side
+from tokenry.plugs.referee import referee
 from tokenry.tables import frames
 from tokenry.tables.frames import Frame
 from tokenry.tables.sides import Columns
@@ -28,7 +29,7 @@ class Given:
         encoder: Of texts; see `tokenry.tables.vectors.opened`. An object that has `picture` gives
             pictures their vectors too.
         picture: Gives pictures their vectors.
-        referee: A language model to ask.
+        referee: A language model to ask, or what `tokenry.plugs.referee.referee` makes one of.
         tables: Further tables by name.
         known: Labelled pairs.
         device: Where a named encoder runs.
@@ -53,10 +54,13 @@ class Given:
         if encoder is None and zoo_has(ENCODER):
             encoder = ENCODER
         embed = None if encoder is None else KeptVectors(*opened(encoder, self.device), folder)
+        judge = self.referee
+        if isinstance(judge, str | tuple | Path):
+            judge = referee(judge)
         found = Aids(
             embed=embed,
             picture=getattr(encoder, "picture", None) if self.picture is None else self.picture,
-            referee=self.referee,
+            referee=judge,
             tables={name: _whole(one) for name, one in further.items()},
             known=self.known,
             linker=catalog.make,
@@ -64,7 +68,7 @@ class Given:
         known = [] if self.known is None else [one.tolist() for one in self.known]
         if not lasting:
             return found, []
-        names = [embed and embed.name, _called(self.picture), _called(self.referee), known]
+        names = [embed and embed.name, _called(self.picture), _called(judge), known]
         prints = {name: fingerprint(one.table) for name, one in further.items()}
         return found, [*names, identity(self.encoder), prints]
 

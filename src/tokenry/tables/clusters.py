@@ -86,6 +86,12 @@ class Clusters:
         table = self.frame.table.take(self.firsts) if first else self._labelled()
         write_file(table, Path(path).expanduser(), formulas=formulas)
 
+    def told(self) -> dict[str, Any]:
+        """What `tokenry.report` shows of it, as plain data."""
+        from tokenry.tables.telling import told_clusters
+
+        return told_clusters(self)
+
     def to_dict(self) -> dict[str, Any]:
         """The findings as plain data, without the clusters themselves."""
         links = None if self.links is None else self.links.to_dict()

@@ -146,6 +146,12 @@ class Links:
             name = f"_{name}"
         return self.right.table.append_column(name, arrow().array(found))
 
+    def told(self) -> dict[str, Any]:
+        """What `tokenry.report` shows of it, as plain data."""
+        from tokenry.tables.telling import told
+
+        return told(self)
+
     def to_dict(self) -> dict[str, Any]:
         """The findings as plain data, without the links themselves."""
         return {

@@ -8,6 +8,7 @@ from tokenry.compare.tasks.base import Pass, Scores, Subject, Task
 from tokenry.compare.tasks.classification import Classification
 from tokenry.compare.tasks.continuation import LMAgreement, Perplexity
 from tokenry.compare.tasks.dense import Dense
+from tokenry.compare.tasks.linking import Linking
 from tokenry.compare.tasks.needles import Needles
 from tokenry.compare.tasks.probe import Probe
 from tokenry.compare.tasks.retrieval import Retrieval
@@ -23,6 +24,7 @@ __all__ = [
     "Classification",
     "Dense",
     "LMAgreement",
+    "Linking",
     "Needles",
     "Pass",
     "Perplexity",
@@ -51,6 +53,7 @@ _BUILT_IN: tuple[type[Task], ...] = (
     Needles,
     Writing,
     Search,
+    Linking,
 )
 
 

@@ -109,6 +109,8 @@ class Task(ABC):
     """What is shown beside score and seconds, of secondary scores and of `costs`."""
     grid: ClassVar[tuple[str, ...]] = ()
     """Two of an example's `conditions` that the scores are shown by: down and across."""
+    weight: ClassVar[str] = ""
+    """The secondary score that an example counts by; empty where all count alike."""
 
     @property
     def settings(self) -> dict[str, str]:
@@ -135,6 +137,7 @@ class Task(ABC):
             self.figures,
             self.dial,
             self.grid,
+            self.weight,
         )
 
     def describe(self) -> str:
@@ -211,6 +214,10 @@ class Task(ABC):
 
     def seconds(self, seen: Pass, measured: float) -> float:
         """Seconds that the pass stands for; `measured` is how long `run` took."""
+        return measured
+
+    def peak(self, seen: Pass, measured: int) -> int:
+        """Most bytes that the pass held at once; `measured` are those of torch's tensors."""
         return measured
 
     def costs(self, seen: Pass) -> dict[str, float]:

@@ -1,0 +1,44 @@
+"""What `tokenry.data.load_linked` gives, as examples to compare linkers on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from tokenry.compare.linked import LinkingData, paired, searched
+from tokenry.data.linked import LinkedData, load_linked
+from tokenry.errors import UsageError
+
+
+def linking_data(source: Any) -> LinkingData:
+    """Two tables with known links.
+
+    Args:
+        source: What `load_linked` takes, alone or as a tuple of its first three, or what it gave.
+
+    Raises:
+        UsageError: If it is one table, whose rows are linked with each other.
+    """
+    if isinstance(source, LinkedData):
+        data = source
+    else:
+        data = load_linked(*source) if isinstance(source, tuple) else load_linked(source)
+    if data.right is None:
+        raise UsageError(
+            f"compare: {data.name} is one table; linkers are compared on two tables with links. "
+            "tokenry.dedupe, with gold, measures what is found in one."
+        )
+    tables = data.left.to_pydict(), data.right.to_pydict()
+    on = [(name, name) for name in data.on]
+    about = {"name": data.name, "license": data.license, "source": data.source}
+    if data.parts:
+        return paired(tables, on, _labelled(data), **about)
+    links: Sequence[Sequence[int]] = data.matches.tolist()
+    return searched(tables, on, [(one, other) for one, other in links], **about)
+
+
+def _labelled(data: LinkedData) -> Iterator[tuple[int, int, bool, str]]:
+    for part, pairs in data.parts.items():
+        columns = (pairs.left.tolist(), pairs.right.tolist(), pairs.same.tolist())
+        for left, right, same in zip(*columns, strict=True):
+            yield left, right, bool(same), part

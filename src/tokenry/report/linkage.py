@@ -1,0 +1,184 @@
+"""The page of one run over tables: what was linked, what nearly was, and what each stage cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+from tokenry.report import words
+from tokenry.report.aligned import fields
+from tokenry.report.graphs import picture
+from tokenry.report.vega import Spec, load, to_svg
+from tokenry.report.weights import waterfall
+
+
+@runtime_checkable
+class Told(Protocol):
+    """Anything that tells of links as plain data, such as what `tokenry.link` gives."""
+
+    def told(self) -> dict[str, Any]:
+        """See `tokenry.tables.telling`."""
+
+
+def content(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything that the template shows, cleaned.
+
+    Args:
+        run: As `Told.told` gives it.
+    """
+    examples = [_example(one, run["threshold"]) for one in run["examples"]]
+    page: dict[str, Any] = {
+        "title": _title(run),
+        "headline": _headline(run),
+        "lead": _lead(run),
+        "figures": _figures(run),
+        "notes": [words.clean(note, 400) for note in run["notes"]],
+        "histogram": to_svg(_chart(run)) if run["histogram"] else "",
+        "threshold": "" if run["threshold"] is None else words.digits_of(run["threshold"]),
+        "barely": [one for one in examples if one["kind"] == "good"],
+        "nearly": [one for one in examples if one["kind"] != "good"],
+        "clusters": [picture(one) for one in run["clusters"]],
+        "stages": _stages(run),
+        "blocking": _blocking(run),
+        "settings": _settings(run),
+    }
+    sections = (
+        ("scores", "Scores", "histogram"),
+        ("threshold", "Threshold", "barely"),
+        ("clusters", "Clusters", "clusters"),
+        ("stages", "Stages", "stages"),
+    )
+    page["sections"] = [
+        ("answer", "Answer"),
+        *((anchor, title) for anchor, title, key in sections if page[key]),
+        ("notes", "Notes"),
+    ]
+    return page
+
+
+def _title(run: Mapping[str, Any]) -> str:
+    left, right = (words.clean(name) for name in run["names"])
+    return left if run["alone"] else f"{left} and {right}"
+
+
+def _headline(run: Mapping[str, Any]) -> str:
+    if "clustering" in run:
+        return f"{run['rows'][0]:,} rows are {run['clustering']['clusters']:,} things"
+    if run["alone"]:
+        return f"{run['links']:,} pairs among {run['rows'][0]:,} rows"
+    return f"{run['links']:,} links between {run['rows'][0]:,} and {run['rows'][1]:,} rows"
+
+
+def _lead(run: Mapping[str, Any]) -> str:
+    found = run["facts"]
+    said = []
+    if "clustering" in run:
+        made = run["clustering"]
+        said.append(
+            f"{made['several']:,} clusters hold several rows, the largest {made['largest']:,}."
+        )
+        if made.get("cut"):
+            said.append(f"Guards cut {made['cut']:,} links that joined what is not the same.")
+    if "f1" in found:
+        said.append(
+            f"Against the given gold: precision {found['precision']:.4f}, recall "
+            f"{found['recall']:.4f}, F1 {found['f1']:.4f}."
+        )
+    else:
+        said.append("Nothing was given to measure these links against; look at the threshold.")
+    return " ".join(said)
+
+
+def _figures(run: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    seconds = sum(stage["seconds"] for stage in run["stages"])
+    peak = max((stage["peak_bytes"] for stage in run["stages"]), default=0)
+    figures = [("Links", f"{run['links']:,}", f"from {words.digits_of(run['threshold'])} on")]
+    if run["threshold"] is None:
+        figures = []
+    if run["alone"]:
+        figures.append(("Rows without a partner", f"{run['unlinked'][0]:,}", ""))
+    else:
+        notes = [f"of {count:,}" for count in run["rows"]]
+        for name, count, note in zip(("Left", "Right"), run["unlinked"], notes, strict=True):
+            figures.append((f"{name} rows without a partner", f"{count:,}", note))
+    if run["stages"]:
+        figures.append(("Time", words.seconds(seconds), "all stages"))
+        figures.append(("Peak memory", f"{words.megabytes(peak)}\u202fMB", "the whole process"))
+    return figures[:5]
+
+
+def _chart(run: Mapping[str, Any]) -> Spec:
+    spec = load("scores")
+    spec["datasets"] = {
+        "bars": [
+            {
+                "from": low,
+                "to": high,
+                "count": count,
+                "says": f"{words.digits_of(low)} to {words.digits_of(high)}: {count:,} links",
+            }
+            for low, high, count in run["histogram"]
+        ],
+        "threshold": [{"at": run["threshold"]}],
+    }
+    return spec
+
+
+def _example(one: Mapping[str, Any], threshold: float) -> dict[str, Any]:
+    linked = one["linked"]
+    score = one["score"] if one["score"] == one["score"] else None
+    said = "no score" if score is None else f"score {words.digits_of(score)}"
+    return {
+        "title": "Linked" if linked else "Not linked",
+        "kind": "good" if linked else "bad",
+        "score": f"{said}, threshold {words.digits_of(threshold)}",
+        "fields": fields(one["left"], one["right"], one["keys"]),
+        "waterfall": waterfall(one["parts"], score, threshold),
+    }
+
+
+def _stages(run: Mapping[str, Any]) -> list[dict[str, Any]]:
+    longest = max((stage["seconds"] for stage in run["stages"]), default=0.0) or 1.0
+    return [
+        {
+            "name": words.clean(stage["name"], 40),
+            "rows": f"{stage['rows']:,}",
+            "seconds": words.seconds(stage["seconds"]),
+            "share": round(100 * stage["seconds"] / longest),
+            "peak": words.megabytes(stage["peak_bytes"]),
+            "kept": bool(stage["kept"]),
+        }
+        for stage in run["stages"]
+    ]
+
+
+def _blocking(run: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How candidates came about."""
+    facts = run["facts"]
+    left, right = run["rows"]
+    pairs = left * (left - 1) // 2 if run["alone"] else left * right
+    lines = []
+    if "candidates" in facts:
+        share = f", {facts['candidates'] / pairs:.3%} of all pairs" if pairs else ""
+        lines.append(("Candidates", f"{facts['candidates']:,}{share}"))
+    if facts.get("dropped_pairs"):
+        lines.append(("Left out, blocks too large", f"{facts['dropped_pairs']:,} pairs"))
+    if "blocking_recall" in facts:
+        lines.append(("Gold among the candidates", f"{facts['blocking_recall']:.2%}"))
+    lines += [
+        (f"Links by {words.clean(name, 60)}", f"{count:,}")
+        for name, count in run["sources"].items()
+    ]
+    return lines
+
+
+def _settings(run: Mapping[str, Any]) -> list[tuple[str, str]]:
+    left, right = run["on"] or ([], [])
+    on = [a if a == b else f"{a} = {b}" for a, b in zip(left, right, strict=True)]
+    found = [
+        ("Keys", ", ".join(words.clean(name, 60) for name in on)),
+        ("Method", words.clean(run["method"], 120)),
+        ("Threshold", "" if run["threshold"] is None else words.digits_of(run["threshold"])),
+        ("Assignment", words.clean(run["assign"], 40)),
+    ]
+    return [(name, value) for name, value in found if value]
