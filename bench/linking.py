@@ -109,37 +109,30 @@ def febrl4(given: argparse.Namespace) -> None:
             {"linker": method, "blocked": bool(block), **agreement(pairs, gold, wide)}
             | {"seconds": round(seconds, 2)}
         )
-    rows.append(_splink_febrl(data, gold, wide))
+    seconds, (splink, predicted) = timed(lambda: linking_peers.splink_pairs(data.left, data.right))
+    edges = linking_peers.numbers(predicted)
+    found = agreement(np.stack(edges[:2], 1), gold, wide)
+    rows.append({"linker": "splink 5", "blocked": True, **found, "seconds": round(seconds, 2)})
     if given.recordlinkage:
         rows.append(peer(given.recordlinkage, "recordlinkage", data))
-    write("febrl4", [{"data": "FEBRL4", "rows": "5000 x 5000", "linkers": rows}, _one_to_one()])
+    about = {"data": "FEBRL4", "rows": "5000 x 5000"}
+    write("febrl4", [{**about, "linkers": rows}, _one_to_one(edges, splink, predicted)])
 
 
-def _splink_febrl(data: Any, gold: np.ndarray, wide: int) -> dict[str, Any]:
-    """Splink itself, trained without labels, with the same blocks."""
-    seconds, pairs = timed(lambda: linking_peers.splink_pairs(data.left, data.right))
-    found = agreement(np.asarray(pairs), gold, wide)
-    return {"linker": "splink 5", "blocked": True, **found, "seconds": round(seconds, 2)}
-
-
-def _one_to_one(count: int = 5000, seed: int = 0) -> dict[str, Any]:
-    """One to one of 5,000 scored pairs, of which a tenth compete."""
+def _one_to_one(
+    edges: tuple[np.ndarray, np.ndarray, np.ndarray], splink: Any, predicted: Any
+) -> dict[str, Any]:
+    """One to one of splink's pairs, by it and by us."""
     from tokenry.ops.assignment import greedy, one_to_one
 
-    rng = np.random.default_rng(seed)
-    left = np.arange(count)
-    right = np.where(rng.random(count) < 0.1, rng.integers(0, count, count), left)
-    score = rng.random(count)
     rows = []
     for name, rule in (("one_to_one", one_to_one), ("greedy", greedy)):
-        seconds, kept = timed(lambda r=rule: r(left, right, score))
+        seconds, kept = timed(lambda r=rule: r(*edges))
         rows.append({"rule": name, "links": len(kept), "seconds": round(seconds, 4)})
-    seconds, links = timed(lambda: linking_peers.single_best_links(left, right, score))
-    rows.append(
-        {"rule": "splink cluster_using_single_best_links", "links": links}
-        | {"seconds": round(seconds, 2)}
-    )
-    return {"pairs": count, "rules": rows}
+    seconds, links = timed(lambda: linking_peers.single_best_links(splink, predicted))
+    name = "splink cluster_using_single_best_links"
+    rows.append({"rule": name, "links": links, "seconds": round(seconds, 2)})
+    return {"pairs": len(edges[0]), "rules": rows}
 
 
 def patents(given: argparse.Namespace) -> None:

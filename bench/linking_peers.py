@@ -56,43 +56,24 @@ def splink_pairs(left: Any, right: Any) -> list[tuple[int, int]]:
     training.estimate_u_using_random_sampling(max_pairs=1e6)
     training.estimate_parameters_using_expectation_maximisation(block_on("surname", "given_name"))
     training.estimate_parameters_using_expectation_maximisation(block_on("date_of_birth"))
-    table = linker.inference.predict(threshold_match_probability=0.5).as_pyarrow_table()
-    first = table.column("source_dataset_l").to_pylist()
-    pairs = zip(
-        first,
-        table.column("unique_id_l").to_pylist(),
-        table.column("unique_id_r").to_pylist(),
-        strict=True,
-    )
-    return [(a, b) if "left" in str(where) else (b, a) for where, a, b in pairs]
+    return linker, linker.inference.predict(threshold_match_probability=0.5)
 
 
-def single_best_links(left: np.ndarray, right: np.ndarray, score: np.ndarray) -> int:
-    """Splink's one-to-one clusters of scored pairs: how many hold both sides."""
-    import pyarrow as pa
-    from splink import DuckDBAPI, Linker, SettingsCreator
-    from splink.clustering import cluster_using_single_best_links
+def numbers(predicted: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Left rows, right rows and probabilities of splink's pairs."""
+    table = predicted.as_pyarrow_table()
+    first = table.column("source_dataset_l").to_numpy() == "left_side"
+    one, other = (table.column(f"unique_id_{side}").to_numpy() for side in ("l", "r"))
+    scores = table.column("match_probability").to_numpy()
+    return np.where(first, one, other), np.where(first, other, one), scores
 
-    del Linker, SettingsCreator
-    api = DuckDBAPI()
-    ids = [*(f"l{i}" for i in range(len(left))), *(f"r{i}" for i in range(len(left)))]
-    sources = ["l"] * len(left) + ["r"] * len(left)
-    nodes = pa.table({"unique_id": ids, "source_dataset": sources})
-    edges = pa.table(
-        {
-            "unique_id_l": [f"l{i}" for i in left],
-            "unique_id_r": [f"r{i}" for i in right],
-            "match_probability": score,
-        }
-    )
-    found = cluster_using_single_best_links(
-        api.register(nodes, table_name="nodes"),
-        api.register(edges, table_name="edges"),
-        api,
-        node_id_column_name="unique_id",
-        source_dataset_column_name="source_dataset",
-        duplicate_free_datasets=["l", "r"],
-        threshold_match_probability=0.0,
+
+def single_best_links(linker: Any, predicted: Any) -> int:
+    """Splink's one-to-one clusters of its own pairs: how many hold both sides."""
+    found = linker.clustering.cluster_using_single_best_links(
+        predicted,
+        duplicate_free_datasets=["left_side", "right_side"],
+        threshold_match_probability=0.5,
     )
     _, counts = np.unique(found.as_pyarrow_table().column("cluster_id"), return_counts=True)
     return int((counts > 1).sum())
