@@ -55,6 +55,7 @@ class Chosen:
         memory: What may be held before the rest goes to disk.
         device: Where the encoder runs, such as `cuda`.
         encoding: Of csv and jsonl files; UTF-8 when not given.
+        report: Also write a report of the run, an HTML file that opens offline.
         formulas: Write csv cells as they are; otherwise those that spreadsheets take for formulas
             get an apostrophe in front.
     """
@@ -74,6 +75,7 @@ class Chosen:
     memory: str | None = None
     device: str | None = None
     encoding: str | None = None
+    report: Path | None = None
     formulas: Json = False
 
     def settings(self, who: str) -> dict[str, Any]:
@@ -116,7 +118,7 @@ def link(
     For example:
 
     ```
-    tokenry link a.csv b.csv --on name --out links.csv
+    tokenry link a.csv b.csv --on name --out links.csv --report links.html
 
     tokenry link a.csv b.parquet --left-on name,city --right-on title,town \
         --block "city=town,name:words" --assign one_to_one --folder run --out links.parquet
@@ -135,7 +137,7 @@ def link(
         json: Print the findings for machines instead.
         chosen: What all these commands share.
     """
-    _writable("link", out)
+    _writable("link", out, chosen.report)
     found = tokenry.link(
         left,
         right,
@@ -147,7 +149,7 @@ def link(
     )
     if out is not None:
         found.write(out, how, formulas=chosen.formulas)
-    _say(found, found, out, json)
+    _say(found, found, out, json, chosen.report)
 
 
 @app.command
@@ -187,7 +189,7 @@ def dedupe(
         json: Print the findings for machines instead.
         chosen: What all these commands share.
     """
-    _writable("dedupe", out)
+    _writable("dedupe", out, chosen.report)
     found = tokenry.dedupe(
         table,
         _columns(on),
@@ -199,7 +201,7 @@ def dedupe(
     )
     if out is not None:
         found.write(out, first=not labelled, formulas=chosen.formulas)
-    _say(found, found.links, out, json)
+    _say(found, found.links, out, json, chosen.report)
 
 
 @app.command
@@ -233,7 +235,7 @@ def aggregate(
         json: Print the findings for machines instead.
         chosen: What all these commands share.
     """
-    _writable("aggregate", out)
+    _writable("aggregate", out, chosen.report)
     found = tokenry.aggregate(
         fine,
         coarse,
@@ -244,15 +246,21 @@ def aggregate(
     )
     if out is not None:
         found.write(out, formulas=chosen.formulas)
-    _say(found, found, out, json)
+    _say(found, found, out, json, chosen.report)
 
 
-def _say(found: Any, links: Links, out: Path | None, json: bool) -> None:
-    """Print what was found and where it is."""
+def _say(
+    found: Any, links: Links, out: Path | None, json: bool, report: Path | None = None
+) -> None:
+    """Print what was found and where it is, and write the report."""
+    if report is not None:
+        tokenry.report(found, report)
     if json:
         console.write_json({**found.to_dict(), "out": None if out is None else str(out)})
         return
     console.write(str(found))
+    if report is not None:
+        console.write(f"Report: {report}")
     if out is not None:
         console.write(f"Table: {out}")
     else:
@@ -260,8 +268,10 @@ def _say(found: Any, links: Links, out: Path | None, json: bool) -> None:
             console.write(line)
 
 
-def _writable(who: str, out: Path | None) -> None:
+def _writable(who: str, out: Path | None, report: Path | None = None) -> None:
     """Refuse now what would fail after hours."""
+    if report is not None and not report.parent.is_dir():
+        raise UsageError(f"{who}: the folder of {report} does not exist; make it first.")
     if out is None:
         return
     from tokenry.tables.files import check_ending
