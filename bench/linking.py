@@ -101,6 +101,7 @@ class Remembering:
 
     @property
     def separator(self) -> str | None:
+        """What the tokenizer puts between two texts."""
         return getattr(self._opened(), "separator", None)
 
     def _opened(self) -> Any:
@@ -108,6 +109,7 @@ class Remembering:
         return self._inner
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
+        """The vectors of texts."""
         new = [text for text in dict.fromkeys(texts) if text not in self._known]
         inner = self._opened()
         if new:
