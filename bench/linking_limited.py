@@ -18,10 +18,16 @@ from typing import Any
 import numpy as np
 
 PATENTS_ON = (
-    *("raw_inventor_name_first", "raw_inventor_name_last", "raw_city"),
-    *("raw_assignee_organization", "coinventor_name_last"),
+    "raw_inventor_name_first",
+    "raw_inventor_name_last",
+    "raw_city",
+    "raw_assignee_organization",
 )
-PATENTS_BLOCK = ("raw_inventor_name_last+raw_inventor_name_first:2",)
+PATENTS_BLOCK = (
+    "raw_inventor_name_last+raw_inventor_name_first",
+    "raw_inventor_name_last+raw_inventor_name_first:2+raw_city",
+    "raw_inventor_name_last+raw_inventor_name_first:2+raw_assignee_organization",
+)
 RELEASES = ("20170808", "20191231", "20220630")
 
 
