@@ -95,9 +95,13 @@ def patents(folder: str | None) -> None:
     from tokenry.ops.clusters import b_cubed, pair_agreement
 
     data = loaded("patentsview", folder)
+    firms = data.left["raw_assignee_organization"].to_pylist()
+    texts = [" ".join(filter(None, one or ())) or None for one in firms]
+    at = data.left.column_names.index("raw_assignee_organization")
+    mentions = data.left.set_column(at, "raw_assignee_organization", [texts])
     seconds, found = timed(
         lambda: tokenry.dedupe(
-            data.left,
+            mentions,
             PATENTS_ON,
             method="char-ngrams",
             block=PATENTS_BLOCK,
