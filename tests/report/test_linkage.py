@@ -143,3 +143,17 @@ def test_bounded_and_plain(links):
     assert histogram(links.scores[:0]) == []
     told = record(links.right, 0, links.on[1], links.on[0])
     assert list(told)[0] == "name"
+
+
+def test_commands_write_the_report(tmp_path, capsys):
+    from tokenry.cli import main
+
+    table, page = tmp_path / "people.csv", tmp_path / "people.html"
+    table.write_text("name\nAda L.\nada l\nAlan T.\n", encoding="utf-8")
+    common = ["--on", "name", "--method", "exact", "--report"]
+    assert main(["dedupe", str(table), *common, str(page)]) == 0
+    assert f"Report: {page}" in capsys.readouterr().out
+    assert "3 rows are 2 things" in page.read_text(encoding="utf-8")
+    assert main(["link", str(table), str(table), *common, str(page)]) == 0
+    assert "links between 3 and 3 rows" in page.read_text(encoding="utf-8")
+    assert main(["link", str(table), str(table), *common, str(tmp_path / "no" / "p.html")]) == 2
