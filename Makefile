@@ -57,6 +57,7 @@ bench: $(VENV)/installed ## measure speed; writes bench/results/
 	$(BIN)/python bench/decoding.py
 	$(BIN)/python bench/vocab.py
 	$(BIN)/python bench/retrieval.py small
+	$(BIN)/python bench/linking.py scale
 
 # `results`, where `tokenry compare` writes by default, holds someone's own measurements and stays.
 clean: ## remove what make made, the virtual environment included

@@ -113,6 +113,9 @@ def compare(
     tokenry compare zoo:smollm2-135m --data notes/ --methods snapkv,streaming-llm --keep 1,.5,.25
 
     tokenry compare zoo:minilm-l6 --data manpages --methods bm25,index-search,token-pooling
+
+    tokenry compare zoo:minilm-l6 --data emoji-names \
+        --methods exact,char-ngrams,fuzzy,linktransformer,hybrid
     ```
 
     Args:
@@ -122,14 +125,16 @@ def compare(
             `emoji:twitter`, `digits`; for a language model a folder, file or table of texts,
             `manpages`, or a probe with answers such as `needle-threading`; for a text encoder
             `manpages`, `lee`, a folder in the form of BEIR or TREC, or of texts with
-            queries.jsonl.
+            queries.jsonl; for linkers `emoji-names`, a folder with the tables left, right and
+            matches, or labelled pairs as ditto packs them.
         methods: Names, joined by commas, with settings as in `"pitome(margin=.5),tome"`;
             `tokenry list` shows all, and `tokenry show NAME` the settings.
         keep: Shares of tokens to process, or of cache slots to hold, each in (0, 1], joined by
             commas.
         task: What is scored, joined by commas. For a vision model agreement (the default),
             classification, probe, retrieval, dense; for a language model lm-agreement (the
-            default), perplexity, answers, needles; for a text encoder search.
+            default), perplexity, answers, needles; for a text encoder search; for linkers
+            linking.
         out: The report to write.
         results: Folder of the measurements.
         limit: At most so many examples.

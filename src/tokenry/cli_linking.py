@@ -64,6 +64,7 @@ class Chosen:
         engine: What joins: `duckdb` (when not given) or `daft`.
         device: Where the encoder runs, such as `cuda`.
         encoding: Of csv and jsonl files; UTF-8 when not given.
+        report: Also write a report of the run, an HTML file that opens offline.
         formulas: Write csv cells as they are; otherwise those that spreadsheets take for formulas
             get an apostrophe in front.
     """
@@ -85,6 +86,7 @@ class Chosen:
     engine: str | None = None
     device: str | None = None
     encoding: str | None = None
+    report: Path | None = None
     formulas: Json = False
 
     def settings(self, who: str) -> dict[str, Any]:
@@ -129,7 +131,7 @@ def link(
     For example:
 
     ```
-    tokenry link a.csv b.csv --on name --out links.csv
+    tokenry link a.csv b.csv --on name --out links.csv --report links.html
 
     tokenry link a.csv b.parquet --left-on name,city --right-on title,town \
         --block "city=town,name:words" --assign one_to_one --folder run --out links.parquet
@@ -156,6 +158,8 @@ def link(
     _writable("link", out)
     linked: Callable[..., Links] = partial(
         tokenry.link,
+    _writable("link", out, chosen.report)
+    found = tokenry.link(
         left,
         right,
         _columns(on),
@@ -172,6 +176,7 @@ def link(
     if out is not None:
         found.write(out, how, formulas=chosen.formulas)
     _say(found, found, out, json, facts)
+    _say(found, found, out, json, chosen.report)
 
 
 @app.command
@@ -211,7 +216,7 @@ def dedupe(
         json: Print the findings for machines instead.
         chosen: What all these commands share.
     """
-    _writable("dedupe", out)
+    _writable("dedupe", out, chosen.report)
     found = tokenry.dedupe(
         table,
         _columns(on),
@@ -223,7 +228,7 @@ def dedupe(
     )
     if out is not None:
         found.write(out, first=not labelled, formulas=chosen.formulas)
-    _say(found, found.links, out, json)
+    _say(found, found.links, out, json, chosen.report)
 
 
 @app.command
@@ -257,7 +262,7 @@ def aggregate(
         json: Print the findings for machines instead.
         chosen: What all these commands share.
     """
-    _writable("aggregate", out)
+    _writable("aggregate", out, chosen.report)
     found = tokenry.aggregate(
         fine,
         coarse,
@@ -268,7 +273,7 @@ def aggregate(
     )
     if out is not None:
         found.write(out, formulas=chosen.formulas)
-    _say(found, found, out, json)
+    _say(found, found, out, json, chosen.report)
 
 
 def _say(found: Any, links: Links | None, out: Path | None, json: bool) -> None:
@@ -280,11 +285,19 @@ def _say(
     facts: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Print what was found and where it is."""
+def _say(
+    found: Any, links: Links | None, out: Path | None, json: bool, report: Path | None = None
+) -> None:
+    """Print what was found and where it is, and write the report."""
+    if report is not None:
+        tokenry.report(found, report)
     if json:
         written = None if out is None else str(out)
         console.write_json({**found.to_dict(), "out": written, **facts})
         return
     console.write(str(found))
+    if report is not None:
+        console.write(f"Report: {report}")
     if out is not None:
         console.write(f"Table: {out}")
     elif links is not None:
@@ -292,8 +305,10 @@ def _say(
             console.write(line)
 
 
-def _writable(who: str, out: Path | None) -> None:
+def _writable(who: str, out: Path | None, report: Path | None = None) -> None:
     """Refuse now what would fail after hours."""
+    if report is not None and not report.parent.is_dir():
+        raise UsageError(f"{who}: the folder of {report} does not exist; make it first.")
     if out is None:
         return
     from tokenry.tables.files import check_ending

@@ -29,7 +29,7 @@ SUBJECTS = {
     "codes": "codebook quantization discrete code",
     "diffusion": "diffusion image generation",
     "retrieval": "retrieval search ranking late interaction embedding document query",
-    "linking": "record linkage duplicate matching table",
+    "linking": "record linkage entity resolution duplicate matching table",
     "training": "training objective loss",
     "probes": "probe measure language model",
 }

@@ -134,3 +134,17 @@ def test_right_or_wrong_needs_mcnemar_too():
 )
 def test_speed_in_words(ends, batches, expected):
     assert stats.speed(Interval(1.2, *ends), batches) == expected
+
+
+def test_weighted_means_are_ratios_of_sums_in_every_resample():
+    rng = np.random.default_rng(0)
+    scores, weights = rng.random((2, 30)), rng.integers(0, 3, (2, 30)).astype(float)
+    draws = stats.resampled_means(scores, 7, weights)
+    parts = stats.resampled_means(scores * weights, 7)
+    wholes = stats.resampled_means(weights, 7)
+    assert np.allclose(draws, parts / wholes)
+    assert np.allclose(stats.means(scores, weights), (scores * weights).sum(1) / weights.sum(1))
+    assert np.array_equal(stats.resampled_means(scores, 7, np.zeros((2, 30)))[0], np.ones(2000))
+    assert np.allclose(
+        stats.resampled_means(scores, 7, np.ones((2, 30))), stats.resampled_means(scores, 7)
+    )

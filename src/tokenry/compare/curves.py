@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tokenry.compare.records import Row
 from tokenry.ops.thresholds import threshold_curve
@@ -53,9 +54,15 @@ def curve(method: str, rows: Sequence[Row]) -> Curve | None:
     count = len(found.threshold)
     kept = np.linspace(0, count - 1, min(POINTS, count)).round().astype(int)
     kept = np.unique(np.r_[kept, found.best])[::-1] if count else kept
-    columns = (found.threshold, found.precision, found.recall, found.f1)
+
+    def some(values: NDArray[np.float64]) -> tuple[float, ...]:
+        return tuple(map(float, values[kept]))
+
     return Curve(
         method,
-        *(tuple(map(float, values[kept])) for values in columns),
-        chosen=rows[0].scores["threshold"],
+        some(found.threshold),
+        some(found.precision),
+        some(found.recall),
+        some(found.f1),
+        rows[0].scores["threshold"],
     )

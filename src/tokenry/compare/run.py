@@ -65,14 +65,15 @@ def compare(
             name: `["prompt-lookup", "snapkv"]` or `"prompt-lookup+snapkv"`.
         data: For a vision model what `tokenry.data.load` takes, or what it gave; for a language
             model the same of `tokenry.data.load_text`, for a text encoder of
-            `tokenry.data.load_collection`.
+            `tokenry.data.load_collection`, and to compare linkers of `tokenry.data.load_linked`.
         keep: Shares of tokens to try, each in (0, 1].
         task: What is scored; several that can share a pass do. When not given, agreement with the
-            untouched model, and for a text encoder what queries find.
+            untouched model, for a text encoder what queries find, and for linkers F1 of links.
         out: Folder of the results; None for one that lives as long as the results.
         limit: At most so many examples, at least 1.
         seed: Of all that is drawn.
-        batch_size: Examples per pass, at least 1; when not given, 8 pictures or 1 text.
+        batch_size: Examples per pass, at least 1; when not given, 8 pictures, 1 text, or a
+            quarter of the records that are linked.
         repeats: Timed passes per batch and configuration, at least 1; their median counts.
         budget_seconds: Stop between two batches before this is over; the first batch always runs.
         image_size: Side in pixels that images are brought to, a multiple of the patch size.

@@ -167,7 +167,9 @@ class _Table:
         apart: stats.Array = self._scores[index] - self._scores[self._reference]
         if self._weights is None:
             return apart
-        return np.abs(apart) + np.abs(self._weights[index] - self._weights[self._reference])
+        weights: stats.Array = self._weights[index] - self._weights[self._reference]
+        either: stats.Array = np.abs(apart) + np.abs(weights)
+        return either
 
     def _bytes(self) -> dict[str, stats.Array]:
         """Logarithms of the task's costs in bytes, one column per example."""

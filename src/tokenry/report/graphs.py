@@ -64,7 +64,7 @@ def _places(count: int, edges: Sequence[tuple[int, int, float, bool]]) -> NDArra
     found = nx.spring_layout(graph, seed=0, k=1.6 / max(1, count) ** 0.5, iterations=80)
     spots = np.array([found[i] for i in range(count)])
     low, high = spots.min(0), spots.max(0)
-    return EDGE + (spots - low) / np.maximum(high - low, 1e-9) * (SIZE - 2 * EDGE)
+    return np.asarray(EDGE + (spots - low) / np.maximum(high - low, 1e-9) * (SIZE - 2 * EDGE))
 
 
 def _svg(

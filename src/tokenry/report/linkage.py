@@ -78,7 +78,8 @@ def _lead(run: Mapping[str, Any]) -> str:
             f"{made['several']:,} clusters hold several rows, the largest {made['largest']:,}."
         )
         if made.get("cut"):
-            said.append(f"Guards cut {made['cut']:,} links that joined what is not the same.")
+            links = "link" if made["cut"] == 1 else "links"
+            said.append(f"Guards cut {made['cut']:,} {links}.")
     if "f1" in found:
         said.append(
             f"Against the given gold: precision {found['precision']:.4f}, recall "

