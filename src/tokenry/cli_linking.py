@@ -24,10 +24,8 @@ Json = Annotated[bool, Parameter(negative="", show_default=False)]
 Assign = Literal["many", "best_left", "best_right", "mutual", "one_to_one", "greedy"]
 How = Literal["left", "inner", "right", "outer"]
 _PASSED = (
-    *("method", "max_block", "k", "threshold", "encoder", "known", "gold"),
-    *("folder", "memory", "engine", "device", "encoding"),
     *("method", "max_block", "k", "threshold", "encoder", "referee", "known", "gold"),
-    *("folder", "memory", "device", "encoding"),
+    *("folder", "memory", "engine", "device", "encoding"),
 )
 SHOWN = 10
 """Links that are printed where no file is written."""
@@ -155,11 +153,9 @@ def link(
         json: Print the findings for machines instead.
         chosen: What all these commands share.
     """
-    _writable("link", out)
+    _writable("link", out, chosen.report)
     linked: Callable[..., Links] = partial(
         tokenry.link,
-    _writable("link", out, chosen.report)
-    found = tokenry.link(
         left,
         right,
         _columns(on),
@@ -175,8 +171,7 @@ def link(
         found = linked(**settings)
     if out is not None:
         found.write(out, how, formulas=chosen.formulas)
-    _say(found, found, out, json, facts)
-    _say(found, found, out, json, chosen.report)
+    _say(found, found, out, json, chosen.report, facts)
 
 
 @app.command
@@ -276,17 +271,13 @@ def aggregate(
     _say(found, found, out, json, chosen.report)
 
 
-def _say(found: Any, links: Links | None, out: Path | None, json: bool) -> None:
 def _say(
     found: Any,
-    links: Links,
+    links: Links | None,
     out: Path | None,
     json: bool,
+    report: Path | None = None,
     facts: Mapping[str, Any] = MappingProxyType({}),
-) -> None:
-    """Print what was found and where it is."""
-def _say(
-    found: Any, links: Links | None, out: Path | None, json: bool, report: Path | None = None
 ) -> None:
     """Print what was found and where it is, and write the report."""
     if report is not None:

@@ -6,13 +6,12 @@ from tokenry.linking.char_ngrams import CharNgrams
 from tokenry.linking.clippings import Clippings
 from tokenry.linking.exact import Exact
 from tokenry.linking.fuzzy import Fuzzy
+from tokenry.linking.glossary_match import GlossaryMatch
 from tokenry.linking.hashtags import Hashtags
 from tokenry.linking.hybrid import Hybrid
-from tokenry.linking.linkorgs import LinkOrgs
-from tokenry.linking.kriss import Kriss
-from tokenry.linking.glossary_match import GlossaryMatch
-from tokenry.linking.hybrid import Hybrid
 from tokenry.linking.judged import Judged
+from tokenry.linking.kriss import Kriss
+from tokenry.linking.linkorgs import LinkOrgs
 from tokenry.linking.linktransformer import LinkTransformer
 from tokenry.linking.online_contrastive import OnlineContrastive
 from tokenry.linking.splink import Splink
@@ -23,13 +22,12 @@ __all__ = [
     "Clippings",
     "Exact",
     "Fuzzy",
+    "GlossaryMatch",
     "Hashtags",
     "Hybrid",
-    "LinkOrgs",
-    "Kriss",
-    "GlossaryMatch",
-    "Hybrid",
     "Judged",
+    "Kriss",
+    "LinkOrgs",
     "LinkTransformer",
     "OnlineContrastive",
     "Splink",

@@ -46,24 +46,6 @@ def link(
         assign: "best_left" (each left row its best), "best_right", "mutual" (the best of both),
             "one_to_one" (each row at most one, the greatest sum), "greedy" (the same, quicker and
             nearly as good), or "many" (all).
-        normalise: "text" (case, punctuation and spaces do not count), "letters" (nor do accents),
-            "none", or a function.
-        encoder: What gives texts vectors, for methods that need some: `zoo:NAME`, a folder, a name
-            on the Hub, an encoder, or a function; zoo:minilm-l6 when not given and installed.
-        picture: A function that gives pictures vectors.
-        referee: A language model to ask: a causal one by name, folder or (model, tokenizer), the
-            address of an OpenAI-compatible endpoint as in http://localhost:8000/v1#model, or
-            anything that `tokenry.method.Referee` describes.
-        tables: Further tables that a method may need, by name.
-        known: Labelled pairs to learn from: a table with columns left, right and label.
-        gold: True pairs to measure with: a table with columns left and right.
-        id: The column, or one for each table, of ids that `known` and `gold` name rows by; numbers
-            of rows from 0 when not given.
-        folder: Keeps each finished stage. The same call goes on there where it was stopped, and
-            after a change only what depends on it is done again.
-        memory: What the engine may hold before it spills to disk.
-        engine: "duckdb", or a function from a folder to an engine.
-        device: Where a named encoder runs.
         encoding: Of csv and jsonl files; UTF-8 when not given.
         **settings: What all verbs over tables share: `tokenry.tables.settings.Settings`.
 

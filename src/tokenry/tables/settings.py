@@ -56,7 +56,9 @@ class Settings(TypedDict, total=False):
         encoder: What gives texts vectors, for methods that need some: `zoo:NAME`, a folder, a name
             on the Hub, an encoder, or a function; zoo:minilm-l6 when not given and installed.
         picture: A function that gives pictures vectors.
-        referee: A language model to ask, as `tokenry.method.Referee` describes.
+        referee: A language model to ask: a causal one by name, folder or (model, tokenizer), the
+            address of an OpenAI-compatible endpoint as in http://localhost:8000/v1#model, or
+            anything that `tokenry.method.Referee` describes.
         tables: Further tables that a method may need, by name.
         known: Labelled pairs to learn from: a table with columns left, right and label.
         gold: True pairs to measure with: a table with columns left and right.
