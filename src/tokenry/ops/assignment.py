@@ -46,6 +46,11 @@ def best_left(left: Rows, right: Rows, score: Scores) -> Kept:
     return np.sort(_firsts(left, right, score))
 
 
+def best_right(left: Rows, right: Rows, score: Scores) -> Kept:
+    """The best pair of each right row; a left row may be in several."""
+    return best_left(right, left, score)
+
+
 def mutual(left: Rows, right: Rows, score: Scores) -> Kept:
     """Pairs that are the best of both their rows.
 
@@ -111,6 +116,7 @@ def one_to_one(left: Rows, right: Rows, score: Scores) -> Kept:
 ASSIGNMENTS: dict[str, Callable[[Rows, Rows, Scores], Kept]] = {
     "many": every,
     "best_left": best_left,
+    "best_right": best_right,
     "mutual": mutual,
     "one_to_one": one_to_one,
     "greedy": greedy,

@@ -23,10 +23,6 @@ from tokenry.tables.links import Links
 
 Answer = Literal["y", "n", "skip"]
 """The same, not the same, or left open."""
-_ASSIGN = {
-    **ASSIGNMENTS,
-    "best_right": lambda left, right, score: ASSIGNMENTS["best_left"](right, left, score),
-}
 _BEGIN = '{"key": "'
 
 
@@ -132,8 +128,8 @@ class Labelling:
         if not len(links):
             raise UsageError("label: no two rows were compared, so there is nothing to ask about.")
         self.threshold = links.matcher().threshold if threshold is None else threshold
-        if assign not in _ASSIGN:
-            raise UsageError(f"label: assign={assign!r} is unknown; give {', '.join(_ASSIGN)}.")
+        if assign not in ASSIGNMENTS:
+            raise UsageError(f"label: assign={assign!r} is unknown; give {', '.join(ASSIGNMENTS)}.")
         self._links, self._assign = links, assign
         self._scores = self._standing(links.scores)
         self._answers = Answers(None if path is None else Path(path))
@@ -232,7 +228,7 @@ class Labelling:
         there = np.flatnonzero(~np.isnan(scores))
         left, right = self._links.rows("left")[there], self._links.rows("right")[there]
         found = np.full(len(scores), -np.inf)
-        kept = there[_ASSIGN[self._assign](left, right, scores[there])]
+        kept = there[ASSIGNMENTS[self._assign](left, right, scores[there])]
         found[kept] = scores[kept]
         return found
 

@@ -28,14 +28,6 @@ if TYPE_CHECKING:
 
 Assign = Literal["many", "best_left", "best_right", "mutual", "one_to_one", "greedy"]
 """How many links a row may have; `tokenry.ops.assignment` says what each does."""
-Rows = NDArray[np.int64]
-
-
-def _best_right(left: Rows, right: Rows, score: NDArray[np.float64]) -> Rows:
-    return ASSIGNMENTS["best_left"](right, left, score)
-
-
-_RULES = {**ASSIGNMENTS, "best_right": _best_right}
 NEAREST = "nearest"
 """The source of pairs that no blocking rule brought."""
 _BAR: dict[str, Any] = {"delay": 2, "leave": False, "disable": None, "unit_scale": True}
@@ -282,7 +274,7 @@ def _assigned(plan: Plan, scored: Kept, stages: Stages) -> pa.Table:
         if plan.k is not None:
             table = table.take(_first(table.column("left").to_numpy(), plan.k))
         arrays = [table.column(name).to_numpy() for name in ("left", "right", "score")]
-        yield table.take(_RULES[plan.assign](*arrays))
+        yield table.take(ASSIGNMENTS[plan.assign](*arrays))
 
     return stages.keep("links", [plan.assign, plan.k], scored.schema, make).read()
 
