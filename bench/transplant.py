@@ -106,8 +106,12 @@ def main() -> None:
         del origins["predicted"]
         rows.append({"method": method, **figures, **origins, "seconds": round(seconds, 1)})
         print("  ".join(f"{name} {value}" for name, value in rows[-1].items()), flush=True)
-    size = sum(len(text.encode()) for text in held)
-    sizes = f"{len(loaded.processor):,} to {given.size:,}"
+    write(given, len(loaded.processor), sum(len(text.encode()) for text in held), rows)
+
+
+def write(given: argparse.Namespace, before: int, size: int, rows: list[dict[str, Any]]) -> None:
+    """Put the rows of a model into the file of results; those of others stay there."""
+    sizes = f"{before:,} to {given.size:,}"
     block = {"model": given.model, "tokens": sizes, "held_out_bytes": size, "rows": rows}
     environment = {
         "torch": torch.__version__,
