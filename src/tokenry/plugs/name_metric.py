@@ -119,7 +119,7 @@ def train_names(
     encoder: Any,
     aliases: Sequence[str],
     ids: Sequence[Hashable],
-    counts: Sequence[float] | None = None,
+    counts: Sequence[float | int] | None = None,
     *,
     steps: int,
     batch_size: int = 128,
