@@ -80,12 +80,14 @@ class _Cosine(PresentMatcher):
         """What each shared gram adds: the heaviest by name, then all others."""
         both = self._grams.left[left].multiply(self._grams.right[right]).tocsc()
         weights = np.asarray(both.sum(axis=0)).ravel()
-        named = np.argsort(-weights, kind="stable")[:_NAMED]
-        named = named[weights[named] > 0]
+        order = np.argsort(-weights, kind="stable")
+        order = order[weights[order] > 0]
+        named, others = order[:_NAMED], order[_NAMED:]
         names = spelled(self._grams.codes[named], self._n)
         found = {
             repr(name): both[:, [at]].toarray().ravel()
             for name, at in zip(names, named, strict=True)
         }
-        others = self.pairs(left, right) - sum(found.values(), np.zeros(len(left)))
-        return {**found, "other grams": others}
+        if len(others):
+            found["other grams"] = np.asarray(both[:, others].sum(axis=1)).ravel()
+        return found

@@ -30,6 +30,8 @@ class Hybrid(Linker):
     Args:
         threshold: The score from which on a pair is a match; None for a half, or for log odds 0.
         linkers: Names of at least two linkers, settings and all: `fuzzy(scorer=jaro-winkler)`.
+            None for char-ngrams with linktransformer where an encoder is given, and with fuzzy
+            where none is.
         reach: How many best pairs of each linker are looked at for each row at least; what none
             of them has among so many is not found.
 
@@ -48,15 +50,14 @@ class Hybrid(Linker):
         dial="none: a linker has no share of tokens to keep",
     )
 
-    linkers: Annotated[tuple[str, ...], "names of the linkers that are combined"] = (
-        "char-ngrams",
-        "fuzzy",
-    )
+    linkers: Annotated[
+        tuple[str, ...] | None, "names of the linkers that are combined, or None for two"
+    ] = None
     reach: Annotated[int, In(1, 10_000), "best pairs of each linker that are looked at"] = 10
 
     def __post_init__(self) -> None:
         Linker.__post_init__(self)
-        if len(set(self.linkers)) < max(2, len(self.linkers)):
+        if self.linkers is not None and len(set(self.linkers)) < max(2, len(self.linkers)):
             raise UsageError(
                 f"Hybrid: linkers={self.linkers!r}; linkers are at least two names, none twice."
             )
@@ -69,7 +70,9 @@ class Hybrid(Linker):
                 one has no threshold between 0 and 1 and there are no labelled pairs.
         """
         make = aids.need("Hybrid", "linker", "pass Aids(linker=tokenry.catalog.make).")
-        matchers = {name: make(name).prepare(left, right, aids) for name in self.linkers}
+        second = "fuzzy" if aids.embed is None else "linktransformer"
+        names = self.linkers or ("char-ngrams", second)
+        matchers = {name: make(name).prepare(left, right, aids) for name in names}
         shape = left.count, right.count
         if aids.known is not None:
             known = aids.known
