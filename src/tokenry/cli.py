@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 import tokenry
-from tokenry import catalog, cli_catalog, cli_linking, cli_retrieval, cli_vocab, console
+from tokenry import (
+    catalog,
+    cli_catalog,
+    cli_clusters,
+    cli_linking,
+    cli_retrieval,
+    cli_tuning,
+    cli_vocab,
+    console,
+)
 from tokenry.errors import TokenryError, UsageError
 
 if TYPE_CHECKING:
@@ -34,7 +43,9 @@ for _group, _commands in (
     (cli_catalog.app, ("list", "show", "find")),
     (cli_vocab.app, ("audit", "tokenizer", "transplant")),
     (cli_retrieval.app, ("chunks", "eval", "index", "search")),
-    (cli_linking.app, ("aggregate", "cluster", "dedupe", "evaluate-links", "link")),
+    (cli_clusters.app, ("cluster", "evaluate-links")),
+    (cli_linking.app, ("aggregate", "dedupe", "link")),
+    (cli_tuning.app, ("classify-pairs", "tune")),
 ):
     for _command in _commands:
         app.command(_group[_command], name=_command)

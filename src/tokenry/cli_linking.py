@@ -21,7 +21,7 @@ Assign = Literal["many", "best_left", "best_right", "mutual", "one_to_one", "gre
 How = Literal["left", "inner", "right", "outer"]
 _PASSED = (
     *("method", "max_block", "k", "threshold", "encoder", "known", "gold"),
-    *("folder", "memory", "device", "encoding"),
+    *("folder", "memory", "engine", "device", "encoding"),
 )
 SHOWN = 10
 """Links that are printed where no file is written."""
@@ -52,7 +52,8 @@ class Chosen:
         id: The column of ids that `known` and `gold` name rows by; two joined by a comma where they
             are called differently; numbers of rows from 0 when not given.
         folder: Keeps each finished stage; the same command goes on there where it was stopped.
-        memory: What may be held before the rest goes to disk.
+        memory: What the engine may hold before the rest goes to disk; 1GB when not given.
+        engine: What joins: `duckdb` (when not given) or `daft`.
         device: Where the encoder runs, such as `cuda`.
         encoding: Of csv and jsonl files; UTF-8 when not given.
         formulas: Write csv cells as they are; otherwise those that spreadsheets take for formulas
@@ -72,6 +73,7 @@ class Chosen:
     id: str | None = None
     folder: Path | None = None
     memory: str | None = None
+    engine: str | None = None
     device: str | None = None
     encoding: str | None = None
     formulas: Json = False
@@ -245,161 +247,6 @@ def aggregate(
     if out is not None:
         found.write(out, formulas=chosen.formulas)
     _say(found, found, out, json)
-
-
-@app.command
-def cluster(
-    pairs: Path,
-    records: Path | None = None,
-    /,
-    *,
-    id: str = "id",
-    left: str = "left",
-    right: str = "right",
-    score: str = "score",
-    threshold: str | None = None,
-    by: Literal["components", "average"] = "components",
-    largest: int | None = None,
-    density: float = 0.0,
-    bridges: Json = False,
-    source: str | None = None,
-    missing: float = 0.0,
-    encoding: str | None = None,
-    formulas: Json = False,
-    out: Path | None = None,
-    json: Json = False,
-) -> None:
-    r"""Make clusters of scored pairs, wherever the scores come from.
-
-    For example:
-
-    ```
-    tokenry cluster pairs.csv people.csv --id person --threshold 0.7,0.8,0.9 --out clusters.csv
-    ```
-
-    Args:
-        pairs: A .csv, .tsv, .jsonl or .parquet table with two ids and a score in each row.
-        records: A table with all records; those that the pairs name when it is not given.
-        id: The column of the records' ids.
-        left: The column of the pairs with one id.
-        right: The column with the other one.
-        score: The column of scores.
-        threshold: The score from which on a pair counts, or several, joined by commas; all pairs
-            when not given.
-        by: Records join through any chain of pairs, or while the mean of all their pairs suffices.
-        largest: Records of a cluster; a larger one is taken at a higher threshold.
-        density: The share of a cluster's possible pairs that must be there.
-        bridges: Cut single weak pairs between groups that hold together well.
-        source: A column of the records; no cluster has two records of one source.
-        missing: By average, the score of a pair that is not there.
-        encoding: Of csv and jsonl files.
-        formulas: Write csv cells as they are.
-        out: The table of records with their clusters to write.
-        json: Print the sizes for machines instead.
-    """
-    _writable("cluster", out)
-    found = tokenry.cluster(
-        pairs,
-        records,
-        id=id,
-        left=left,
-        right=right,
-        score=score,
-        threshold=None if threshold is None else _numbers("cluster", threshold),
-        by=by,
-        largest=largest,
-        density=density,
-        bridges=bridges,
-        source=source,
-        missing=missing,
-        encoding=encoding,
-    )
-    if out is not None:
-        found.write(out, formulas=formulas)
-    _say(found, None, out, json)
-
-
-@app.command
-def evaluate_links(
-    found: Path,
-    gold: Path,
-    /,
-    *,
-    left: str = "left",
-    right: str = "right",
-    score: str = "score",
-    id: str = "id",
-    cluster: str = "cluster",
-    entity: str = "entity",
-    match: str = "match",
-    source: str | None = None,
-    one_table: bool | None = None,
-    candidates: Path | None = None,
-    sizes: str | None = None,
-    seed: int = 0,
-    encoding: str | None = None,
-    json: Json = False,
-) -> None:
-    r"""Say how well pairs, or clusters, agree with what is known to be true.
-
-    For example:
-
-    ```
-    tokenry evaluate-links links.csv gold.csv --candidates pairs.parquet --sizes 5000,5000
-
-    tokenry evaluate-links clusters.csv labelled.csv --id person --entity true_person
-    ```
-
-    Args:
-        found: A table of pairs, or of records with their clusters.
-        gold: A table of true pairs, of judged pairs (with a column `match` of 1 and 0), or of
-            records with their entities.
-        left: The column of pairs with one id.
-        right: The column with the other one.
-        score: The column of scores of found pairs.
-        id: The column of ids of clusters and of entities.
-        cluster: The column of the found clusters.
-        entity: The column of the true ones.
-        match: The column of judgements.
-        source: A column of the found table that figures are also given by.
-        one_table: Whether both ids of a pair are of one table, so that it has no direction.
-        candidates: Pairs that were compared, to measure blocking with.
-        sizes: With candidates: how many records there were; of two tables joined by a comma.
-        seed: Of the resampling.
-        encoding: Of csv and jsonl files.
-        json: Print the findings for machines instead.
-    """
-    scored = tokenry.evaluate_links(
-        found,
-        gold,
-        left=left,
-        right=right,
-        score=score,
-        id=id,
-        cluster=cluster,
-        entity=entity,
-        match=match,
-        source=source,
-        one_table=one_table,
-        candidates=candidates,
-        sizes=None if sizes is None else [int(one) for one in _numbers("evaluate-links", sizes)],
-        seed=seed,
-        encoding=encoding,
-    )
-    if json:
-        console.write_json(scored.to_dict())
-    else:
-        console.write(str(scored))
-
-
-def _numbers(who: str, text: str) -> list[float]:
-    """Numbers that are joined by commas."""
-    try:
-        return [float(one) for one in text.split(",")]
-    except ValueError:
-        raise UsageError(
-            f"{who}: {text!r} is no number, and no numbers joined by commas."
-        ) from None
 
 
 def _say(found: Any, links: Links | None, out: Path | None, json: bool) -> None:

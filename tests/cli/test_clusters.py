@@ -39,7 +39,7 @@ def test_pairs_become_clusters_and_clusters_figures(files, tokenry):
             "evaluate-links pairs.csv gold.csv --candidates pairs.csv --sizes 1,2",
             "must be 1 number",
         ),
-        ("cluster pairs.csv --out no/out.csv", "the folder of no/out.csv does not exist"),
+        ("cluster pairs.csv --out out.xls", "out.xls: cannot be written; its ending may be"),
     ],
 )
 def test_wrong_usage_ends_with_two(files, tokenry, line, message):
