@@ -119,7 +119,7 @@ def train_names(
     encoder: Any,
     aliases: Sequence[str],
     ids: Sequence[Hashable],
-    counts: Sequence[float] | None = None,
+    counts: Sequence[float | int] | None = None,
     *,
     steps: int,
     batch_size: int = 128,
@@ -166,12 +166,7 @@ def train_names(
         for step, chosen in enumerate(islice(order, steps)):
             for group in optimizer.param_groups:
                 group["lr"] = rate * share(step, steps, 0.05)
-            one, other = pairs.draw(chosen)
-            vectors = _vectors(encoder, [log.aliases[a] for a in (*one, *other)])
-            far = distances(vectors[: len(one)], vectors[len(one) :])
-            match = pairs.match(one, other).to(far.device)
-            rows, columns = balanced(far, match)
-            loss = match_divergence(far[rows, columns], match[rows, columns], line[0], line[1])
+            loss = _loss(encoder, pairs, chosen, line)
             losses.append(float(loss.detach()))
             if not np.isfinite(losses[-1]):
                 raise TokenryError(f"train_names: the loss of step {step + 1} is {losses[-1]}.")
@@ -186,7 +181,7 @@ class _Pairs:
     """Draws two aliases of an id, each as often as it was typed."""
 
     def __init__(self, log: AliasCounts, seed: int) -> None:
-        self.shares = log.shares()
+        self.aliases, self.shares = log.aliases, log.shares()
         self.columns = log.counts.tocsc()
         self.named = np.flatnonzero(np.diff(self.columns.indptr) > 1)
         self.random = np.random.default_rng(seed)
@@ -207,6 +202,15 @@ class _Pairs:
     def match(self, one: Sequence[int], other: Sequence[int]) -> Tensor:
         table = (self.shares[list(one)] @ self.shares[list(other)].T).toarray()
         return torch.tensor(table, dtype=torch.float32).clamp(0, 1)
+
+
+def _loss(encoder: Any, pairs: _Pairs, chosen: Sequence[int], line: Tensor) -> Tensor:
+    one, other = pairs.draw(chosen)
+    vectors = _vectors(encoder, [pairs.aliases[a] for a in (*one, *other)])
+    far = distances(vectors[: len(one)], vectors[len(one) :])
+    match = pairs.match(one, other).to(far.device)
+    rows, columns = balanced(far, match)
+    return match_divergence(far[rows, columns], match[rows, columns], line[0], line[1])
 
 
 def _vectors(encoder: Any, texts: list[str]) -> Tensor:

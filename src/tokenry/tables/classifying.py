@@ -152,12 +152,7 @@ def classify_pairs(
             f"classify_pairs: left names {len(first)} columns and right {len(second)}; they go "
             "together one by one. Only a classifier reads texts alone."
         )
-    linker = catalog.make(method) if isinstance(method, str) else method
-    if not isinstance(linker, Linker):
-        raise UsageError(
-            f"classify_pairs: method={method!r} is no linker; `tokenry list --family linking` "
-            "shows those there are."
-        )
+    linker = _linker(method)
     marks = None if label is None else [truth(one) for one in frame.table.column(label).to_pylist()]
     given = Given(encoder=encoder, referee=referee, known=_known(marks), device=device)
     score, own = _scored(frame, first, second, linker, given, rule(normalise))
@@ -170,6 +165,16 @@ def classify_pairs(
         threshold=cut,
         figures={} if marks is None or None in marks else _figures(match, np.array(marks, bool)),
     )
+
+
+def _linker(method: str | Linker) -> Linker:
+    linker = catalog.make(method) if isinstance(method, str) else method
+    if not isinstance(linker, Linker):
+        raise UsageError(
+            f"classify_pairs: method={method!r} is no linker; `tokenry list --family linking` "
+            "shows those there are."
+        )
+    return linker
 
 
 def _scored(

@@ -56,6 +56,12 @@ class Examples:
         """The distinct right texts."""
         return list(dict.fromkeys(right for _, right in self.rows))
 
+    def groups(self) -> list[int] | None:
+        """The thing of each row; None where labels say what belongs together."""
+        if self.labels is not None:
+            return None
+        return [self.thing[left] for left, _ in self.rows]
+
     def measurable(self) -> bool:
         """Whether there is something to find."""
         if self.labels is not None:
