@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FILE = "stages.json"
+SPILL = "spill"
+"""The folder that engines spill to."""
 Facts = dict[str, Any]
 Make = Callable[[Facts, int], Iterable["pa.Table"]]
 """Brings the parts of a stage from the given one on, and notes plain data beside them."""
@@ -107,6 +109,7 @@ class Stages:
                 self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(self.folder / "write.lock", timeout=0)
             self._lock.acquire()
+            shutil.rmtree(self.folder / SPILL, ignore_errors=True)  # of a run that was killed
         except Timeout:
             raise StoreError(
                 f"{folder}: another process links into this folder; wait for it, or give another."
