@@ -195,8 +195,9 @@ class Stages:
         found = {"digest": self.digest, "made": noted.get("made", uuid.uuid4().hex), "facts": facts}
         self._note(name, found)
         with self.measured(name) as counted:
-            for part in make(facts, len(self._parts(name))):
-                self._write(name, part.cast(schema))
+            done = len(self._parts(name))
+            for number, part in enumerate(make(facts, done), done):
+                self._write(name, number, part.cast(schema))
             counted[0] = _rows(self._parts(name))
         arrow().default_memory_pool().release_unused()
         stage = self.done[-1]
@@ -208,10 +209,9 @@ class Stages:
     def _parts(self, name: str) -> tuple[Path, ...]:
         return tuple(sorted((self.folder / name).glob("*.parquet")))
 
-    def _write(self, name: str, part: pa.Table) -> None:
+    def _write(self, name: str, number: int, part: pa.Table) -> None:
         from pyarrow import parquet
 
-        number = len(self._parts(name))
         path = self.folder / name / f"{number:06d}.parquet"
         parquet.write_table(part, path.with_suffix(".part"))
         path.with_suffix(".part").replace(path)
