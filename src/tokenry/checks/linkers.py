@@ -81,14 +81,21 @@ class Witness:
         return [" ".join(one.split()[-3:]) for one in prompts]
 
 
-def prepared(
-    linker: Linker, left: Sequence[Row] = LEFT, right: Sequence[Row] | None = RIGHT
-) -> tuple[Matcher, Side, Side]:
-    """A matcher of two tables, or of one with itself, with every aid; and the tables."""
+def ground(
+    cls: type[Linker], left: Sequence[Row] = LEFT, right: Sequence[Row] | None = RIGHT
+) -> tuple[Side, Side, Aids]:
+    """Two tables, or one twice, and every aid, with what the class adds to them."""
     one = side(left)
     other = one if right is None else side(right)
     aids = Aids(embed=vectors, picture=vectors, referee=Witness(), linker=catalog.make)
-    one, other, aids = type(linker).sample(one, other, aids)
+    return cls.sample(one, other, aids)
+
+
+def prepared(
+    linker: Linker, left: Sequence[Row] = LEFT, right: Sequence[Row] | None = RIGHT
+) -> tuple[Matcher, Side, Side]:
+    """A matcher of two tables, or of one with itself, and the tables."""
+    one, other, aids = ground(type(linker), left, right)
     return linker.prepare(one, other, aids), one, other
 
 
@@ -138,7 +145,7 @@ def nearest(linker: Linker) -> Iterator[str]:
         found = matcher.nearest(k)
         yield from _wrong(found, table, k)
     every = matcher.nearest(ALL)
-    least = float(np.median(every.score)) if len(every.score) else 0.0
+    least = float(np.quantile(every.score, 0.8)) if len(every.score) else 0.0
     wanted = every.score >= least
     above = matcher.nearest(ALL, least)
     if not _same(above, Scored(*(column[wanted] for column in every))):
@@ -249,11 +256,12 @@ def parts(linker: Linker) -> Iterator[str]:
 def untouched(linker: Linker) -> Iterator[str]:
     """Neither the tables nor the linker change."""
     said = repr(vars(linker))
-    matcher, *sides = prepared(linker)
-    before = copy.deepcopy([dict(one.columns) for one in sides])
+    left, right, aids = ground(type(linker))
+    before = copy.deepcopy([dict(one.columns) for one in (left, right)])
+    matcher = linker.prepare(left, right, aids)
     matcher.nearest(3)
-    grid(matcher, sides[0].count, sides[1].count)
-    if [dict(one.columns) for one in sides] != before:
+    grid(matcher, left.count, right.count)
+    if [dict(one.columns) for one in (left, right)] != before:
         yield "a column of a table changes."
     if repr(vars(linker)) != said:
         yield f"the linker changed while it ran: {said} became {vars(linker)!r}."

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from tokenry.data.collection_loader import load_collection
     from tokenry.data.collections import Collection, Document, Query
     from tokenry.data.examples import Example, ImageData
+    from tokenry.data.linked import LabelledPairs, LinkedData, load_linked
     from tokenry.data.loader import load
     from tokenry.data.text_loader import load_text
     from tokenry.data.texts import TextData, TextExample
@@ -18,11 +19,14 @@ __all__ = [
     "Document",
     "Example",
     "ImageData",
+    "LabelledPairs",
+    "LinkedData",
     "Query",
     "TextData",
     "TextExample",
     "load",
     "load_collection",
+    "load_linked",
     "load_text",
 ]
 
@@ -35,6 +39,9 @@ _HOME = {
     "ImageData": "examples",
     "TextData": "texts",
     "TextExample": "texts",
+    "LabelledPairs": "linked",
+    "LinkedData": "linked",
+    "load_linked": "linked",
     "load": "loader",
     "load_text": "text_loader",
 }
