@@ -53,7 +53,7 @@ class Chosen:
             are called differently; numbers of rows from 0 when not given.
         folder: Keeps each finished stage; the same command goes on there where it was stopped.
         memory: What the engine may hold before the rest goes to disk; 1GB when not given.
-        engine: What joins; `duckdb` when not given.
+        engine: What joins: `duckdb` (when not given) or `daft`.
         device: Where the encoder runs, such as `cuda`.
         encoding: Of csv and jsonl files; UTF-8 when not given.
         formulas: Write csv cells as they are; otherwise those that spreadsheets take for formulas

@@ -6,6 +6,7 @@ from tokenry.linking.fuzzy import Fuzzy
 from tokenry.linking.hybrid import Hybrid
 from tokenry.linking.linktransformer import LinkTransformer
 from tokenry.linking.online_contrastive import OnlineContrastive
+from tokenry.linking.splink import Splink
 from tokenry.linking.supcon import SupCon
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "Hybrid",
     "LinkTransformer",
     "OnlineContrastive",
+    "Splink",
     "SupCon",
 ]

@@ -182,8 +182,8 @@ def _candidates(plan: Plan, made: Both, stages: Stages, alone: bool) -> Kept:
     schema = pa.schema([("left", pa.int64()), ("right", pa.int64()), ("source", pa.string())])
 
     def make(facts: Facts, done: int) -> Iterator[Any]:
-        first = blocking.keys(made[0], plan.rules, "left")
         second = blocking.keys(made[1], plan.rules, "right")
+        first = blocking.keys(made[0], plan.rules, "left", None if alone else second)
         engine = plan.engine(stages)
         try:
             blocks, pairs = blocking.candidates(

@@ -27,7 +27,10 @@ from tokenry.tables.stages import Stages, fingerprint
 if TYPE_CHECKING:
     Columns = str | Sequence[str]
 
-ENGINES = {"duckdb": "tokenry.tables.duckdb_engine:DuckDBEngine"}
+ENGINES = {
+    "duckdb": "tokenry.tables.duckdb_engine:DuckDBEngine",
+    "daft": "tokenry.tables.daft_engine:DaftEngine",
+}
 """Engines by name; each is made with the memory it may use and a folder to spill to."""
 METHOD = "hybrid"
 """What links where no method is named."""
@@ -63,7 +66,7 @@ class Settings(TypedDict, total=False):
             after a change only what depends on it is done again.
         memory: What the engine may hold before it spills to disk, "1GB" when not given. The
             linker's own tables come on top.
-        engine: What joins, by name ("duckdb"), or a function from a folder to an engine.
+        engine: What joins, by name ("duckdb" or "daft"), or a function from a folder to an engine.
         device: Where a named encoder runs.
     """
 
