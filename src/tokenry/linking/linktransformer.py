@@ -87,7 +87,7 @@ class LinkTransformer(Linker):
                 "wide margin.",
                 effect="On other names of cities that it has not seen, tuned MiniLM has a higher "
                 "accuracy@1 than untuned MiniLM and than edit similarity.",
-                not_shown="One half of it is: 1,969 other names, in Latin letters, of unseen cities: "
+                not_shown="Half of it is: 1,969 other names, in Latin letters, of unseen cities: "
                 ".422 untuned, .470 after 200 steps of supcon (+.048 [+.035, +.062]); but edit "
                 "similarity has .603 and char-ngrams .582 (recipes/linker_cities.py --latin). "
                 "Most are other spellings of one name, of which pieces of words say little.",
