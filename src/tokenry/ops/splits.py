@@ -32,3 +32,10 @@ def by_group(groups: Sequence[Hashable], held_out: float, draw: Random) -> dict[
     )
     parts = (part for part, count in counts for _ in range(count))
     return dict(zip(order, parts, strict=True))
+
+    def part(place: int) -> Part:
+        if place < test:
+            return "test"
+        return "validation" if place < test + validation else "train"
+
+    return {group: part(place) for place, group in enumerate(order)}
