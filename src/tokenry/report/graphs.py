@@ -38,9 +38,7 @@ def picture(cluster: Mapping[str, Any]) -> dict[str, Any]:
                 "color": colors[label],
                 "text": words.clean(" | ".join(_line(row, cluster["keys"])), 140),
             }
-            for i, (row, label) in enumerate(
-                zip(cluster["rows"], cluster["labels"], strict=True)
-            )
+            for i, (row, label) in enumerate(zip(cluster["rows"], cluster["labels"], strict=True))
         ],
     }
 
