@@ -72,10 +72,10 @@ def test_records_on_which_methods_disagree_come_first(results, linkers):
     assert split == sorted(split, reverse=True)
     assert all(min(scores[name]) < 1 for name in shown)
     found = disagreements.disagreements(results, results.tasks[0])
-    assert [one["label"] for one in found][0]
-    for record in found:
-        assert sum(choice["open"] for choice in record["choices"]) <= 1
-        assert {choice["name"] for choice in record["choices"]} == {"Untouched model", "Overlap"}
+    assert all(one["label"] for one in found)
+    for one in found:
+        assert sum(choice["open"] for choice in one["choices"]) <= 1
+        assert {choice["name"] for choice in one["choices"]} == {"Untouched model", "Overlap"}
 
 
 def test_the_page_of_linkers_holds_curves_and_records_and_escapes(results, linkers):
@@ -142,7 +142,7 @@ def test_bounded_and_plain(links):
     assert sum(count for *_, count in histogram(links.scores)) == len(links)
     assert histogram(links.scores[:0]) == []
     told = record(links.right, 0, links.on[1], links.on[0])
-    assert list(told)[0] == "name"
+    assert next(iter(told)) == "name"
 
 
 def test_commands_write_the_report(tmp_path, capsys):
