@@ -17,17 +17,13 @@ from typing import Any
 
 import numpy as np
 
-PATENTS_ON = (
-    "raw_inventor_name_first",
-    "raw_inventor_name_last",
-    "raw_city",
-    "raw_assignee_organization",
-)
-PATENTS_BLOCK = (
-    "raw_inventor_name_last+raw_inventor_name_first",
-    "raw_inventor_name_last+raw_inventor_name_first:2+raw_city",
-    "raw_inventor_name_last+raw_inventor_name_first:2+raw_assignee_organization",
-)
+PATENTS_COLUMNS = {
+    "first": "raw_inventor_name_first",
+    "last": "raw_inventor_name_last",
+    "city": "raw_city",
+    "firm": "raw_assignee_organization",
+}
+PATENTS_BLOCK = ("last+first", "last+first:2+city", "last+first:2+firm")
 RELEASES = ("20170808", "20191231", "20220630")
 
 
@@ -93,13 +89,13 @@ def patents(folder: str | None) -> None:
     import tokenry
 
     data = loaded("patentsview", folder)
-    name = "raw_assignee_organization"
-    texts = [" ".join(filter(None, one or ())) or None for one in data.left[name].to_pylist()]
-    mentions = data.left.set_column(data.left.column_names.index(name), name, [texts])
+    columns = {new: data.left[old] for new, old in PATENTS_COLUMNS.items()}
+    firms = columns["firm"].to_pylist()
+    columns["firm"] = [" ".join(filter(None, one or ())) or None for one in firms]
     seconds, found = timed(
         lambda: tokenry.dedupe(
-            mentions,
-            PATENTS_ON,
+            columns,
+            [*columns],
             method="char-ngrams",
             block=PATENTS_BLOCK,
             max_block=50_000_000,
@@ -108,12 +104,12 @@ def patents(folder: str | None) -> None:
         )
     )
     known = np.flatnonzero(data.entity >= 0)
-    labels = {"tokenry char-ngrams": found.labels, **released(folder, mentions)}
+    labels = {"tokenry char-ngrams": found.labels, **released(folder, data.left)}
     rows = [
         {"clusters_by": who, **against(own[known], data.entity[known])}
         for who, own in labels.items()
     ]
-    about = {"mentions": mentions.num_rows, "labelled": len(known)}
+    about = {"mentions": data.left.num_rows, "labelled": len(known)}
     about |= {"minutes": round(seconds / 60, 2)}
     print(json.dumps({**about, "rows": rows, "stages": stages(found.links)}))
 
