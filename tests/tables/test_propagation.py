@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -151,6 +153,14 @@ def test_link_takes_daft_by_name():
     assert found[0]["left"] == [0, 1]
     with pytest.raises(UsageError, match=r"daft: memory='9GB' cannot be kept"):
         tokenry.link(left, right, "name", block="city", engine="daft", memory="9GB")
+
+
+def test_daft_refuses_a_rule_that_cannot_travel():
+    engine = DaftEngine()
+    schema = pa.schema([("left", pa.int64())])
+    lock = threading.Lock()
+    with pytest.raises(UsageError, match=r"daft: a rule cannot be sent to other processes.*lock"):
+        engine.map_batches(engine.take(schema.empty_table()), lambda batch: lock, schema)
 
 
 def test_labels_number_components_as_everywhere_else(engine):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import sys
+import threading
 
 import numpy as np
 import pyarrow as pa
@@ -97,6 +98,9 @@ def test_spark_brings_the_rows_of_duckdb(session):
     start = pa.table({"n": [1], "changed": [True]})
     with pytest.raises(TokenryError, match="spark: 1 rows still change after 1 steps"):
         engine.iterate(engine.take(start), lambda held: held, 1)
+    lock = threading.Lock()
+    with pytest.raises(UsageError, match="spark: a rule cannot be sent to other processes"):
+        engine.map_batches(engine.take(LEFT), lambda batch: lock, LEFT.schema)
     other.close()
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tokenry.errors import MissingExtraError, TokenryError, UsageError
 from tokenry.tables.duckdb_engine import MEMORY
 from tokenry.tables.engine import ROWS, Engine, arrow
+from tokenry.tables.spread import untravelled
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -69,6 +70,9 @@ class DaftEngine(Engine):
 
         Daft wants as many rows as it gave: a batch's first row gets all that the rule made, the
         others nothing, and then the rows are unfolded.
+
+        Raises:
+            UsageError: If the rule holds what cannot be sent to other processes.
         """
         pa, daft = arrow(), self._daft
         names = table.column_names
@@ -86,7 +90,11 @@ class DaftEngine(Engine):
             ends = pa.array([0] + [len(rows)] * len(batch), pa.int64())
             return daft.Series.from_arrow(pa.LargeListArray.from_arrays(ends, rows))
 
-        folded = table.select(made(*(daft.col(name) for name in names)).alias(_MADE))
+        try:
+            call = made(*(daft.col(name) for name in names))
+        except ValueError as error:
+            raise untravelled(self.name, error) from error
+        folded = table.select(call.alias(_MADE))
         unfolded = folded.explode(_MADE, ignore_empty_and_null=True)
         get = daft.functions.get
         return unfolded.select(*(get(daft.col(_MADE), name).alias(name) for name in schema.names))

@@ -94,11 +94,11 @@ def _compared(batch: pa.RecordBatch) -> pa.Table:
 
 def _renamed(engine: Engine, table: Held, first: str, second: str) -> Held:
     """A table of two columns under other names."""
-    pa = arrow()
-    schema = pa.schema([(first, pa.int64()), (second, pa.int64())])
+    whole = arrow().int64()
+    schema = arrow().schema([(first, whole), (second, whole)])
 
     def rule(batch: pa.RecordBatch) -> pa.Table:
-        return pa.table(dict(zip((first, second), batch.columns, strict=True)))
+        return arrow().table(dict(zip((first, second), batch.columns, strict=True)))
 
     return engine.map_batches(table, rule, schema)
 

@@ -6,10 +6,12 @@ import os
 import shutil
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pickle import PicklingError
 from typing import TYPE_CHECKING, Any
 
 from tokenry.errors import MissingExtraError, TokenryError, UsageError
 from tokenry.tables.engine import ROWS, Engine, arrow
+from tokenry.tables.spread import untravelled
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,7 +59,11 @@ class SparkEngine(Engine):
     def map_batches(
         self, table: Any, rule: Callable[[pa.RecordBatch], pa.Table], schema: pa.Schema
     ) -> Any:
-        """What a rule makes of each batch, wherever it lies."""
+        """What a rule makes of each batch, wherever it lies.
+
+        Raises:
+            UsageError: If the rule holds what cannot be sent to other processes.
+        """
         from pyspark.sql.pandas.types import from_arrow_schema
 
         wanted = from_arrow_schema(schema)
@@ -70,7 +76,10 @@ class SparkEngine(Engine):
         with warnings.catch_warnings():
             # pyspark doubts new versions of pandas, which only its functions over pandas touch.
             warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas")
-            return table.mapInArrow(made, wanted)
+            try:
+                return table.mapInArrow(made, wanted)
+            except PicklingError as error:
+                raise untravelled(self.name, error) from error
 
     def equi_join(
         self, left: Any, right: Any, on: Sequence[str], *, below: tuple[str, str] | None = None

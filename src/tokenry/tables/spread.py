@@ -70,3 +70,12 @@ def scoring(matcher: Matcher, least: float) -> Callable[[pa.RecordBatch], pa.Tab
         return table.filter(pa.array(score >= least))  # NaN is not enough
 
     return rule
+
+
+def untravelled(engine: str, error: Exception) -> UsageError:
+    """What an engine says of a rule that it cannot send to where the rows lie."""
+    reason = str(error.__cause__ or error).splitlines()[0][:200]
+    return UsageError(
+        f"{engine}: a rule cannot be sent to other processes, something in it cannot be pickled "
+        f"({reason}); take a linker that can, such as char-ngrams, or the engine duckdb."
+    )

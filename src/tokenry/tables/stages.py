@@ -195,6 +195,7 @@ class Stages:
             for part in make(facts, len(self._parts(name))):
                 self._write(name, part.cast(schema))
             counted[0] = _rows(self._parts(name))
+        arrow().default_memory_pool().release_unused()
         stage = self.done[-1]
         found |= {"finished": True, "rows": stage.rows, "seconds": stage.seconds}
         found["peak_bytes"] = stage.peak_bytes
