@@ -78,7 +78,9 @@ def limited(child: str, *words: str) -> dict[str, Any]:
         resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
 
     command = [sys.executable, str(HERE / "linking_limited.py"), child, *words]
+    # Allocators that reserve addresses by the gigabyte would be out of them at once.
     environment = {**os.environ, "MALLOC_ARENA_MAX": "2", "OMP_NUM_THREADS": "2"}
+    environment["ARROW_DEFAULT_MEMORY_POOL"] = "system"
     done = subprocess.run(
         command, capture_output=True, text=True, preexec_fn=limit, env=environment, check=False
     )

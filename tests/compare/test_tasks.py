@@ -58,7 +58,7 @@ def drawings(dataset, example):
 def test_every_task_says_what_it_measures():
     vision = {"agreement", "classification", "probe", "retrieval", "dense"}
     texts = {"lm-agreement", "perplexity", "answers", "needles"}
-    assert set(tasks.names()) == vision | texts | {"writing", "search"}
+    assert set(tasks.names()) == vision | texts | {"writing", "search", "linking"}
     assert {name for name in tasks.names() if tasks.find(name).kind == "causal-lm"} == texts
     for name in tasks.names():
         info = tasks.find(name)().info

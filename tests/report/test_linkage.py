@@ -76,6 +76,10 @@ def test_records_on_which_methods_disagree_come_first(results, linkers):
     for shown in found:
         assert sum(choice["open"] for choice in shown["choices"]) <= 1
         assert {choice["name"] for choice in shown["choices"]} == {"Untouched model", "Overlap"}
+    assert all(one["label"] for one in found)
+    for one in found:
+        assert sum(choice["open"] for choice in one["choices"]) <= 1
+        assert {choice["name"] for choice in one["choices"]} == {"Untouched model", "Overlap"}
 
 
 def test_the_page_of_linkers_holds_curves_and_records_and_escapes(results, linkers):

@@ -62,13 +62,15 @@ class Kind:
     batches: int = 0
     beside: tuple[type[Method], ...] = ()
 
-    def examples_per_pass(self, examples: int) -> int:
+    def pass_of(self, examples: int, limit: int | None) -> int:
         """How many go into one pass when nothing is asked for.
 
         Args:
             examples: How many there are in all.
+            limit: How many are used at most; None for all.
         """
-        return max(1, -(-examples // self.batches)) if self.batches else self.batch_size
+        used = min(examples, limit or examples)
+        return max(1, -(-used // self.batches)) if self.batches else self.batch_size
 
     def takes(self, stack: Sequence[Method]) -> bool:
         """Whether these methods go on a model of this kind together."""

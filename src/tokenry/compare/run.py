@@ -110,8 +110,7 @@ def compare(
         wanted = make_tasks(named(kind.task) if chosen is None else chosen, settings, found.kind)
         examples = load_data(kind, data, found.name)
         if batch_size is None:
-            count = min(len(examples.examples), limit or len(examples.examples))
-            options = replace(options, batch_size=kind.examples_per_pass(count))
+            options = replace(options, batch_size=kind.pass_of(len(examples.examples), limit))
         with subjects.undisturbed(found.model, found.device):
             Runner(settle(found, configured, wanted, examples, options), store, began).run(progress)
     results = Results.open(folder)

@@ -39,20 +39,26 @@ def answer(best: Best, entries: Sequence[Entry]) -> dict[str, Any]:
     return found
 
 
-def best_linker(best: Best, entries: Sequence[Entry], code: Code) -> dict[str, Any]:
+def best_linker(
+    best: Best, entries: Sequence[Entry], code: Code, even: Sequence[str]
+) -> dict[str, Any]:
     """The first screen for linkers: what links best, for nobody links to save time.
 
     Args:
         best: The fastest choice at a loss of at most `MAX_LOSS`.
         entries: The lines of the task.
         code: From a method's label and keep to lines that run it.
+        even: Labels of the methods that are not shown to be worse than the best one.
     """
-    top = max(entries, key=lambda e: (e.summary.score.value, -e.summary.seconds.value))
+    top = max(entries, key=lambda e: e.summary.score.value)
     untouched = next(e for e in entries if e.kind == "untouched")
     metric = words.clean(top.task.metric, 40)
     said = f"{metric} {top.score}, 95\u202f% {top.score_span}, on {top.summary.n} examples."
     if top is not untouched:
         said += f" Against the encoder alone: {top.difference}, {top.verdict}."
+    rivals = [e.name for e in entries if e.summary.method in even and e is not top]
+    if rivals:
+        said += f" Not shown to be worse: {words.listing(rivals)}."
     figures = [
         (metric, top.score, f"95\u202f% {top.score_span}"),
         ("Encoder alone", untouched.score, f"95\u202f% {untouched.score_span}"),
@@ -66,7 +72,7 @@ def best_linker(best: Best, entries: Sequence[Entry], code: Code) -> dict[str, A
     return {
         "task": words.clean(top.task.title),
         "setting": words.setting(top.task.settings),
-        "headline": f"{top.name}: {metric} {top.score}",
+        "headline": f"{'Encoder alone' if top is untouched else top.name}: {metric} {top.score}",
         "explanation": f"{said} {_cheapest(best, top, entries)}".rstrip(),
         "figures": figures,
         "code": words.code(code(top.summary.method, top.summary.keep)),

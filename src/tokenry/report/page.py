@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 
 from tokenry.compare.audits import Audit
+from tokenry.compare.rivals import rivals
 from tokenry.errors import StoreError
 from tokenry.report import audited, linkage, slots, tokens, words
 from tokenry.report.answer import MAX_LOSS, answer, best_linker, chosen_of, headline
@@ -29,7 +30,7 @@ from tokenry.report.vega import PALETTE, to_svg
 from tokenry.report.written import acceptance, written
 
 if TYPE_CHECKING:
-    from tokenry.compare.records import TaskInfo
+    from tokenry.compare.records import Best, TaskInfo
     from tokenry.compare.results import Results
 
 HERE = Path(__file__).parent
@@ -137,9 +138,7 @@ def content(results: Results) -> dict[str, Any]:
         "data": words.clean(results.data),
         "count": _count(results, lines),
         "complete": results.complete,
-        "answer": best_linker(best, lines, results.code)
-        if first.kind == "linker"
-        else answer(best, lines),
+        "answer": _answer(results, first, best, lines),
         "least": _least(results, first, lines),
         "tasks": [_task(results, task, keeps) for task in results.tasks],
         "keeps": [f"{keep:.3g}" for keep in keeps],
@@ -167,6 +166,15 @@ def content(results: Results) -> dict[str, Any]:
         ("notes", "Notes"),
     ]
     return page
+
+
+def _answer(results: Results, task: TaskInfo, best: Best, lines: Sequence[Entry]) -> dict[str, Any]:
+    """The first screen."""
+    if task.kind != "linker":
+        return answer(best, lines)
+    rows = [row for row in results.rows() if row.task == task.slug]
+    _, even = rivals(rows, task, results.seed)
+    return best_linker(best, lines, results.code, even)
 
 
 def _drawn(results: Results, task: TaskInfo, keeps: Sequence[float]) -> dict[str, Any]:

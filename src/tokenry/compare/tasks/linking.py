@@ -79,6 +79,10 @@ class Linking(Task):
     slug = "linking"
     title = "Records linked"
     metric = "F1"
+    explanation = (
+        "F1 of links at a threshold that was chosen for each method on records that are not "
+        "scored. The untouched model is the encoder alone: the cosine of whole records."
+    )
     dial = False
     weight = "weight"
 
@@ -116,10 +120,7 @@ class Linking(Task):
                 "B\u00b3 averages over left records."
             )
             self.figures = (*PAIRWISE, *CUBED, *COSTS)
-        self.explanation = (
-            f"{what} F1 is of links at a threshold that was chosen for each method on records "
-            f"that are not scored. The untouched model is the encoder alone. {learned}"
-        ).rstrip()
+        self.explanation = f"{what} {type(self).explanation} {learned}".rstrip()
 
     def prepare(self, subject: Subject, examples: Sequence[Linkable]) -> None:
         """Make the encoder; what may be learned from is made of what is near for it."""
