@@ -72,10 +72,6 @@ def test_records_on_which_methods_disagree_come_first(results, linkers):
     assert split == sorted(split, reverse=True)
     assert all(min(scores[name]) < 1 for name in shown)
     found = disagreements.disagreements(results, results.tasks[0])
-    assert found[0]["label"]
-    for shown in found:
-        assert sum(choice["open"] for choice in shown["choices"]) <= 1
-        assert {choice["name"] for choice in shown["choices"]} == {"Untouched model", "Overlap"}
     assert all(one["label"] for one in found)
     for one in found:
         assert sum(choice["open"] for choice in one["choices"]) <= 1

@@ -25,13 +25,6 @@ def by_group(groups: Sequence[Hashable], held_out: float, draw: Random) -> dict[
     draw.shuffle(order)
     test = round(len(order) * held_out / 2)
     validation = round(len(order) * held_out) - test
-    counts: tuple[tuple[Part, int], ...] = (
-        ("test", test),
-        ("validation", validation),
-        ("train", len(order) - test - validation),
-    )
-    parts = (part for part, count in counts for _ in range(count))
-    return dict(zip(order, parts, strict=True))
 
     def part(place: int) -> Part:
         if place < test:
