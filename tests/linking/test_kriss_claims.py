@@ -57,7 +57,9 @@ class World:
 
     def mentions(self, draw, forms):
         rows = [
-            sentence(self.titles[i], self.near[i], draw, [form]) for i in range(40) for form in forms
+            sentence(self.titles[i], self.near[i], draw, [form])
+            for i in range(40)
+            for form in forms
         ]
         columns = dict(zip(("text", "start", "end"), zip(*rows, strict=True), strict=True))
         columns["name"] = [text[start:end] for text, start, end in rows]
