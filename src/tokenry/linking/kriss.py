@@ -12,17 +12,16 @@ import numpy as np
 from tokenry.card import Card, Claim
 from tokenry.errors import UsageError
 from tokenry.linking.ontology import (
-    CLOSE,
-    OPEN,
     Ontology,
-    marked,
-    missing,
+    in_sentences,
     prototypes,
+    windows,
     with_name,
 )
 from tokenry.linking.prototypes import Prototypes, Reread, encoded, learned
 from tokenry.method import Aids, Batch, In, Linker, Losses, Matcher, PairObjective, Side
 from tokenry.ops.contrastive import in_batch
+from tokenry.ops.mentions import CLOSE, OPEN
 
 _ENCODER = (
     "build an encoder with tokenry.plugs.marked_spans.span_encoder and pass its vectors, as "
@@ -184,14 +183,7 @@ class Kriss(Linker, PairObjective):
     @classmethod
     def sample(cls, left: Side, right: Side, aids: Aids) -> tuple[Side, Side, Aids]:
         """The left table with each text as a mention in a sentence."""
-        texts = left.texts()
-        columns = {
-            **left.columns,
-            "text": [None if one is None else f"We ate at {one}." for one in texts],
-            "start": [None if one is None else 10 for one in texts],
-            "end": [None if one is None else 10 + len(one) for one in texts],
-        }
-        first = Side(columns=columns, keys=left.keys, count=left.count)
+        first = in_sentences(left)
         return first, first if right is left else right, aids
 
     def windows(self, mentions: Side) -> list[str | None]:
@@ -202,13 +194,8 @@ class Kriss(Linker, PairObjective):
         """
         if self.text is None:
             return [None if one is None else f"{OPEN} {one} {CLOSE}" for one in mentions.texts()]
-        columns = (mentions.column("kriss", name) for name in (self.text, self.start, self.end))
-        return [
-            None
-            if missing(text) or missing(start) or missing(end)
-            else marked(text, int(start), int(end), self.words)
-            for text, start, end in zip(*columns, strict=True)
-        ]
+        columns = (self.text, self.start, self.end)
+        return windows("kriss", mentions, columns, self.words)
 
     def _name(self, names: list[str], draw: Random) -> str:
         chance, others = draw.random(), names[1:]
