@@ -88,7 +88,8 @@ class Prototypes(Matcher):
         low, high = np.searchsorted(self.owner, (others.start, others.stop))
         each = q @ self.shown[low:high].astype(np.float64).T
         best = group_best(each, self.owner[low:high] - others.start, reference.shape[1])
-        return reference + self._filled(best, reference)
+        whole: Float[np.ndarray, "t u"] = reference + self._filled(best, reference)
+        return whole
 
     def _filled(
         self, best: Float[np.ndarray, "*m"], reference: Float[np.ndarray, "*m"]

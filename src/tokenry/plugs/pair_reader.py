@@ -15,8 +15,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tokenry.errors import TokenryError, UsageError
+from tokenry.ops.batches import rounds
 from tokenry.ops.contrastive import softmax_loss
-from tokenry.plugs.tuning import Tuned, descend, share, steps_of, training
+from tokenry.plugs.tuning import Tuned, descend, share, training
 
 _BATCH = 32
 
@@ -126,7 +127,7 @@ def tune_reader(
     start, losses, draw = time.perf_counter(), [], random.Random(seed)  # noqa: S311 - an order
     optimizer = torch.optim.AdamW(reader.model.parameters(), lr=rate)
     with training(reader.model, seed):
-        for step, chosen in enumerate(islice(steps_of(len(choices), batch_size, draw), steps)):
+        for step, chosen in enumerate(islice(rounds(len(choices), batch_size, draw), steps)):
             for group in optimizer.param_groups:
                 group["lr"] = rate * share(step, steps, 0.1)
             some = [choices[i] for i in chosen]
