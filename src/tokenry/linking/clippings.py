@@ -79,8 +79,58 @@ class Clippings(Linker, Objective):
         arxiv="2304.03464",
         venue="arXiv preprint",
         code="https://github.com/dell-research-harvard/clippings",
-        claims=(Claim(paper="TODO", effect="TODO", not_shown="TODO to be measured"),),
-        differs=("TODO",),
+        claims=(
+            Claim(
+                paper="Without labels, picture and text together link Japanese firms with an "
+                "accuracy of .845; edit distance of the noisy texts reaches .630.",
+                effect="Without labels, both together find more of 2,000 unseen names than edit "
+                "distance does when 30 % of the characters are wrong.",
+                test="tests/linking/test_clippings_claims.py::"
+                "test_claim_records_find_more_than_edit_distance",
+                measured="1,000 crops of city names in unseen fonts, towers of .3M weights from "
+                "scratch (recipes/clippings_names.py): .886 against .834 with 30 % wrong, .939 "
+                "against .929 with 20 %; with 10 % edit distance is better, .978 against .985.",
+            ),
+            Claim(
+                paper="With labels .937, against .924 from pictures and .790 from texts alone.",
+                effect="Pooled vectors find at least as many as the better of their two halves.",
+                test="tests/linking/test_clippings_claims.py::"
+                "test_claim_both_find_more_than_either",
+                measured="With labels and 30, 20, 10 % wrong: both .939/.965/.986, crops "
+                ".788/.776/.806, texts .640/.775/.913; without labels .886/.939/.978, crops "
+                ".656/.664/.669, texts .631/.779/.919.",
+            ),
+            Claim(
+                paper="From worst to best: edit distance, 3-grams, texts, both without labels, "
+                "pictures, both with labels.",
+                effect="The same order.",
+                not_shown="With 30 % wrong: 3-grams .605, trained on texts alone .686, on crops "
+                "alone .785, edit distance .834, both without labels .886, with .939. Towers of "
+                "minutes read crops worse than a CLIP that was trained on millions.",
+            ),
+            Claim(
+                paper="Photographs of newspapers: adjusted Rand index .615 from both, .597 from "
+                "pictures, .389 from texts.",
+                effect="Clusters by single linkage agree best with the true ones when both count.",
+                test="tests/linking/test_clippings_claims.py::"
+                "test_claim_clusters_of_both_agree_best",
+                measured="450 crops of 150 names, the cut chosen on 150 others: .816 from both, "
+                ".539 from crops, .549 from texts, 10 to 30 % wrong.",
+            ),
+        ),
+        differs=(
+            "A record that lacks its picture or its text is what it has; in the paper all have "
+            "both.",
+            "The temperature of the stage without labels is a setting, there a learned weight.",
+            "Distances are those of cosines, squared and halved (Hadsell et al. 2006); released "
+            "code takes the ContrastiveLoss of pytorch-metric-learning, Euclidean and not squared.",
+            "Rates rise and fall once in a straight line; there, cosine restarts.",
+            "The threshold for a match is the one of the best F1 on known pairs, 0.8 without any.",
+            "Batches hold no class twice, whichever groups of near classes they are made of.",
+            "The weight holds wherever vectors are pooled; one path of the released code always "
+            "takes 0.5.",
+            "Texts are rendered horizontally only.",
+        ),
     )
 
     weight: Annotated[float, In(0, 1), "the weight of the picture"] = 0.5

@@ -12,17 +12,16 @@ import numpy as np
 from tokenry.card import Card, Claim
 from tokenry.errors import UsageError
 from tokenry.linking.ontology import (
-    CLOSE,
-    OPEN,
     Ontology,
-    marked,
-    missing,
+    in_sentences,
     prototypes,
+    windows,
     with_name,
 )
 from tokenry.linking.prototypes import Prototypes, Reread, encoded, learned
 from tokenry.method import Aids, Batch, In, Linker, Losses, Matcher, PairObjective, Side
 from tokenry.ops.contrastive import in_batch
+from tokenry.ops.mentions import CLOSE, OPEN
 
 _ENCODER = (
     "build an encoder with tokenry.plugs.marked_spans.span_encoder and pass its vectors, as "
@@ -98,8 +97,51 @@ class Kriss(Linker, PairObjective):
         venue="Findings of EMNLP 2022",
         code="https://huggingface.co/microsoft/BiomedNLP-KRISSBERT-PubMed-UMLS-EL",
         code_license="MIT",
-        claims=(Claim(paper="TODO", effect="TODO", not_shown="TODO to be measured"),),
-        differs=("TODO",),
+        claims=(
+            Claim(
+                paper="Up to 20 points more accurate than earlier linkers without labels, on seven "
+                "biomedical sets.",
+                effect="Names that several things share are told apart better than by a prior, and "
+                "than by an encoder of the name alone.",
+                test="tests/linking/test_kriss_claims.py::test_claim_context_tells_namesakes_apart",
+                measured="298 mentions of 60 names of cities, 276 entities, zoo:minilm-l6 after 40 "
+                "steps (recipes/kriss_places.py): .674 in context, .369 by name alone, .403 by the "
+                "most populous; .547 untrained. Words in common with the ontology find .742. From "
+                "scratch, toy names: .72 in context, .28 by name alone, .5 by a prior.",
+            ),
+            Claim(
+                paper="What the ontology says links entities that no text mentions.",
+                effect="Entities without known mentions are found far above chance.",
+                test="tests/linking/test_kriss_claims.py::"
+                "test_claim_entities_without_mentions_are_found_by_what_is_said_of_them",
+                measured="The same cities: .694 of those without, .665 of those with known "
+                "mentions; .000 of those without where zeros stand for what is missing. From "
+                "scratch: .25, of 40 entities, .00 with zeros.",
+            ),
+            Claim(
+                paper="Labelled mentions are added without training again.",
+                effect="One labelled mention of each entity does not lower accuracy.",
+                test="tests/linking/test_kriss_claims.py::"
+                "test_claim_a_labelled_mention_does_no_harm",
+                measured="The same cities: .782 with one, .674 without; from scratch .70 and .625.",
+            ),
+            Claim(
+                paper="Known mentions are compared with, and what the ontology says beside them.",
+                effect="Both together are more accurate than what the ontology says alone.",
+                not_shown="The same cities: .674 with both, .728 with what the ontology says alone "
+                "(most=0). Texts written from ten templates are alike across entities.",
+            ),
+        ),
+        differs=(
+            "Vectors have length one, so that scores are cosines divided by a temperature; the "
+            "paper's are inner products of the first token's states.",
+            "An entity without known mentions counts what is said of it twice; in the released "
+            "code that half is zero (`released=True`).",
+            "The best of all known mentions of an entity is found exactly; the paper looks at the "
+            "nearest 100 mentions.",
+            "Names are matched as they are written, in whole words where a script has spaces.",
+            "How often mentions are hidden and replaced is a setting; 0.2 for both is ours.",
+        ),
     )
 
     text: Annotated[str | None, "the name of the column with texts"] = "text"
@@ -184,14 +226,7 @@ class Kriss(Linker, PairObjective):
     @classmethod
     def sample(cls, left: Side, right: Side, aids: Aids) -> tuple[Side, Side, Aids]:
         """The left table with each text as a mention in a sentence."""
-        texts = left.texts()
-        columns = {
-            **left.columns,
-            "text": [None if one is None else f"We ate at {one}." for one in texts],
-            "start": [None if one is None else 10 for one in texts],
-            "end": [None if one is None else 10 + len(one) for one in texts],
-        }
-        first = Side(columns=columns, keys=left.keys, count=left.count)
+        first = in_sentences(left)
         return first, first if right is left else right, aids
 
     def windows(self, mentions: Side) -> list[str | None]:
@@ -202,13 +237,8 @@ class Kriss(Linker, PairObjective):
         """
         if self.text is None:
             return [None if one is None else f"{OPEN} {one} {CLOSE}" for one in mentions.texts()]
-        columns = (mentions.column("kriss", name) for name in (self.text, self.start, self.end))
-        return [
-            None
-            if missing(text) or missing(start) or missing(end)
-            else marked(text, int(start), int(end), self.words)
-            for text, start, end in zip(*columns, strict=True)
-        ]
+        columns = (self.text, self.start, self.end)
+        return windows("kriss", mentions, columns, self.words)
 
     def _name(self, names: list[str], draw: Random) -> str:
         chance, others = draw.random(), names[1:]

@@ -13,10 +13,8 @@ import numpy as np
 from jaxtyping import Int
 
 from tokenry.method import Side
-from tokenry.ops.mentions import Names, window
+from tokenry.ops.mentions import CLOSE, OPEN, Names, window
 
-OPEN, CLOSE = "<ENT>", "</ENT>"
-"""What stands around a mention; the encoder's tokenizer has each as one token."""
 SEPARATOR = "\x1f"
 """Stands after each of the names that a window for training carries within the marks."""
 
@@ -123,6 +121,33 @@ def marked(text: str, start: int, end: int, words: int, names: Sequence[str] | N
         mention = SEPARATOR.join((*dict.fromkeys((mention, *names)), ""))
     parts = (before.strip(), OPEN, mention, CLOSE, after.strip())
     return " ".join(part for part in parts if part)
+
+
+def windows(
+    who: str, mentions: Side, columns: tuple[str, str, str], words: int
+) -> list[str | None]:
+    """A table of mentions as it is read, from its columns of texts, starts and ends.
+
+    Raises:
+        UsageError: If a column is missing, or a mention does not lie in its text.
+    """
+    rows = zip(*(mentions.column(who, name) for name in columns), strict=True)
+    return [
+        None if any(map(missing, row)) else marked(row[0], int(row[1]), int(row[2]), words)
+        for row in rows
+    ]
+
+
+def in_sentences(side: Side) -> Side:
+    """A table with each text as a mention in a sentence: what checks try a linker on."""
+    texts = side.texts()
+    columns = {
+        **side.columns,
+        "text": [None if one is None else f"We ate at {one}." for one in texts],
+        "start": [None if one is None else 10 for one in texts],
+        "end": [None if one is None else 10 + len(one) for one in texts],
+    }
+    return Side(columns=columns, keys=side.keys, count=side.count)
 
 
 def names_of(text: str) -> list[str]:

@@ -9,6 +9,9 @@ from typing import NamedTuple
 from tokenry.errors import MissingExtraError, UsageError
 from tokenry.ops.scripts import script_of
 
+OPEN, CLOSE = "<ENT>", "</ENT>"
+"""What stands around a mention; an encoder of mentions has each as one token."""
+
 _WORD = re.compile(r"\S+")
 _NO_SPACES = frozenset(("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR"))
 

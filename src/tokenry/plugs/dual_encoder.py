@@ -87,7 +87,7 @@ class DualEncoder:
         """Vectors of a batch of texts, with a gradient where there is one to be had."""
         read = self.tokenizer(
             list(texts),
-            padding=True,
+            padding="max_length",  # SigLIP reads its vector off the last place, padding or not
             truncation=True,
             max_length=self.longest,
             return_tensors="pt",

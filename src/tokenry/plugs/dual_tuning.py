@@ -61,10 +61,7 @@ def tune_dual(
         UsageError: If a number is out of range, or there are fewer batches than steps.
         TokenryError: If the loss is no number.
     """
-    if steps < 1 or not 0 < rate < math.inf:
-        raise UsageError(
-            f"tune_dual: steps={steps}, rate={rate}; steps are at least 1, the rate is positive."
-        )
+    _check(steps, rate)
     read = records if callable(records) else _fixed(records)
     start, losses, draw = time.perf_counter(), [], random.Random(seed)  # noqa: S311 - augmentation
     weights = parameters(encoder)
@@ -77,15 +74,10 @@ def tune_dual(
         for step, chosen in enumerate(islice(batches, steps)):
             for group in optimizer.param_groups:
                 group["lr"] = rate * share(step, steps, warm)
-            pictures, texts = zip(*(read(int(i), draw) for i in chosen), strict=True)
-            groups = _groups(texts) if labels is None else [int(labels[i]) for i in chosen]
-            loss = _loss(encoder, method, pictures, texts, groups)
-            losses.append(float(loss.detach()))
-            if not math.isfinite(losses[-1]):
-                raise TokenryError(
-                    f"tune_dual: the loss of step {step + 1} is {losses[-1]}; take a smaller rate "
-                    f"than {rate}."
-                )
+            some = [read(int(i), draw) for i in chosen]
+            own = None if labels is None else [int(labels[i]) for i in chosen]
+            loss = _loss(encoder, method, some, own)
+            losses.append(_number(loss, step, rate))
             descend(encoder.model, loss, optimizer)
             bar.update()
             bar.set_postfix(loss=f"{losses[-1]:.3f}")
@@ -95,16 +87,30 @@ def tune_dual(
     return Tuned(method=method.describe(), losses=tuple(losses), seconds=seconds, folder=None)
 
 
+def _check(steps: int, rate: float) -> None:
+    if steps < 1 or not 0 < rate < math.inf:
+        raise UsageError(
+            f"tune_dual: steps={steps}, rate={rate}; steps are at least 1, the rate is positive."
+        )
+
+
 def _loss(
-    encoder: DualEncoder,
-    method: Objective,
-    pictures: Sequence[Any],
-    texts: Sequence[str],
-    groups: list[int],
+    encoder: DualEncoder, method: Objective, some: Sequence[Record], labels: list[int] | None
 ) -> torch.Tensor:
+    pictures, texts = zip(*some, strict=True)
     vectors = {"picture": encoder.of_pictures(pictures), "text": encoder.of_texts(texts)}
-    device = vectors["text"].device
-    return method.loss(Batch(vectors=vectors, groups=torch.tensor(groups, device=device))).total
+    groups = torch.tensor(_groups(texts) if labels is None else labels)
+    batch = Batch(vectors=vectors, groups=groups.to(vectors["text"].device))
+    return method.loss(batch).total
+
+
+def _number(loss: torch.Tensor, step: int, rate: float) -> float:
+    found = float(loss.detach())
+    if not math.isfinite(found):
+        raise TokenryError(
+            f"tune_dual: the loss of step {step + 1} is {found}; take a smaller rate than {rate}."
+        )
+    return found
 
 
 def _groups(texts: Sequence[str]) -> list[int]:

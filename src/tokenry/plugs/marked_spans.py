@@ -11,9 +11,8 @@ from jaxtyping import Float
 
 from tokenry.errors import UsageError
 from tokenry.method import Embed
+from tokenry.ops.mentions import CLOSE, OPEN
 from tokenry.plugs.text_encoder import text_encoder
-
-OPEN, CLOSE = "<ENT>", "</ENT>"
 
 
 def span_encoder(
