@@ -91,6 +91,25 @@ def write(path: Path, rows: Iterable[dict[str, str]]) -> None:
         writer.writerows(rows)
 
 
+def chosen(every: list[dict[str, str]], draw: random.Random) -> list[list[dict[str, str]]]:
+    """The rows of both tables; those in both come first, in the same order."""
+    draw.shuffle(every)
+    different = [row for row in every if plain(row["typed"]) != plain(row["name"])]
+    same = [row for row in every if plain(row["typed"]) == plain(row["name"])]
+    both = different[:DIFFERENT] + same[:SAME]
+    rest = different[DIFFERENT:] + same[SAME:]
+    draw.shuffle(rest)
+    return [both + rest[:ALONE], both + rest[ALONE : 2 * ALONE]]
+
+
+def shuffled(side: list[dict[str, str]], draw: random.Random) -> dict[int, int]:
+    """Shuffle a table where it is; the new place of each row."""
+    order = list(range(len(side)))
+    draw.shuffle(order)
+    side[:] = [side[number] for number in order]
+    return {number: place for place, number in enumerate(order)}
+
+
 def main() -> None:
     """Fetch, choose, shuffle, write."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -99,22 +118,9 @@ def main() -> None:
     args = parser.parse_args()
     args.cache.mkdir(parents=True, exist_ok=True)
     (args.out / "licenses").mkdir(parents=True, exist_ok=True)
-    archive = fetch(PACKAGE, args.cache)
     draw = random.Random(SEED)
-    every = concepts(archive)
-    draw.shuffle(every)
-    different = [row for row in every if plain(row["typed"]) != plain(row["name"])]
-    same = [row for row in every if plain(row["typed"]) == plain(row["name"])]
-    both = different[:DIFFERENT] + same[:SAME]
-    rest = different[DIFFERENT:] + same[SAME:]
-    draw.shuffle(rest)
-    left, right = both + rest[:ALONE], both + rest[ALONE : 2 * ALONE]
-    places = []
-    for side in (left, right):
-        order = list(range(len(side)))
-        draw.shuffle(order)
-        places.append({number: place for place, number in enumerate(order)})
-        side[:] = [side[number] for number in order]
+    left, right = chosen(concepts(fetch(PACKAGE, args.cache)), draw)
+    places = [shuffled(side, draw) for side in (left, right)]
     write(
         args.out / "left.csv",
         (
@@ -127,7 +133,7 @@ def main() -> None:
         args.out / "right.csv",
         ({"id": f"u{at}", **{c: r[c] for c in columns}} for at, r in enumerate(right)),
     )
-    pairs = sorted((places[0][number], places[1][number]) for number in range(len(both)))
+    pairs = sorted((places[0][number], places[1][number]) for number in range(DIFFERENT + SAME))
     write(args.out / "matches.csv", ({"left": f"s{a}", "right": f"u{b}"} for a, b in pairs))
     text = SOURCES.format(different=DIFFERENT, same=SAME, alone=ALONE)
     (args.out / "SOURCES.md").write_text(text, encoding="utf-8")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tokenry.plugs.attach import attach
     from tokenry.plugs.moving import transplant
     from tokenry.report.page import report
+    from tokenry.tables.classifying import classify_pairs
     from tokenry.tables.clustering import cluster
     from tokenry.tables.deduping import dedupe
     from tokenry.tables.evaluating import evaluate_links
@@ -35,6 +36,7 @@ __all__ = [
     "audit",
     "check",
     "chunks",
+    "classify_pairs",
     "cluster",
     "compare",
     "dedupe",
@@ -58,6 +60,7 @@ _HOME = {
     "attach": "tokenry.plugs.attach:attach",
     "audit": "tokenry.compare.auditing:audit",
     "check": "tokenry.checks:check",
+    "classify_pairs": "tokenry.tables.classifying:classify_pairs",
     "chunks": "tokenry.compare.chunking:chunks",
     "cluster": "tokenry.tables.clustering:cluster",
     "compare": "tokenry.compare.run:compare",

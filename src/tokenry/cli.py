@@ -20,6 +20,7 @@ from tokenry import (
     cli_clusters,
     cli_linking,
     cli_retrieval,
+    cli_tuning,
     cli_vocab,
     console,
 )
@@ -44,6 +45,7 @@ for _group, _commands in (
     (cli_retrieval.app, ("chunks", "eval", "index", "search")),
     (cli_clusters.app, ("cluster", "evaluate-links")),
     (cli_linking.app, ("aggregate", "dedupe", "link")),
+    (cli_tuning.app, ("classify-pairs", "tune")),
 ):
     for _command in _commands:
         app.command(_group[_command], name=_command)

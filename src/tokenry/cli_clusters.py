@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,16 +17,35 @@ Json = Annotated[bool, Parameter(negative="", show_default=False)]
 app = App(name="tokenry", help_format="markdown")
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """What the columns are called.
+
+    Args:
+        left: The column of pairs with one id.
+        right: The column with the other one.
+        score: The column of scores of pairs.
+        id: The column of the ids of records.
+        encoding: Of csv and jsonl files.
+    """
+
+    left: str = "left"
+    right: str = "right"
+    score: str = "score"
+    id: str = "id"
+    encoding: str | None = None
+
+
+_USUAL = Columns()
+
+
 @app.command
 def cluster(
     pairs: Path,
     records: Path | None = None,
     /,
     *,
-    id: str = "id",
-    left: str = "left",
-    right: str = "right",
-    score: str = "score",
     threshold: str | None = None,
     by: Literal["components", "average"] = "components",
     largest: int | None = None,
@@ -33,10 +53,10 @@ def cluster(
     bridges: Json = False,
     source: str | None = None,
     missing: float = 0.0,
-    encoding: str | None = None,
     formulas: Json = False,
     out: Path | None = None,
     json: Json = False,
+    columns: Columns = _USUAL,
 ) -> None:
     r"""Make clusters of scored pairs, wherever the scores come from.
 
@@ -49,10 +69,6 @@ def cluster(
     Args:
         pairs: A .csv, .tsv, .jsonl or .parquet table with two ids and a score in each row.
         records: A table with all records; those that the pairs name when it is not given.
-        id: The column of the records' ids.
-        left: The column of the pairs with one id.
-        right: The column with the other one.
-        score: The column of scores.
         threshold: The score from which on a pair counts, or several, joined by commas; all pairs
             when not given.
         by: Records join through any chain of pairs, or while the mean of all their pairs suffices.
@@ -61,18 +77,14 @@ def cluster(
         bridges: Cut single weak pairs between groups that hold together well.
         source: A column of the records; no cluster has two records of one source.
         missing: By average, the score of a pair that is not there.
-        encoding: Of csv and jsonl files.
         formulas: Write csv cells as they are.
         out: The table of records with their clusters to write.
         json: Print the sizes for machines instead.
+        columns: What the columns are called.
     """
     found = tokenry.cluster(
         pairs,
         records,
-        id=id,
-        left=left,
-        right=right,
-        score=score,
         threshold=None if threshold is None else _numbers("cluster", threshold),
         by=by,
         largest=largest,
@@ -80,7 +92,7 @@ def cluster(
         bridges=bridges,
         source=source,
         missing=missing,
-        encoding=encoding,
+        **vars(columns),
     )
     if out is not None:
         found.write(out, formulas=formulas)
@@ -96,10 +108,6 @@ def evaluate_links(
     gold: Path,
     /,
     *,
-    left: str = "left",
-    right: str = "right",
-    score: str = "score",
-    id: str = "id",
     cluster: str = "cluster",
     entity: str = "entity",
     match: str = "match",
@@ -108,8 +116,8 @@ def evaluate_links(
     candidates: Path | None = None,
     sizes: str | None = None,
     seed: int = 0,
-    encoding: str | None = None,
     json: Json = False,
+    columns: Columns = _USUAL,
 ) -> None:
     r"""Say how well pairs, or clusters, agree with what is known to be true.
 
@@ -125,10 +133,6 @@ def evaluate_links(
         found: A table of pairs, or of records with their clusters.
         gold: A table of true pairs, of judged pairs (with a column `match` of 1 and 0), or of
             records with their entities.
-        left: The column of pairs with one id.
-        right: The column with the other one.
-        score: The column of scores of found pairs.
-        id: The column of ids of clusters and of entities.
         cluster: The column of the found clusters.
         entity: The column of the true ones.
         match: The column of judgements.
@@ -137,16 +141,12 @@ def evaluate_links(
         candidates: Pairs that were compared, to measure blocking with.
         sizes: With candidates: how many records there were; of two tables joined by a comma.
         seed: Of the resampling.
-        encoding: Of csv and jsonl files.
         json: Print the findings for machines instead.
+        columns: What the columns are called.
     """
     scored = tokenry.evaluate_links(
         found,
         gold,
-        left=left,
-        right=right,
-        score=score,
-        id=id,
         cluster=cluster,
         entity=entity,
         match=match,
@@ -155,7 +155,7 @@ def evaluate_links(
         candidates=candidates,
         sizes=None if sizes is None else [int(one) for one in _numbers("evaluate-links", sizes)],
         seed=seed,
-        encoding=encoding,
+        **vars(columns),
     )
     if json:
         console.write_json(scored.to_dict())

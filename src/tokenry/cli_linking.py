@@ -25,7 +25,7 @@ Assign = Literal["many", "best_left", "best_right", "mutual", "one_to_one", "gre
 How = Literal["left", "inner", "right", "outer"]
 _PASSED = (
     *("method", "max_block", "k", "threshold", "encoder", "referee", "known", "gold"),
-    *("folder", "memory", "device", "encoding"),
+    *("folder", "memory", "engine", "device", "encoding"),
 )
 SHOWN = 10
 """Links that are printed where no file is written."""
@@ -58,7 +58,8 @@ class Chosen:
         id: The column of ids that `known` and `gold` name rows by; two joined by a comma where they
             are called differently; numbers of rows from 0 when not given.
         folder: Keeps each finished stage; the same command goes on there where it was stopped.
-        memory: What may be held before the rest goes to disk.
+        memory: What the engine may hold before the rest goes to disk; 1GB when not given.
+        engine: What joins: `duckdb` (when not given) or `daft`.
         device: Where the encoder runs, such as `cuda`.
         encoding: Of csv and jsonl files; UTF-8 when not given.
         formulas: Write csv cells as they are; otherwise those that spreadsheets take for formulas
@@ -79,6 +80,7 @@ class Chosen:
     id: str | None = None
     folder: Path | None = None
     memory: str | None = None
+    engine: str | None = None
     device: str | None = None
     encoding: str | None = None
     formulas: Json = False
@@ -269,7 +271,7 @@ def aggregate(
 
 def _say(
     found: Any,
-    links: Links,
+    links: Links | None,
     out: Path | None,
     json: bool,
     facts: Mapping[str, Any] = MappingProxyType({}),
@@ -282,7 +284,7 @@ def _say(
     console.write(str(found))
     if out is not None:
         console.write(f"Table: {out}")
-    else:
+    elif links is not None:
         for line in links.shown(SHOWN):
             console.write(line)
 

@@ -87,6 +87,19 @@ def test_thresholds_can_be_given(linker, threshold):
     assert type(linker)(threshold=0.0).prepare(some, some, Aids()).threshold == 0.0
 
 
+@pytest.mark.parametrize("linker", [CharNgrams, Fuzzy])
+def test_known_pairs_say_where_matches_begin(linker):
+    left, right = side(["arnie mortons", "bel air"]), side(["arnie morton s", "bel air hotel"])
+    known = Scored(np.array([0, 0, 1]), np.array([0, 1, 1]), np.array([1.0, 0, 1]))
+    matcher = linker().prepare(left, right, Aids(known=known))
+    scores = matcher.score(known.left, known.right)
+    assert matcher.threshold == min(scores[0], scores[2]) > scores[1]
+    wrong = known._replace(score=np.zeros(3))
+    plain = linker().prepare(left, right, Aids()).threshold
+    assert linker().prepare(left, right, Aids(known=wrong)).threshold == plain
+    assert linker(threshold=0.1).prepare(left, right, Aids(known=known)).threshold == 0.1
+
+
 def test_parts_of_a_cosine_are_shared_grams():
     left, right = side(["arnie mortons"]), side(["arnie mortin s", "hotel"])
     matcher = CharNgrams().prepare(left, right, Aids())
@@ -143,8 +156,8 @@ def test_labels_say_what_each_linker_is_worth():
         LEFT, RIGHT, Aids(linker=catalog.make, known=known)
     )
     scores = matcher.score(known.left, known.right)
-    assert matcher.threshold == 0.0
-    assert ((scores >= 0) == (known.score == 1)).all()
+    assert ((scores >= matcher.threshold) == (known.score == 1)).all()
+    assert matcher.threshold == scores[known.score == 1].min()
     parts = matcher.parts(known.left, known.right)
     assert list(parts) == ["base", "char-ngrams", "exact"]
     assert not parts["exact"].any()  # never 1 among the labels, so it says nothing

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tokenry.errors import TokenryError, UsageError
@@ -39,6 +39,7 @@ def by_sorting(left, right, k, least, embed, same):
 
 
 @settings(deadline=None, max_examples=60)
+@example(["none", "x", "acme"], ["y", "acme"], 1, -np.inf, False)
 @given(
     st.lists(st.sampled_from(TEXTS), max_size=7),
     st.lists(st.sampled_from(TEXTS), max_size=9),
@@ -162,7 +163,7 @@ def test_claim_more_columns_find_more():
 
 @pytest.mark.slow
 def test_claim_letters_are_linked_across_scripts(recipes):
-    """Countries in ten scripts, after a minute over names of languages and of parts of countries."""
+    """Countries in ten scripts, after some names of languages and of parts of countries."""
     pytest.importorskip("pycountry")
     scripts = recipes("linker_scripts")
     test = scripts.countries()

@@ -70,15 +70,19 @@ def test_a_reader_can_paste_the_whole_page(page, reader):
     assert done.returncode == 0, done.stderr
 
 
-def test_the_method_of_the_how_to_passes_every_check(tmp_path):
-    page = ROOT / "docs" / "how-to" / "own-method.md"
-    (tmp_path / "longest.py").write_text(blocks(page, "python")[0], encoding="utf-8")
-    check = "from tokenry.cli import main; main(['check', 'longest:Longest', '--json'])"
+@pytest.mark.parametrize(
+    ("page", "name", "some"),
+    [("own-method", "Longest", {"padding", "compile"}), ("own-linker", "CommonWords", {"ties"})],
+)
+def test_the_method_of_a_how_to_passes_every_check(page, name, some, tmp_path):
+    body = blocks(ROOT / "docs" / "how-to" / f"{page}.md", "python")[0]
+    (tmp_path / "mine.py").write_text(body, encoding="utf-8")
+    check = f"from tokenry.cli import main; main(['check', 'mine:{name}', '--json'])"
     done = subprocess.run(
         [sys.executable, "-c", check], cwd=tmp_path, capture_output=True, text=True
     )
     found = json.loads(done.stdout)
-    assert {"padding", "compile"} <= {result["name"] for result in found}
+    assert some <= {result["name"] for result in found}
     assert [result for result in found if result["outcome"] != "passed"] == []
 
 

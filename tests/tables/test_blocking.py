@@ -43,6 +43,8 @@ def found(left, right, texts, engine, most=10**6):
     keys = [
         blocking.keys(table(one), rules, side) for one, side in ((left, "left"), (right, "right"))
     ]
+    if not alone:
+        keys[0] = blocking.keys(table(left), rules, "left", keys[1])
     blocks, pairs = blocking.candidates(*keys, rules, engine, most, alone)
     return blocks, sorted(tuple(row.values()) for part in pairs for row in part.to_pylist())
 
@@ -89,6 +91,15 @@ def test_pairs_are_those_of_all_compared_with_all(engine, left, right, texts):
 )
 def test_one_table_and_blocks_that_are_too_large(engine, some, texts, most):
     assert found(some, some, texts, engine, most)[1] == by_hand(some, some, texts, most)
+
+
+def test_keys_are_the_same_in_any_chunks(monkeypatch):
+    some = table([{"city": f"c{i % 3}", "name": f"a{i} b", "zip": None} for i in range(10)])
+    rules = blocking.rules(RULES, some.column_names, some.column_names)
+    whole = blocking.keys(some, rules, "left")
+    monkeypatch.setattr(blocking, "CHUNK", 3)
+    order = [("left", "ascending"), ("key", "ascending")]
+    assert blocking.keys(some, rules, "left").sort_by(order).equals(whole.sort_by(order))
 
 
 def test_a_huge_block_is_left_out_and_reported(engine):

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from tokenry.errors import TokenryError, UsageError
+from tokenry.tables.daft_engine import DaftEngine
 from tokenry.tables.duckdb_engine import DuckDBEngine
 from tokenry.tables.engine import MemoryLimitError
 
@@ -21,7 +22,7 @@ TABLES = {
 }
 
 
-@pytest.fixture(params=[lambda: DuckDBEngine(threads=1)], ids=["duckdb"])
+@pytest.fixture(params=[lambda: DuckDBEngine(threads=1), DaftEngine], ids=["duckdb", "daft"])
 def engine(request):
     made = request.param()
     yield made

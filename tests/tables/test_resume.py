@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -125,6 +129,53 @@ def test_what_a_stage_cost_is_kept_too(run, tmp_path):
     assert [one.seconds for one in run().stages] == [
         one.seconds for one in links.stages if one.name in STAGES
     ]
+
+
+def test_a_stage_within_another_counts_for_itself(tmp_path):
+    with Stages(tmp_path) as stages, stages.measured("outer"):
+        time.sleep(0.02)
+        with stages.measured("inner"):
+            time.sleep(0.2)
+    inner, outer = stages.done
+    assert (inner.name, outer.name) == ("inner", "outer")
+    assert inner.seconds >= 0.2 > outer.seconds >= 0.02
+    assert outer.peak_bytes >= inner.peak_bytes
+
+
+PROGRAM = """
+import sys, time
+from tests_tables import Letters, Sharing
+import tokenry
+score = Sharing.score
+def slow(self, left, right):
+    time.sleep(0.1)
+    return score(self, left, right)
+Sharing.score = slow
+from tokenry.tables import pipeline
+pipeline.PART = 2
+table = {"name": [f"abc{i}" for i in range(12)], "city": ["x"] * 12}
+links = tokenry.link(table, table, "name", method=Letters(), block="city", assign="many",
+                     threshold=0.1, folder=sys.argv[1])
+print(len(links), *(one.name for one in links.stages if one.kept))
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_process_goes_on(tmp_path):
+    (tmp_path / "tests_tables.py").write_text(Path(__file__).with_name("conftest.py").read_text())
+    (tmp_path / "program.py").write_text(PROGRAM)
+    command = [sys.executable, "program.py", "run"]
+    done = tmp_path / "run" / "scored"
+    with subprocess.Popen(command, cwd=tmp_path) as running:
+        for _ in range(600):
+            time.sleep(0.1)
+            if len(list(done.glob("*.parquet"))) >= 3:
+                break
+        running.kill()
+    before = len(list(done.glob("*.parquet")))
+    assert 3 <= before < 72
+    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert again.stdout.split() == ["144", "normalise-left", "normalise-right", "candidates"]
 
 
 def test_a_print_depends_on_values_only():

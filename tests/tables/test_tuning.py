@@ -6,14 +6,10 @@ import random
 
 import numpy as np
 import pytest
-import torch
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 import tokenry
 from tokenry.errors import UnknownNameError, UsageError
 from tokenry.ops import splits
-from tokenry.plugs.text_encoder import text_encoder
 from tokenry.tables import frames
 from tokenry.tables.normalise import rule
 from tokenry.tables.tuning_data import columns_of, read
@@ -23,23 +19,9 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz 0123456789"
 
 
 @pytest.fixture
-def encoder():
+def encoder(recipes):
     """Two layers from random weights over letters."""
-    special = ["[PAD]", "[UNK]", "[SEP]"]
-    vocab = {letter: i for i, letter in enumerate([*special, *LETTERS])}
-    inner = Tokenizer(models.WordLevel(vocab, unk_token="[UNK]"))
-    inner.pre_tokenizer = pre_tokenizers.Split("", "isolated")
-    words = PreTrainedTokenizerFast(
-        tokenizer_object=inner, pad_token="[PAD]", unk_token="[UNK]", sep_token="[SEP]"
-    )
-    torch.manual_seed(0)
-    model = BertModel(
-        BertConfig(
-            vocab_size=len(vocab), hidden_size=32, num_hidden_layers=1, num_attention_heads=2,
-            intermediate_size=64, max_position_embeddings=64,
-        )
-    )  # fmt: skip
-    return text_encoder((model, words), longest=64)
+    return recipes("linker_scripts").encoder([LETTERS] * 5, width=32)
 
 
 def names(count, seed=0):

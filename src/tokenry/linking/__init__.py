@@ -8,6 +8,7 @@ from tokenry.linking.hybrid import Hybrid
 from tokenry.linking.judged import Judged
 from tokenry.linking.linktransformer import LinkTransformer
 from tokenry.linking.online_contrastive import OnlineContrastive
+from tokenry.linking.splink import Splink
 from tokenry.linking.supcon import SupCon
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "Judged",
     "LinkTransformer",
     "OnlineContrastive",
+    "Splink",
     "SupCon",
 ]

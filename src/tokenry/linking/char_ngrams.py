@@ -8,12 +8,13 @@ from typing import Annotated, ClassVar, final
 
 import numpy as np
 
-from tokenry.card import Card
+from tokenry.card import Card, Claim
 from tokenry.method import Aids, In, Linker, Matcher, PresentMatcher, Side
 from tokenry.method.linker import Rows, Scores
 from tokenry.ops.grams import LONGEST, spelled, tfidf
 from tokenry.ops.nearest import Ranked, sparse_nearest, sparse_products
 
+_THRESHOLD = 0.5
 _NAMED = 12
 """Grams that `parts` names; the others are one part."""
 
@@ -27,7 +28,8 @@ class CharNgrams(Linker):
     of length one; N counts the rows of both tables, $n_g$ those that hold the gram.
 
     Args:
-        threshold: The score from which on a pair is a match; None for 0.5.
+        threshold: The score from which on a pair is a match; None for what known pairs say,
+            or 0.5 without them.
         n: Characters of a run; a space stands before and after each text.
 
     Raises:
@@ -48,6 +50,27 @@ class CharNgrams(Linker):
         have="names, addresses or titles that are spelled almost alike",
         want="matches in seconds, and the bar that a neural linker has to clear",
         dial="none: a linker has no share of tokens to keep",
+        claims=(
+            Claim(
+                paper="No paper: the classical scorer that neural linkers are to be shown beside.",
+                effect="Its best F1 is above that of edit similarity and of equal texts.",
+                test="tests/linking/test_classical_claims.py::test_claim_rare_runs_find_more",
+                measured="500 x 500 emoji names, mutual best pairs: .739 (fuzzy .596, exact .393).",
+            ),
+            Claim(
+                paper="No paper: the reference point of Fodors-Zagats, 112 true pairs.",
+                effect="The best of each restaurant is the true one by name, address and city.",
+                test="tests/linking/test_classical_claims.py::test_claim_restaurants",
+                measured="best one right .973 by name, 1.000 by name, address and city; F1 at the "
+                "best threshold, mutual best pairs, .919 and .973.",
+            ),
+            Claim(
+                paper="No paper: FEBRL4, 5,000 persons in two tables, ten columns as one text.",
+                effect="One to one, precision and recall are at least .99 at the usual threshold.",
+                test="tests/linking/test_classical_claims.py::test_claim_persons",
+                measured="precision 1.000, recall .9986 at 0.5; both 1.000 at 0.41.",
+            ),
+        ),
     )
 
     n: Annotated[int, In(1, LONGEST), "how many characters a run has"] = 3
@@ -56,8 +79,9 @@ class CharNgrams(Linker):
         """Weigh the grams of both tables."""
         texts = left.texts()
         others = texts if right is left else right.texts()
-        threshold = 0.5 if self.threshold is None else self.threshold
-        return _Cosine(texts, others, self.n, threshold)
+        matcher = _Cosine(texts, others, self.n, _THRESHOLD)
+        matcher.threshold = self.cut(matcher, aids.known, _THRESHOLD)
+        return matcher
 
 
 class _Cosine(PresentMatcher):

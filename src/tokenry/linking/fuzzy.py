@@ -26,7 +26,8 @@ class Fuzzy(Linker):
     """How few letters differ: by inserting and deleting with words sorted, or by Jaro-Winkler.
 
     Args:
-        threshold: The score from which on a pair is a match; None for 0.8, or 0.9 by Jaro-Winkler.
+        threshold: The score from which on a pair is a match; None for what known pairs say,
+            or without them for 0.8, and 0.9 by Jaro-Winkler.
         scorer: "token-sort" is 1 minus insertions and deletions over both lengths, words in
             alphabetical order; "jaro-winkler" rewards a common beginning, for short names.
 
@@ -65,17 +66,14 @@ class Fuzzy(Linker):
         by: Callable[..., float] = distance.JaroWinkler.normalized_similarity
         texts = left.texts()
         others = texts if right is left else right.texts()
-        threshold = _THRESHOLDS[self.scorer] if self.threshold is None else self.threshold
-        if self.scorer == "jaro-winkler":
-            return _Edits(texts, others, by, threshold)
-        # The same as token_sort_ratio, and the words of a text are sorted once.
-        texts_sorted = _sorted(texts)
-        return _Edits(
-            texts_sorted,
-            texts_sorted if right is left else _sorted(others),
-            distance.Indel.normalized_similarity,
-            threshold,
-        )
+        if self.scorer == "token-sort":  # as token_sort_ratio, and words are sorted once
+            by = distance.Indel.normalized_similarity
+            texts = _sorted(texts)
+            others = texts if right is left else _sorted(others)
+        usual = _THRESHOLDS[self.scorer]
+        matcher = _Edits(texts, others, by, usual)
+        matcher.threshold = self.cut(matcher, aids.known, usual)
+        return matcher
 
 
 def _sorted(texts: Sequence[str | None]) -> list[str | None]:

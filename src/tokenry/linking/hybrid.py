@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, final
 import numpy as np
 from jaxtyping import Float
 
-from tokenry.card import Card
+from tokenry.card import Card, Claim
 from tokenry.errors import UsageError
 from tokenry.method import Aids, In, Linker, Matcher, Scored, Side
 from tokenry.method.linker import Rows, Scores
@@ -24,11 +24,12 @@ class Hybrid(Linker):
 
     Without labels, each score s is brought to a scale on which the linker's own threshold t is a
     half, $\frac{s}{2t}$ below it and $\frac12 + \frac{s-t}{2(1-t)}$ above, and the score is the
-    mean. With labelled pairs (`known`) it is the log odds of a logistic regression on the scores,
-    and a pair is a match from 0 on. A linker that finds a side empty is left out for that pair.
+    mean. With labelled pairs (`known`) it is the log odds of a logistic regression on the scores.
+    A linker that finds a side empty is left out for that pair.
 
     Args:
-        threshold: The score from which on a pair is a match; None for a half, or for log odds 0.
+        threshold: The score from which on a pair is a match; None for a half, or for the
+            log odds with the greatest F1 on labelled pairs.
         linkers: Names of at least two linkers, settings and all: `fuzzy(scorer=jaro-winkler)`.
             None for char-ngrams with linktransformer where an encoder is given, and with fuzzy
             where none is.
@@ -48,6 +49,17 @@ class Hybrid(Linker):
         have="linkers that are right in different places",
         want="one score of all, and to see what each adds to it",
         dial="none: a linker has no share of tokens to keep",
+        claims=(
+            Claim(
+                paper="No paper: two linkers that fail on different pairs find more together.",
+                effect="Without labels, char-ngrams with linktransformer has a higher F1 at its "
+                "best threshold than either alone, and falls short of neither elsewhere.",
+                test="tests/linking/test_classical_claims.py::test_claim_two_find_more_than_one",
+                measured="best F1, mutual best pairs, MiniLM: 500 x 500 emoji names .768 (letters "
+                ".739, MiniLM .753); Fodors-Zagats by name .924 (.919, .903), by name, address "
+                "and city .978 (.973, .954).",
+            ),
+        ),
     )
 
     linkers: Annotated[
@@ -78,8 +90,9 @@ class Hybrid(Linker):
             known = aids.known
             scores = _scores(matchers, known.left, known.right)
             rule = logistic(scores, known.score > 0.5)
-            threshold = 0.0 if self.threshold is None else self.threshold
-            return _Learned(matchers, self.reach, shape, threshold, rule)
+            learned = _Learned(matchers, self.reach, shape, 0.0, rule)
+            learned.threshold = self.cut(learned, known, 0.0)
+            return learned
         for name, matcher in matchers.items():
             if not 0 < matcher.threshold <= 1:
                 raise UsageError(

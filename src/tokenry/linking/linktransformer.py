@@ -181,7 +181,11 @@ class Nearest(Matcher):
     def nearest(self, k: int, least: float = -np.inf) -> Scored:
         """The `k` best right rows of each left row."""
         wide = k + self._same
-        queries, others = (np.unique(codes[codes != _NONE]) for codes in (self._left, self._right))
+        queries = np.unique(self._left[self._left != _NONE])
+        # By their first rows, so that of equal cosines the text with the lowest row comes first.
+        texts, first = np.unique(self._right, return_index=True)
+        others = texts[np.argsort(first)]
+        others = others[others != _NONE]
         near = nearest(self._vectors[queries], self._vectors[others], wide, least)
         near = first_of_each(*_right_rows(near, others, self._right, wide), wide)
         row = np.flatnonzero(self._left != _NONE)

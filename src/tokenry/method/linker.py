@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float, Int
 from tokenry.errors import UsageError
 from tokenry.method.base import In, Method
 from tokenry.method.chunker import Embed
+from tokenry.ops.near import best_threshold
 
 Rows = Int[np.ndarray, " m"]
 Scores = Float[np.ndarray, " m"]
@@ -253,6 +254,22 @@ class Linker(Method):
         Raises:
             UsageError: If an aid or a column is missing that this linker needs.
         """
+
+    def cut(self, matcher: Matcher, known: Scored | None, usual: float) -> float:
+        """The threshold: the one that is set, or else the one with the greatest F1 on known pairs.
+
+        Args:
+            matcher: Made of the two tables.
+            known: Labelled pairs; None where nothing is known.
+            usual: What it is without any that tell something.
+        """
+        if self.threshold is not None:
+            return self.threshold
+        if known is None:
+            return usual
+        scores, same = matcher.score(known.left, known.right), np.asarray(known.score) > 0.5
+        there = ~np.isnan(scores)
+        return best_threshold(scores[there], same[there])[0] if same[there].any() else usual
 
     @classmethod
     def sample(cls, left: Side, right: Side, aids: Aids) -> tuple[Side, Side, Aids]:

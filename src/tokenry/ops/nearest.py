@@ -22,7 +22,7 @@ Tile = Callable[[slice, slice], Float[np.ndarray, "t u"]]
 _PLACES = 1e9
 _GRAIN = 1 / _PLACES
 _ROWS, _COLUMNS = 1024, 8192
-_CELLS = 1 << 24  # scores of a sparse product that may be in memory at once
+_CELLS = 1 << 21  # scores of a sparse product that may be in memory at once
 _GATHERED = 1 << 22  # numbers that are copied at once to score given pairs
 
 
@@ -207,14 +207,14 @@ def sparse_nearest(
     _check(k)
     across = right.T.tocsr()
     width = right.shape[0]
-    step = max(1, _CELLS // max(1, width))
+    step = max(8, _CELLS // max(1, width))
     parts = []
     for first in range(0, left.shape[0], step):
         block = (left[first : first + step] @ across).tocsr()
-        rows = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
-        columns, scores = block.indices.astype(np.int64), block.data.astype(np.float64)
-        chosen = _tall(block, k + 1) & (scores >= least - _GRAIN)
-        rows, columns, scores = rows[chosen], columns[chosen], scores[chosen]
+        chosen = np.flatnonzero(_tall(block, k + 1) & (block.data >= least - _GRAIN))
+        rows = np.searchsorted(block.indptr, chosen, side="right") - 1
+        columns = block.indices[chosen].astype(np.int64)
+        scores = block.data[chosen].astype(np.float64)
         if least <= 0:  # the k best may be among the first of those that share nothing
             empty = block[:, : min(width, k + 1)].toarray() == 0
             rows = np.concatenate([rows, np.nonzero(empty)[0]])

@@ -26,7 +26,7 @@ from tokenry.plugs.tuning_examples import Best, Examples, Pair, examples, of_pai
 _CLIP = 1.0  # most length of the gradient
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Tuned:
     """What a tuning came to.
 
@@ -112,31 +112,28 @@ def tune(
     folder = _checked(len(data.texts), steps, batch_size, rate, looks, out)
     start, losses, draw = time.perf_counter(), [], random.Random(seed)  # noqa: S311 - an order
     optimizer = torch.optim.AdamW(encoder.parameters(), lr=rate, weight_decay=decay)
-    order = data.batches(batch_size, per_group, draw)
     best = Best(encoder, watch, steps, looks)
     with (
         training(encoder, seed),
         tqdm(total=steps, unit="step", leave=False, disable=_hidden(progress)) as bar,
     ):
-        for step, chosen in enumerate(islice(order, steps)):
-            for group in optimizer.param_groups:
-                group["lr"] = rate * share(step, steps, warm)
+        for step, chosen in enumerate(islice(data.batches(batch_size, per_group, draw), steps)):
+            set_rate(optimizer, rate * share(step, steps, warm))
             loss = _loss(encoder, rule, data, chosen, draw)
             losses.append(_number(loss, step, rate))
             descend(encoder, loss, optimizer)
             best.look(step + 1)
+            bar.set_postfix(loss=f"{losses[-1]:.3f}", refresh=False)
             bar.update()
-            bar.set_postfix(loss=f"{losses[-1]:.3f}")
     best.restore()
-    if folder is not None:
-        _save(encoder, folder)
-    return Tuned(
-        method=rule.describe(),
-        losses=tuple(losses),
-        seconds=time.perf_counter() - start,
-        folder=folder,
-        watched=tuple(best.seen),
-    )
+    _save(encoder, folder)
+    return Tuned(rule.describe(), tuple(losses), time.perf_counter() - start, folder, best.seen)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Change the learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
 
 
 def _number(loss: Tensor, step: int, rate: float) -> float:
@@ -246,8 +243,10 @@ def _checked(
     return folder
 
 
-def _save(encoder: Any, folder: Path) -> None:
+def _save(encoder: Any, folder: Path | None) -> None:
     """All of it, or nothing."""
+    if folder is None:
+        return
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as fresh:
         encoder.save_pretrained(str(Path(fresh) / "encoder"), create_model_card=False)

@@ -123,7 +123,7 @@ class Best:
         self._encoder, self._watch = encoder, watch
         self._when = {round(steps * look / looks) for look in range(looks + 1)}
         self._kept: dict[str, Tensor] = {}
-        self.seen: list[tuple[int, float]] = []
+        self.seen: tuple[tuple[int, float], ...] = ()
         self.look(0)
 
     def look(self, step: int) -> None:
@@ -139,7 +139,7 @@ class Best:
             self._kept = {
                 name: value.detach().clone() for name, value in self._encoder.state_dict().items()
             }
-        self.seen.append((step, found))
+        self.seen += ((step, found),)
 
     def restore(self) -> None:
         """Put the best weights back."""

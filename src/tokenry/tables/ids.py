@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -19,20 +19,6 @@ SHOWN = 3
 """Ids that a message names."""
 
 Numbers = Int[np.ndarray, " m"]
-
-
-class ScoredPairs(NamedTuple):
-    """Pairs of numbered records; without a column of scores all score 1.
-
-    Attributes:
-        pairs: Numbers of the two records of each pair.
-        scores: How likely they are the same; NaN for a pair without a score.
-        has_scores: Whether the scores are the caller's.
-    """
-
-    pairs: Int[np.ndarray, "m 2"]
-    scores: Float[np.ndarray, " m"]
-    has_scores: bool
 
 
 def numbered(who: str, columns: Mapping[str, Any]) -> tuple[pa.Array, list[Numbers]]:

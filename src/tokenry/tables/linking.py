@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from tokenry.errors import UsageError
 from tokenry.tables import frames
-from tokenry.tables.blocking import MAX_BLOCK
-from tokenry.tables.duckdb_engine import MEMORY
 from tokenry.tables.links import SUFFIXES, How, Links
-from tokenry.tables.settings import METHOD, Settings, between
+from tokenry.tables.settings import Settings, between
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from tokenry.method import Linker
-    from tokenry.tables.engine import Engine
-    from tokenry.tables.normalise import Form
     from tokenry.tables.pipeline import Assign
     from tokenry.tables.settings import Columns
 
@@ -35,25 +27,9 @@ def link(
     *,
     left_on: Columns | None = None,
     right_on: Columns | None = None,
-    method: str | Linker = METHOD,
-    block: Columns | None = None,
-    max_block: int = MAX_BLOCK,
-    k: int | None = None,
-    threshold: float | None = None,
     assign: Assign = "best_left",
-    normalise: Form | Callable[[str], str | None] = "text",
-    encoder: Any = None,
-    picture: Any = None,
-    referee: Any = None,
-    tables: Mapping[str, Any] | None = None,
-    known: Any = None,
-    gold: Any = None,
-    id: str | tuple[str, str] | None = None,
-    folder: str | PathLike[str] | None = None,
-    memory: str = MEMORY,
-    engine: str | Callable[[Path], Engine] = "duckdb",
-    device: str | None = None,
     encoding: str | None = None,
+    **settings: Unpack[Settings],
 ) -> Links:
     """Find the rows of two tables that are the same thing.
 
@@ -67,41 +43,15 @@ def link(
         on: Key columns that both tables have.
         left_on: Key columns of the left table, where the names differ.
         right_on: Key columns of the right table, in the same order.
-        method: A linker by name, with settings as in "fuzzy(scorer=jaro-winkler)", or an instance.
-        block: Which rows are compared, as rules: "city", "zip+year" (both), "name:3" (the first
-            three characters), "name:words" (a word in common), "city=town" (other names). A pair
-            is compared when one rule allows it. Without rules each row is compared with all.
-        max_block: Pairs of a block; larger blocks are left out and reported.
-        k: How many right rows of each left row may become links; without a block the method looks
-            for so many. When not given: with a block all, without one 1 if `assign` is best_left
-            and else 10.
-        threshold: The score from which on a pair is a link; the method's own when not given.
         assign: "best_left" (each left row its best), "best_right", "mutual" (the best of both),
             "one_to_one" (each row at most one, the greatest sum), "greedy" (the same, quicker and
             nearly as good), or "many" (all).
-        normalise: "text" (case, punctuation and spaces do not count), "letters" (nor do accents),
-            "none", or a function.
-        encoder: What gives texts vectors, for methods that need some: `zoo:NAME`, a folder, a name
-            on the Hub, an encoder, or a function; zoo:minilm-l6 when not given and installed.
-        picture: A function that gives pictures vectors.
-        referee: A language model to ask: a causal one by name, folder or (model, tokenizer), the
-            address of an OpenAI-compatible endpoint as in http://localhost:8000/v1#model, or
-            anything that `tokenry.method.Referee` describes.
-        tables: Further tables that a method may need, by name.
-        known: Labelled pairs to learn from: a table with columns left, right and label.
-        gold: True pairs to measure with: a table with columns left and right.
-        id: The column, or one for each table, of ids that `known` and `gold` name rows by; numbers
-            of rows from 0 when not given.
-        folder: Keeps each finished stage. The same call goes on there where it was stopped, and
-            after a change only what depends on it is done again.
-        memory: What the engine may hold before it spills to disk.
-        engine: "duckdb", or a function from a folder to an engine.
-        device: Where a named encoder runs.
         encoding: Of csv and jsonl files; UTF-8 when not given.
+        **settings: What all verbs over tables share: `tokenry.tables.settings.Settings`.
 
     Raises:
         UsageError: If an argument is not one of those above.
-        UnknownNameError: If there is no such column or method.
+        UnknownNameError: If there is no such column, method or setting.
         DataError: If a file cannot be read.
         MemoryLimitError: If memory and disk do not suffice; finished stages stay.
         MissingExtraError: If a package of the extra `linking` is missing.
@@ -112,25 +62,6 @@ def link(
     >>> links.merged()["seats"]
     [90, 120]
     """
-    settings: Settings = {
-        "method": method,
-        "block": block,
-        "max_block": max_block,
-        "k": k,
-        "threshold": threshold,
-        "normalise": normalise,
-        "encoder": encoder,
-        "picture": picture,
-        "referee": referee,
-        "tables": tables,
-        "known": known,
-        "gold": gold,
-        "id": id,
-        "folder": folder,
-        "memory": memory,
-        "engine": engine,
-        "device": device,
-    }
     both = _both(left, right, encoding)
     return between("link", *both, (on, left_on, right_on), assign, settings)
 

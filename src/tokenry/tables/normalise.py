@@ -6,6 +6,8 @@ import unicodedata
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from tqdm import tqdm
+
 from tokenry.errors import UsageError
 from tokenry.tables.engine import arrow
 
@@ -108,7 +110,9 @@ def column(values: pa.ChunkedArray, own: Callable[[str], str | None], name: str)
     if pa.types.is_string(kind):
         values = values.cast(pa.large_string())  # one chunk of strings may not hold 2 GB
     folded = pc.dictionary_encode(values.combine_chunks())
-    found = [None if one is None else own(one) for one in map(_text, folded.dictionary.to_pylist())]
+    texts = map(_text, folded.dictionary.to_pylist())
+    bar = tqdm(texts, name, len(folded.dictionary), delay=2, leave=False, disable=None)
+    found = [None if one is None else own(one) for one in bar]
     return pa.array(found, pa.large_string()).take(folded.indices)
 
 

@@ -38,6 +38,7 @@ def _best_right(left: Rows, right: Rows, score: NDArray[np.float64]) -> Rows:
 _RULES = {**ASSIGNMENTS, "best_right": _best_right}
 NEAREST = "nearest"
 """The source of pairs that no blocking rule brought."""
+_BAR: dict[str, Any] = {"delay": 2, "leave": False, "disable": None, "unit_scale": True}
 PART = 1 << 14
 """Pairs that are scored and written at a time."""
 
@@ -181,8 +182,8 @@ def _candidates(plan: Plan, made: Both, stages: Stages, alone: bool) -> Kept:
     schema = pa.schema([("left", pa.int64()), ("right", pa.int64()), ("source", pa.string())])
 
     def make(facts: Facts, done: int) -> Iterator[Any]:
-        first = blocking.keys(made[0], plan.rules, "left")
         second = blocking.keys(made[1], plan.rules, "right")
+        first = blocking.keys(made[0], plan.rules, "left", None if alone else second)
         engine = plan.engine(stages)
         try:
             blocks, pairs = blocking.candidates(
@@ -190,7 +191,12 @@ def _candidates(plan: Plan, made: Both, stages: Stages, alone: bool) -> Kept:
             )
             facts["dropped_pairs"] = blocks.dropped_pairs
             facts["notes"] = [f"{blocks}."] if blocks.dropped else []
-            yield from _gathered(pairs, schema)
+            with tqdm(
+                **_BAR, desc="blocking", unit="pair", total=blocks.pairs - blocks.dropped_pairs
+            ) as bar:
+                for part in _gathered(pairs, schema):
+                    bar.update(len(part))
+                    yield part
         finally:
             engine.close()
 
@@ -242,7 +248,7 @@ def _scored(
 
 
 def _bar(batches: Iterator[Any], count: int) -> Any:
-    return tqdm(batches, "scoring", count, unit="part", delay=2, leave=False, disable=None)
+    return tqdm(batches, **_BAR, desc="scoring", unit="part", total=count)
 
 
 def _enough(matcher: Matcher, batch: pa.RecordBatch, least: float) -> pa.Table:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tokenry import catalog
-from tokenry.errors import UsageError
-from tokenry.method import Linker
+from tokenry.errors import UnknownNameError, UsageError
+from tokenry.method import Aids, Linker
 from tokenry.tables import aids, blocking, sides
-from tokenry.tables.duckdb_engine import MEMORY, DuckDBEngine
+from tokenry.tables.duckdb_engine import MEMORY
 from tokenry.tables.engine import Engine
 from tokenry.tables.frames import Frame
 from tokenry.tables.links import Links
@@ -23,12 +27,50 @@ from tokenry.tables.stages import Stages, fingerprint
 if TYPE_CHECKING:
     Columns = str | Sequence[str]
 
+ENGINES = {
+    "duckdb": "tokenry.tables.duckdb_engine:DuckDBEngine",
+    "daft": "tokenry.tables.daft_engine:DaftEngine",
+}
+"""Engines by name; each is made with the memory it may use and a folder to spill to."""
 METHOD = "hybrid"
 """What links where no method is named."""
 
 
 class Settings(TypedDict, total=False):
-    """Settings that all verbs over tables share; `tokenry.link` describes them."""
+    """What all verbs over tables take; each may be left out.
+
+    Attributes:
+        method: A linker by name, with settings as in "fuzzy(scorer=jaro-winkler)", or an instance;
+            "hybrid" when not given.
+        block: Which rows are compared, as rules: "city", "zip+year" (both), "name:3" (the first
+            three characters), "name:words" (a word in common), "city=town" (other names). A pair
+            is compared when one rule allows it. Without rules each row is compared with all.
+        max_block: Pairs of a block, 1,000,000 when not given; larger blocks are left out and
+            reported.
+        k: How many right rows of each left row may become links; without a block the method looks
+            for so many. When not given: with a block all, without one 1 if `assign` is best_left
+            and else 10.
+        threshold: The score from which on a pair is a link; the method's own when not given.
+        normalise: "text" (case, punctuation and spaces do not count, the default), "letters" (nor
+            do accents), "none", or a function from text to text.
+        encoder: What gives texts vectors, for methods that need some: `zoo:NAME`, a folder, a name
+            on the Hub, an encoder, or a function; zoo:minilm-l6 when not given and installed.
+        picture: A function that gives pictures vectors.
+        referee: A language model to ask: a causal one by name, folder or (model, tokenizer), the
+            address of an OpenAI-compatible endpoint as in http://localhost:8000/v1#model, or
+            anything that `tokenry.method.Referee` describes.
+        tables: Further tables that a method may need, by name.
+        known: Labelled pairs to learn from: a table with columns left, right and label.
+        gold: True pairs to measure with: a table with columns left and right.
+        id: The column, or one for each table, of ids that `known` and `gold` name rows by; numbers
+            of rows from 0 when not given.
+        folder: Keeps each finished stage. The same call goes on there where it was stopped, and
+            after a change only what depends on it is done again.
+        memory: What the engine may hold before it spills to disk, "1GB" when not given. The
+            linker's own tables come on top.
+        engine: What joins, by name ("duckdb" or "daft"), or a function from a folder to an engine.
+        device: Where a named encoder runs.
+    """
 
     method: str | Linker
     block: Columns | None
@@ -74,42 +116,19 @@ class Run:
 
         Raises:
             UsageError: If a setting is not allowed.
+            UnknownNameError: If there is no such setting.
         """
-        chosen = self.settings
-        method = _linker(chosen.get("method", METHOD), self.who)
-        ids = aids.Ids(self.left, self.right, _pair(chosen.get("id")))
-        known, gold = chosen.get("known"), chosen.get("gold")
-        given = aids.Given(
-            encoder=chosen.get("encoder"),
-            picture=chosen.get("picture"),
-            referee=chosen.get("referee"),
-            tables=chosen.get("tables"),
-            known=None if known is None else aids.labelled(known, ids, self.who),
-            device=chosen.get("device"),
-        )
-        true = None if gold is None else aids.gold(gold, ids, self.right is self.left, self.who)
-        folder = chosen.get("folder")
+        for name in self.settings:
+            if name not in Settings.__annotations__:
+                raise UnknownNameError(f"{self.who}: the setting", name, Settings.__annotations__)
+        method = _linker(self.settings.get("method", METHOD), self.who)
+        given, true = self._given()
+        folder = self.settings.get("folder")
         with Stages(None if folder is None else Path(folder)) as stages:
-            found_aids, names = given.aids(stages.folder / "vectors", stages.lasting)
+            made, names = given.aids(stages.folder / "vectors", stages.lasting)
             if stages.lasting:
                 stages.mix([fingerprint(one.table) for one in (self.left, self.right)])
-            plan = Plan(
-                who=self.who,
-                left=self.on[0],
-                right=self.on[1],
-                method=method,
-                aids=found_aids,
-                names=names,
-                rules=self._rules(),
-                max_block=chosen.get("max_block", blocking.MAX_BLOCK),
-                k=chosen.get("k"),
-                threshold=chosen.get("threshold"),
-                assign=self.assign,
-                normalise=rule(chosen.get("normalise", "text")),
-                normaliser=_form(chosen.get("normalise", "text")),
-                engine=self._engine(),
-                gold=true,
-            )
+            plan = self._plan(method, made, names, true)
             found = run(plan, self.left, self.right, stages)
         return Links(
             table=found.links,
@@ -125,21 +144,57 @@ class Run:
             matcher=found.matcher,
         )
 
-    def _rules(self) -> tuple[blocking.Rule, ...]:
-        names = (self.left.table.column_names, self.right.table.column_names)
-        return blocking.rules(self.settings.get("block"), *names, self.who)
+    def _given(self) -> tuple[aids.Given, NDArray[np.int64] | None]:
+        """What linkers may ask for, and the true pairs."""
+        chosen = self.settings
+        ids = aids.Ids(self.left, self.right, _pair(chosen.get("id")))
+        known, gold = chosen.get("known"), chosen.get("gold")
+        found = aids.Given(
+            encoder=chosen.get("encoder"),
+            picture=chosen.get("picture"),
+            referee=chosen.get("referee"),
+            tables=chosen.get("tables"),
+            known=None if known is None else aids.labelled(known, ids, self.who),
+            device=chosen.get("device"),
+        )
+        alone = self.right is self.left
+        return found, None if gold is None else aids.gold(gold, ids, alone, self.who)
+
+    def _plan(self, method: Linker, made: Aids, names: Any, gold: NDArray[np.int64] | None) -> Plan:
+        chosen = self.settings
+        form = chosen.get("normalise", "text")
+        columns = (self.left.table.column_names, self.right.table.column_names)
+        return Plan(
+            who=self.who,
+            left=self.on[0],
+            right=self.on[1],
+            method=method,
+            aids=made,
+            names=names,
+            rules=blocking.rules(chosen.get("block"), *columns, self.who),
+            max_block=chosen.get("max_block", blocking.MAX_BLOCK),
+            k=chosen.get("k"),
+            threshold=chosen.get("threshold"),
+            assign=self.assign,
+            normalise=rule(form),
+            normaliser=_form(form),
+            engine=self._engine(),
+            gold=gold,
+        )
 
     def _engine(self) -> Callable[[Stages], Engine]:
         given = self.settings.get("engine", "duckdb")
         memory = self.settings.get("memory", MEMORY)
         if callable(given):
             return lambda stages: given(stages.folder / "spill")
-        if given != "duckdb":
+        if given not in ENGINES:
             raise UsageError(
-                f"{self.who}: engine={given!r} is unknown; give 'duckdb', or a function from a "
-                "folder to a tokenry.tables.engine.Engine."
+                f"{self.who}: engine={given!r} is unknown; give {', '.join(ENGINES)}, or a "
+                "function from a folder to a tokenry.tables.engine.Engine."
             )
-        return lambda stages: DuckDBEngine(memory=memory, spill=stages.folder / "spill")
+        module, _, name = ENGINES[given].partition(":")
+        build = getattr(import_module(module), name)
+        return lambda stages: build(memory=memory, spill=stages.folder / "spill")
 
 
 def between(

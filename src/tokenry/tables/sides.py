@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tokenry.errors import UsageError
 from tokenry.method import Side
 from tokenry.tables import normalise
-from tokenry.tables.engine import arrow
+from tokenry.tables.engine import ROWS, arrow
 from tokenry.tables.frames import Frame
 
 if TYPE_CHECKING:
@@ -32,6 +33,25 @@ class Columns(Mapping[str, Sequence[Any]]):
 
     def __len__(self) -> int:
         return int(self._table.num_columns)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, slots=True)
+class TableSide(Side):
+    """A side whose columns are an Arrow table's.
+
+    Attributes:
+        table: The columns.
+    """
+
+    table: pa.Table
+
+    def texts(self, separator: str = " ") -> list[str | None]:
+        """The key columns of each row in one text; None where all are empty."""
+        found: list[str | None] = []
+        for batch in self.table.select(list(self.keys)).to_batches(max_chunksize=ROWS):
+            rows = zip(*(column.to_pylist() for column in batch.columns), strict=True)
+            found += [separator.join(one for one in row if one is not None) or None for row in rows]
+        return found
 
 
 def named(
@@ -94,7 +114,7 @@ def side(frame: Frame, made: pa.Table, columns: Sequence[str], names: Sequence[s
             table = table.set_column(table.column_names.index(name), name, keys)
         else:
             table = table.append_column(name, keys)
-    return Side(columns=Columns(table), keys=tuple(names), count=len(frame))
+    return TableSide(columns=Columns(table), keys=tuple(names), count=len(frame), table=table)
 
 
 def _listed(given: str | Sequence[str] | None) -> tuple[str, ...]:

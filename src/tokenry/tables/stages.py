@@ -114,6 +114,7 @@ class Stages:
         except OSError as error:
             raise StoreError(f"{folder}: cannot be written ({error}).") from error
         self.digest = ""
+        self._inner = [0.0, 0.0]  # seconds and memory of stages within the one that runs
         self._manifest = self._read()
 
     def __enter__(self) -> Stages:
@@ -136,12 +137,22 @@ class Stages:
 
     @contextmanager
     def measured(self, name: str) -> Iterator[list[int]]:
-        """Measure what is done inside; the list takes the number of rows."""
+        """Measure what is done inside; the list takes the number of rows.
+
+        Of a stage within another one the seconds count for itself alone.
+        """
         counted = [0]
+        outer, self._inner = self._inner, [0.0, 0.0]
+        outer[1] = max(outer[1], peak())
         reset_peak()
         start = time.perf_counter()
-        yield counted
-        self.done.append(Stage(name, time.perf_counter() - start, peak(), counted[0]))
+        try:
+            yield counted
+            seconds, most = time.perf_counter() - start, max(self._inner[1], peak())
+            self.done.append(Stage(name, seconds - self._inner[0], int(most), counted[0]))
+            outer[:] = [outer[0] + seconds, max(outer[1], most)]
+        finally:
+            self._inner = outer
 
     def keep(
         self, name: str, settings: Any, schema: pa.Schema, make: Make, *, goes_on: bool = False
@@ -184,6 +195,7 @@ class Stages:
             for part in make(facts, len(self._parts(name))):
                 self._write(name, part.cast(schema))
             counted[0] = _rows(self._parts(name))
+        arrow().default_memory_pool().release_unused()
         stage = self.done[-1]
         found |= {"finished": True, "rows": stage.rows, "seconds": stage.seconds}
         found["peak_bytes"] = stage.peak_bytes

@@ -127,50 +127,28 @@ def tune(
             has nothing to measure.
     """
     columns = columns_of(left, right, label, text, cluster)
-    if not 0 <= held_out < 1:
-        raise UsageError(f"tune: held_out={held_out} is outside [0, 1); it is a share of things.")
     model = saved_encoder(encoder, device)
     frame = frames.read(table, "the table of pairs", encoding=encoding)
     data = read(frame, columns, rule(normalise), model)
-    parts = data.split(splits.by_group(data.things(), float(held_out), random.Random(seed)))  # noqa: S311
-    train, validation, test = (parts[name] for name in ("train", "validation", "test"))
-    _check(parts, held_out)
-    between = len(data.rows) - sum(len(part.rows) for part in parts.values())
-    beside = train.rights() if distractors else ()
-    before = measures(model, test, beside) if held_out else {}
+    parts = _parts(data, held_out, seed)
+    train = parts["train"]
+    study = _Study(model, parts, train.rights() if distractors else (), held_out > 0)
+    before = study.test()
     size = min(64, len(train.rows)) if batch_size is None else batch_size
-    found = tuning.tune(
-        model,
-        train.rows,
-        method or ("supcon" if data.labels is None else "online-contrastive"),
-        steps=steps or max(1, ROUNDS * len(train.rows) // max(1, size)),
-        batch_size=size,
-        rate=rate,
-        groups=None if data.labels is not None else [train.thing[left] for left, _ in train.rows],
-        labels=train.labels,
-        per_group=per_group,
-        watch=_watch(model, validation, beside) if held_out else None,
-        out=None if out is None else str(out),
-        seed=seed,
-        progress=progress,
-    )
-    return TunedEncoder(
-        encoder=model,
-        tuned=found,
-        before=before,
-        after=measures(model, test, beside) if held_out else {},
-        rows={name: len(part.rows) for name, part in parts.items()},
-        threshold=cut_of(model, validation, beside) if held_out else None,
-        notes=data.notes + note(between, "rows are of two parts and were left out"),
-    )
+    given: Any = {"steps": steps or max(1, ROUNDS * len(train.rows) // max(1, size))}
+    given |= {"batch_size": size, "rate": rate, "per_group": per_group, "seed": seed}
+    given |= {"groups": train.groups(), "labels": train.labels, "watch": study.watch}
+    objective = method or ("supcon" if data.labels is None else "online-contrastive")
+    found = tuning.tune(model, train.rows, objective, out=out, progress=progress, **given)
+    return study.result(found, before, data)
 
 
-def _watch(model: Any, validation: Examples, beside: Sequence[str]) -> Callable[[], float]:
-    return lambda: next(iter(measures(model, validation, beside).values()))
-
-
-def _check(parts: dict[str, Examples], held_out: float) -> None:
-    """Refuse parts that say nothing, before an hour of training."""
+def _parts(data: Examples, held_out: float, seed: int) -> dict[str, Examples]:
+    """Parts that share no thing; refused before an hour of training where one says nothing."""
+    if not 0 <= held_out < 1:
+        raise UsageError(f"tune: held_out={held_out} is outside [0, 1); it is a share of things.")
+    draw = random.Random(seed)  # noqa: S311 - an order
+    parts = data.split(splits.by_group(data.things(), float(held_out), draw))
     for name, part in parts.items():
         if name != "train" and held_out and not part.measurable():
             sizes = ", ".join(f"{len(one.rows)} {of}" for of, one in parts.items())
@@ -178,3 +156,49 @@ def _check(parts: dict[str, Examples], held_out: float) -> None:
                 f"tune: the {name} part has no pair to be found ({sizes} rows); give more rows, a "
                 f"larger held_out than {held_out}, or held_out=0 to measure nothing."
             )
+    return parts
+
+
+class _Study:
+    """Measures an encoder on the parts that are held out, if there are any."""
+
+    def __init__(
+        self, model: Any, parts: dict[str, Examples], beside: Sequence[str], measured: bool
+    ) -> None:
+        self._model, self._parts, self._beside = model, parts, beside
+        self._measured = measured
+
+    @property
+    def watch(self) -> Callable[[], float] | None:
+        """Says how good the encoder is now."""
+        return self._first if self._measured else None
+
+    def test(self) -> dict[str, float]:
+        """The measures on the test part."""
+        return self._of("test") if self._measured else {}
+
+    def cut(self) -> float | None:
+        """The threshold that does best on the validation part."""
+        if not self._measured:
+            return None
+        return cut_of(self._model, self._parts["validation"], self._beside)
+
+    def result(self, tuned: tuning.Tuned, before: dict[str, float], data: Examples) -> TunedEncoder:
+        """What came of it."""
+        rows = {name: len(part.rows) for name, part in self._parts.items()}
+        between = len(data.rows) - sum(rows.values())
+        return TunedEncoder(
+            encoder=self._model,
+            tuned=tuned,
+            before=before,
+            after=self.test(),
+            rows=rows,
+            threshold=self.cut(),
+            notes=data.notes + note(between, "rows are of two parts and were left out"),
+        )
+
+    def _first(self) -> float:
+        return next(iter(self._of("validation").values()))
+
+    def _of(self, part: str) -> dict[str, float]:
+        return measures(self._model, self._parts[part], self._beside)

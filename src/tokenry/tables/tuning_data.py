@@ -56,6 +56,12 @@ class Examples:
         """The distinct right texts."""
         return list(dict.fromkeys(right for _, right in self.rows))
 
+    def groups(self) -> list[int] | None:
+        """The thing of each row; None where labels say what belongs together."""
+        if self.labels is not None:
+            return None
+        return [self.thing[left] for left, _ in self.rows]
+
     def measurable(self) -> bool:
         """Whether there is something to find."""
         if self.labels is not None:
@@ -125,7 +131,7 @@ def read(
         return _of_clusters(first, things)
     second = texts(columns.right)
     marks = None if columns.label is None else frame.table.column(columns.label).to_pylist()
-    return _of_pairs(first, second, None if marks is None else [_truth(one) for one in marks])
+    return _of_pairs(first, second, None if marks is None else [truth(one) for one in marks])
 
 
 def _of_pairs(
@@ -186,7 +192,15 @@ def _of_clusters(texts: list[str | None], things: list[Any]) -> Examples:
     return Examples(rows=rows, labels=None, thing=of, apart=False, notes=notes)
 
 
-def _truth(value: Any) -> bool | None:
+def truth(value: Any) -> bool | None:
+    """What a label says; None where it is empty.
+
+    Raises:
+        UsageError: If it is neither yes nor no.
+
+    >>> truth("1"), truth(0.0), truth(True), truth(None)
+    (True, False, True, None)
+    """
     if value is None or value != value or value == "":
         return None
     word = str(int(value) if isinstance(value, float | bool) else value).strip().casefold()

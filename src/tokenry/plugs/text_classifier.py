@@ -1,0 +1,92 @@
+"""Sequence classifiers of transformers over texts or pairs of texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import nn
+from tqdm import tqdm
+
+from tokenry.errors import UnsupportedModelError
+
+_LONGEST = 512  # tokens, where the tokenizer does not say
+
+
+class TextClassifier:
+    """A model that gives a text, or two as one, the probability of each label.
+
+    Args:
+        model: A model for the classification of sequences.
+        tokenizer: Its tokenizer.
+
+    Attributes:
+        labels: The names of its labels; one where the model gives a single number.
+
+    Raises:
+        UnsupportedModelError: If the model has no labels.
+    """
+
+    def __init__(self, model: nn.Module, tokenizer: Any) -> None:
+        config: Any = model.config
+        if not hasattr(model, "num_labels") or "SequenceClassification" not in type(model).__name__:
+            raise UnsupportedModelError(
+                f"{type(model).__name__}: gives texts no labels; take a model for sequence "
+                "classification."
+            )
+        self.model, self.tokenizer = model.eval(), tokenizer
+        self.labels = tuple(str(config.id2label[i]) for i in range(config.num_labels))
+        # One number, or labels that do not shut each other out, have a probability each.
+        self._apart = len(self.labels) == 1 or config.problem_type == "multi_label_classification"
+
+    @classmethod
+    def load(cls, source: str | PathLike[str], device: str | None = None) -> TextClassifier:
+        """The classifier in a folder, or of a name on the Hub; safetensors only."""
+        from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+        model = AutoModelForSequenceClassification.from_pretrained(
+            str(source), use_safetensors=True
+        )
+        model = model if device is None else model.to(device)
+        return cls(model, AutoTokenizer.from_pretrained(str(source)))
+
+    def __call__(
+        self, texts: Sequence[str], others: Sequence[str] | None = None, batch_size: int = 32
+    ) -> Float[np.ndarray, "n c"]:
+        """The probability of each label; too long texts are cut.
+
+        Args:
+            texts: The texts.
+            others: What stands beside each; None for texts alone.
+            batch_size: How many are read at once, those of about one length together.
+        """
+        beside = [""] * len(texts) if others is None else others
+        lengths = [len(one) + len(other) for one, other in zip(texts, beside, strict=True)]
+        order = np.argsort(lengths, kind="stable")[::-1]  # what fills the memory comes first
+        found = np.zeros((len(texts), len(self.labels)))
+        starts = range(0, len(texts), batch_size)
+        for start in tqdm(starts, "classifying", unit="batch", delay=2, leave=False, disable=None):
+            rows = order[start : start + batch_size]
+            pair = None if others is None else [others[i] for i in rows]
+            found[rows] = self._read([texts[i] for i in rows], pair)
+        return found
+
+    def _read(self, texts: list[str], others: list[str] | None) -> Float[np.ndarray, "b c"]:
+        room = min(self.tokenizer.model_max_length, _positions(self.model))
+        given = self.tokenizer(
+            texts, others, padding=True, truncation=True, max_length=room, return_tensors="pt"
+        )
+        device = next(self.model.parameters()).device
+        with torch.no_grad():
+            logits = self.model(**given.to(device)).logits.double()
+        shares = logits.sigmoid() if self._apart else logits.softmax(-1)
+        made: Float[np.ndarray, "b c"] = shares.cpu().numpy()
+        return made
+
+
+def _positions(model: nn.Module) -> int:
+    return int(getattr(model.config, "max_position_embeddings", None) or _LONGEST)

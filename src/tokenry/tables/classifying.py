@@ -1,0 +1,250 @@
+"""`tokenry.classify_pairs`: a score and a verdict for each row of a table of pairs, or of texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+from numpy.typing import NDArray
+
+from tokenry import catalog
+from tokenry.errors import UsageError
+from tokenry.method import Linker, Scored, Side
+from tokenry.ops.fields import SEPARATOR, joined
+from tokenry.plugs.text_classifier import TextClassifier
+from tokenry.tables import frames, sides
+from tokenry.tables.aids import Given
+from tokenry.tables.engine import arrow
+from tokenry.tables.files import write_file
+from tokenry.tables.frames import Frame
+from tokenry.tables.normalise import Form, rule
+from tokenry.tables.stages import Stages
+from tokenry.tables.tuning_data import truth
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_METHOD = "linktransformer"
+Names = str | Sequence[str]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, slots=True)
+class Classified:
+    """A table with what was found for each of its rows.
+
+    Attributes:
+        frame: The table.
+        columns: What is added to it, by name.
+        method: What scored.
+        threshold: The score from which on a pair is a match; None for a classifier.
+        figures: Precision, recall and f1 on rows with a label that nothing was learned from.
+    """
+
+    frame: Frame
+    columns: dict[str, NDArray[Any]]
+    method: str
+    threshold: float | None
+    figures: dict[str, float]
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    @property
+    def table(self) -> Any:
+        """The table with the columns that were added, in its own type."""
+        return self.frame.back(self._table())
+
+    def write(self, path: str | Path, *, formulas: bool = False) -> None:
+        """Write it to a .csv, .tsv, .jsonl or .parquet file; see `Links.write`."""
+        write_file(self._table(), Path(path).expanduser(), formulas=formulas)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The findings as plain data, without the rows."""
+        return {
+            "rows": len(self),
+            "method": self.method,
+            "threshold": self.threshold,
+            "counts": self._counts(),
+            **self.figures,
+        }
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{count} {name}" for name, count in self._counts().items())
+        lines = [f"{len(self)} rows ({self.method}): {counts}."]
+        if self.figures:
+            lines.append(", ".join(f"{name} {value:.4f}" for name, value in self.figures.items()))
+        return "\n".join(lines)
+
+    def _counts(self) -> dict[str, int]:
+        if "predicted" in self.columns:
+            names, counts = np.unique(self.columns["predicted"].astype(str), return_counts=True)
+            return dict(zip(names.tolist(), counts.tolist(), strict=True))
+        found = int(self.columns["match"].sum())
+        return {"matches": found, "others": len(self) - found}
+
+    def _table(self) -> pa.Table:
+        table = self.frame.table
+        for name, values in self.columns.items():
+            fresh = name
+            while fresh in table.column_names:
+                fresh = f"_{fresh}"
+            table = table.append_column(fresh, arrow().array(values.tolist(), from_pandas=True))
+        return table
+
+
+def classify_pairs(
+    table: Any,
+    left: Names,
+    right: Names | None = None,
+    *,
+    method: str | Linker = _METHOD,
+    classifier: Any = None,
+    label: str | None = None,
+    threshold: float | None = None,
+    encoder: Any = None,
+    referee: Any = None,
+    normalise: Form | Callable[[str], str | None] = "text",
+    device: str | None = None,
+    encoding: str | None = None,
+) -> Classified:
+    """Say of each row of a table of pairs whether the two are the same; or classify texts.
+
+    A linker scores each pair. Where some rows have a label and others none, the linker learns from
+    the former: its threshold, or what each of several linkers is worth (`hybrid`). Where all have
+    one, nothing is learned and the verdicts are measured.
+
+    A classifier of transformers reads each pair, or with `left` alone each text, as it was trained
+    to: nothing is normalised, and a row gets its likeliest label and that label's probability.
+
+    Args:
+        table: A table of any type that `tokenry.link` takes.
+        left: The column, or columns, of one side.
+        right: Those of the other side, in the same order; only a classifier does without.
+        method: A linker by name, with settings, or an instance.
+        classifier: A folder or a name on the Hub, or a `TextClassifier`, in place of a linker.
+        label: A column of labels, 1 for the same.
+        threshold: The score from which on a pair is a match; what was learned, or the linker's own,
+            when not given.
+        encoder: What gives texts vectors, as in `tokenry.link`.
+        referee: A language model to ask, as in `tokenry.link`.
+        normalise: How texts are written; the same as in `tokenry.link`.
+        device: Where a named encoder or classifier runs.
+        encoding: Of a csv or jsonl file.
+
+    Returns:
+        The table with columns `score` and `match`, or `predicted` and `score` of a classifier.
+
+    Raises:
+        UsageError: If columns do not go together, or a label is neither yes nor no.
+        UnknownNameError: If there is no such column or method.
+    """
+    frame = frames.read(table, "the table of pairs", encoding=encoding)
+    first, second = (_listed(one) for one in (left, right))
+    frame.check("classify_pairs", (*first, *second, *(() if label is None else (label,))))
+    if classifier is not None:
+        return _classified(frame, first, second, classifier, device)
+    if len(first) != len(second) or not first:
+        raise UsageError(
+            f"classify_pairs: left names {len(first)} columns and right {len(second)}; they go "
+            "together one by one. Only a classifier reads texts alone."
+        )
+    linker = _linker(method)
+    marks = None if label is None else [truth(one) for one in frame.table.column(label).to_pylist()]
+    given = Given(encoder=encoder, referee=referee, known=_known(marks), device=device)
+    score, own = _scored(frame, first, second, linker, given, rule(normalise))
+    cut = own if threshold is None else threshold
+    match = score >= cut  # NaN is no match
+    return Classified(
+        frame=frame,
+        columns={"score": score, "match": match},
+        method=linker.describe(),
+        threshold=cut,
+        figures={} if marks is None or None in marks else _figures(match, np.array(marks, bool)),
+    )
+
+
+def _linker(method: str | Linker) -> Linker:
+    linker = catalog.make(method) if isinstance(method, str) else method
+    if not isinstance(linker, Linker):
+        raise UsageError(
+            f"classify_pairs: method={method!r} is no linker; `tokenry list --family linking` "
+            "shows those there are."
+        )
+    return linker
+
+
+def _scored(
+    frame: Frame,
+    left: tuple[str, ...],
+    right: tuple[str, ...],
+    linker: Linker,
+    given: Given,
+    own: Callable[[str], str | None],
+) -> tuple[Float[np.ndarray, " n"], float]:
+    """The score of each row's pair, and the linker's threshold."""
+    both = []
+    for names in (left, right):
+        keys = sides.normalised(frame, names, own)
+        columns = {new: keys.column(old).to_pylist() for new, old in zip(left, names, strict=True)}
+        both.append(Side(columns=columns, keys=left, count=len(frame)))
+    rows = np.arange(len(frame))
+    with Stages(None) as stages:
+        aids, _ = given.aids(stages.folder / "vectors", False)
+        matcher = linker.prepare(both[0], both[1], aids)
+        return np.asarray(matcher.score(rows, rows), dtype=np.float64), matcher.threshold
+
+
+def _classified(
+    frame: Frame, left: tuple[str, ...], right: tuple[str, ...], given: Any, device: str | None
+) -> Classified:
+    model = given if isinstance(given, TextClassifier) else TextClassifier.load(given, device)
+    separator = getattr(model.tokenizer, "sep_token", None) or SEPARATOR
+    as_is = rule("none")
+
+    def texts(names: tuple[str, ...]) -> list[str]:
+        columns = sides.normalised(frame, names, as_is)
+        found = joined([columns.column(name).to_pylist() for name in names], separator)
+        return [one or "" for one in found]
+
+    shares = model(texts(left), texts(right) if right else None)
+    best = shares.argmax(1)
+    return Classified(
+        frame=frame,
+        columns={
+            "predicted": np.array(model.labels, dtype=object)[best],
+            "score": shares[np.arange(len(best)), best],
+        },
+        method=type(model.model).__name__,
+        threshold=None,
+        figures={},
+    )
+
+
+def _known(marks: list[bool | None] | None) -> Scored | None:
+    """Pairs to learn from, where others are not labelled."""
+    if marks is None or None not in marks:
+        return None
+    rows = np.array([i for i, mark in enumerate(marks) if mark is not None], dtype=np.int64)
+    if not len(rows):
+        raise UsageError("classify_pairs: no row has a label; leave label out, or label some.")
+    return Scored(rows, rows, np.array([float(marks[i] or 0) for i in rows]))
+
+
+def _figures(match: Bool[np.ndarray, " n"], same: Bool[np.ndarray, " n"]) -> dict[str, float]:
+    hits = int((match & same).sum())
+    precision = hits / max(1, int(match.sum()))
+    recall = hits / max(1, int(same.sum()))
+    both = precision + recall
+    return {
+        "precision": precision,
+        "recall": recall,
+        "f1": 2 * precision * recall / both if both else 0.0,
+    }
+
+
+def _listed(given: Names | None) -> tuple[str, ...]:
+    return () if given is None else (given,) if isinstance(given, str) else tuple(given)
