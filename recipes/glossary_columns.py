@@ -121,7 +121,7 @@ class Stub:
 
     def write(self, prompts: Sequence[str], tokens: int) -> list[str]:
         """A noisy description of the last column of each prompt."""
-        return [self._described(prompt.rsplit("\n\n", 1)[-1]) for prompt in prompts]
+        return [self._described(prompt.split("\n\n")[-2]) for prompt in prompts]
 
     def _described(self, prompt: str) -> str:
         said = dict(line.split(": ", 1) for line in prompt.splitlines() if ": " in line)

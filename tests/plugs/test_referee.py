@@ -120,13 +120,21 @@ def test_an_address_is_an_endpoint():
 
 
 @pytest.mark.slow
-def test_a_real_model_says_yes_to_what_is_so():
+def test_a_real_model_is_asked_in_its_own_form_and_answers_the_same_twice():
+    """The plumbing; what 135M parameters say of apples is not worth much."""
     judge = referee("zoo:smollm2-135m")
-    prompts = [
-        f"Is {thing} a kind of {kind}? Answer yes or no."
-        for thing, kind in [("a dog", "animal"), ("an apple", "fruit"), ("an apple", "animal")]
-    ]
-    first = judge.yes(prompts)
-    np.testing.assert_array_equal(judge.yes(prompts), first)
-    assert first[:2].min() > first[2]
-    assert judge.write(prompts[:1], 6) == judge.write(prompts[:1], 6)
+    prompts = [f"Is {thing} an animal? Answer yes or no." for thing in ("a dog", "an old apple")]
+    found = judge.yes(prompts)
+    np.testing.assert_array_equal(judge.yes(prompts), found)
+    assert judge.write(prompts, 4) == judge.write(prompts, 4)
+    for prompt, share in zip(prompts, found, strict=True):
+        turn = [{"role": "user", "content": prompt}]
+        text = judge.tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=False)
+        ids = judge.tokenizer(text, return_tensors="pt")["input_ids"]
+        with torch.no_grad():
+            scores = judge.model(input_ids=ids).logits[0, -1].double().exp()
+        sums = []
+        for words in ("Yes", " Yes", "yes", " yes"), ("No", " No", "no", " no", "NO", " NO"):
+            rows = [judge.tokenizer.encode(word) for word in words]
+            sums.append(sum(float(scores[row[0]]) for row in rows if len(row) == 1))
+        assert share == pytest.approx(sums[0] / sum(sums), rel=1e-4)

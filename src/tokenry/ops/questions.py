@@ -87,13 +87,8 @@ def plain(value: Any) -> str:
 def describe(column: Column, shots: Sequence[tuple[Column, str]]) -> str:
     """Ask what a column holds."""
     shown = [f"{one.lines()}\nDescription: {plain(text)}" for one, text in shots]
-    return "\n\n".join(
-        [
-            "Say in a few words what the last column holds.",
-            *shown,
-            f"{column.lines()}\nDescription:",
-        ]
-    )
+    task = f"What does the column {plain(column.name)} hold? Describe it in a few words, as above."
+    return "\n\n".join([*shown, column.lines(), task])
 
 
 def describes(column: Column, text: str) -> str:

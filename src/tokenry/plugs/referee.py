@@ -88,8 +88,8 @@ class LanguageReferee:
     def yes(self, prompts: Sequence[str]) -> Float[np.ndarray, " m"]:
         """The probability of yes, against no, as the next word of each prompt.
 
-        All spellings count, with and without a space in front. Tokens that could begin either
-        answer count for none.
+        All spellings that are one token count, with and without a space in front; where none is,
+        the tokens that begin them, but none that could begin either answer.
         """
         return self._shares(prompts, (YES, NO))[:, 0]
 
@@ -147,12 +147,17 @@ class LanguageReferee:
         return logits[:, -1].float()
 
     def _tokens(self, words: Sequence[Sequence[str]]) -> list[list[int]]:
-        """For each group of words the tokens that begin them, and no word of another group."""
+        """For each group of words the tokens that are one of them, and no word of another group.
+
+        Where no spelling is one token, the tokens count that begin them.
+        """
         first: list[set[int]] = []
         for group in words:
             spelled = [space + word for word in group for space in ("", " ")]
-            ids = [self.tokenizer(one, add_special_tokens=False)["input_ids"] for one in spelled]
-            first.append({row[0] for row in ids if row and self.tokenizer.decode(row[:1]).strip()})
+            rows = [self.tokenizer(one, add_special_tokens=False)["input_ids"] for one in spelled]
+            whole = [row for row in rows if len(row) == 1]
+            begun = [row for row in rows if row and self.tokenizer.decode(row[:1]).strip()]
+            first.append({row[0] for row in whole or begun})
         own = [group - set().union(*(o for o in first if o is not group)) for group in first]
         if not all(own):
             lacking = words[next(i for i, group in enumerate(own) if not group)][0]

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from tokenry import catalog, zoo
 from tokenry.errors import UsageError
 from tokenry.method import Aids, Scored, Side
-from tokenry.plugs.referee import referee
 from tokenry.tables import frames
 from tokenry.tables.engine import arrow
 from tokenry.tables.frames import Frame
@@ -60,6 +59,8 @@ class Given:
         embed = None if encoder is None else KeptVectors(*opened(encoder, self.device), folder)
         judge = self.referee
         if isinstance(judge, str | tuple | Path):
+            from tokenry.plugs.referee import referee
+
             judge = referee(judge)
         found = Aids(
             embed=embed,
