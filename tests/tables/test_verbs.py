@@ -133,9 +133,10 @@ def test_dedupe_keeps_every_single_row_and_the_first_of_each_cluster(letters):
 
 def test_a_cluster_that_swallows_the_table_is_said(letters):
     table = {"name": [f"ab{i % 2}" for i in range(60)]}
-    swallowed = tokenry.dedupe(table, "name", method=letters, threshold=0.1)
+    settings = {"method": letters, "block": "name:2"}
+    swallowed = tokenry.dedupe(table, "name", threshold=0.1, **settings)
     assert "One cluster has 60 of 60 rows" in str(swallowed)
-    assert tokenry.dedupe(table, "name", method=letters, threshold=1).notes == ()
+    assert tokenry.dedupe(table, "name", threshold=1, **settings).notes == ()
 
 
 def test_guards_of_dedupe(letters):

@@ -54,7 +54,7 @@ def dedupe(
     Raises:
         UsageError: If a guard is out of range, and as `tokenry.link`.
 
-    >>> found = dedupe({"name": ["Ada L.", "Alan T.", "ada l"]}, on="name")
+    >>> found = dedupe({"name": ["Ada L.", "Alan T.", "ada l"]}, on="name", method="exact")
     >>> found.labels.tolist(), found.first
     ([0, 1, 0], {'name': ['Ada L.', 'Alan T.']})
     """
