@@ -22,7 +22,8 @@ def read(path):
 
 
 def test_link_writes_the_merged_table(tokenry, files):
-    done = tokenry("link", "a.csv", "b.csv", "--on", "name", "--how", "outer", "--out", "out.csv")
+    words = ["--on", "name", "--method", "fuzzy", "--how", "outer", "--out", "out.csv"]
+    done = tokenry("link", "a.csv", "b.csv", *words)
     assert (done.code, done.err) == (0, "")
     assert "2 links between 3 and 3 rows" in done.out
     assert "Table: out.csv" in done.out
@@ -50,24 +51,26 @@ def test_link_for_machines_with_gold_and_blocks(tokenry, files):
 
 
 def test_link_prints_the_best_links_where_no_file_is_asked_for(tokenry, files):
-    done = tokenry("link", "a.csv", "b.csv", "--on", "name")
+    done = tokenry("link", "a.csv", "b.csv", "--on", "name", "--method", "fuzzy")
     assert "Ada Lovelace  =  Lovelace, Ada" in done.out
 
 
 def test_dedupe_writes_first_rows_or_clusters(tokenry, files):
     (files / "c.csv").write_text("name,n\nada lovelace,1\nAlan Turing,2\nAda Lovelace!,3\n")
-    done = tokenry("dedupe", "c.csv", "--on", "name", "--out", "out.csv")
+    done = tokenry("dedupe", "c.csv", "--on", "name", "--method", "fuzzy", "--out", "out.csv")
     assert done.code == 0
     assert "3 rows are 2 things" in done.out
     assert [row["n"] for row in read(files / "out.csv")] == ["1", "2"]
-    tokenry("dedupe", "c.csv", "--on", "name", "--labelled", "--out", "out.csv")
+    tokenry(
+        "dedupe", "c.csv", "--on", "name", "--method", "fuzzy", "--labelled", "--out", "out.csv"
+    )
     assert [row["cluster"] for row in read(files / "out.csv")] == ["0", "1", "0"]
 
 
 def test_aggregate_brings_fine_rows_under_coarse_ones(tokenry, files):
     (files / "fine.csv").write_text("product\nred wine\nwhite wine\ndark beer\n")
     (files / "coarse.csv").write_text("group\nwine\nbeer\n")
-    keys = ["--left-on", "product", "--right-on", "group"]
+    keys = ["--left-on", "product", "--right-on", "group", "--method", "fuzzy"]
     done = tokenry("aggregate", "fine.csv", "coarse.csv", *keys, "--out", "out.csv")
     assert done.code == 0
     assert [row["group"] for row in read(files / "out.csv")] == ["wine", "wine", "beer"]

@@ -131,6 +131,14 @@ def test_dedupe_keeps_every_single_row_and_the_first_of_each_cluster(letters):
     assert (found.links.rows("left") < found.links.rows("right")).all()
 
 
+def test_a_cluster_that_swallows_the_table_is_said(letters):
+    table = {"name": [f"ab{i % 2}" for i in range(60)]}
+    settings = {"method": letters, "block": "name:2"}
+    swallowed = tokenry.dedupe(table, "name", threshold=0.1, **settings)
+    assert "One cluster has 60 of 60 rows" in str(swallowed)
+    assert tokenry.dedupe(table, "name", threshold=1, **settings).notes == ()
+
+
 def test_guards_of_dedupe(letters):
     table = {"name": ["abcd", "abce", "abef"], "from": ["a", "b", "a"]}
     chain = tokenry.dedupe(table, "name", method=letters, threshold=0.5)

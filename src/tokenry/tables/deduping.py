@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tokenry.ops.guards import guarded_components
 from tokenry.tables import frames
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from tokenry.tables.settings import Columns
+
+CHAIN = 50
+"""Rows of a cluster up to which nobody is warned."""
 
 
 def dedupe(
@@ -50,7 +54,7 @@ def dedupe(
     Raises:
         UsageError: If a guard is out of range, and as `tokenry.link`.
 
-    >>> found = dedupe({"name": ["Ada L.", "Alan T.", "ada l"]}, on="name")
+    >>> found = dedupe({"name": ["Ada L.", "Alan T.", "ada l"]}, on="name", method="exact")
     >>> found.labels.tolist(), found.first
     ([0, 1, 0], {'name': ['Ada L.', 'Alan T.']})
     """
@@ -73,4 +77,15 @@ def dedupe(
         bridges=bridges,
         sources=sources,
     )
-    return Clusters(frame=frame, labels=labels, links=links)
+    return Clusters(frame=frame, labels=labels, links=links, notes=_chains(labels))
+
+
+def _chains(labels: NDArray[np.int64]) -> tuple[str, ...]:
+    """A warning where one cluster has swallowed a good part of the table."""
+    largest = int(np.bincount(labels).max(initial=0)) if len(labels) else 0
+    if largest <= max(CHAIN, len(labels) // 20):
+        return ()
+    return (
+        f"One cluster has {largest} of {len(labels)} rows: links have joined what is not the same. "
+        "Raise the threshold, or set largest, density, bridges or source.",
+    )

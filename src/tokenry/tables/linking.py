@@ -58,7 +58,7 @@ def link(
 
     >>> left = {"name": ["Café de Flore", "Les Deux Magots"]}
     >>> right = {"name": ["deux magots (les)", "cafe DE flore"], "seats": [120, 90]}
-    >>> links = link(left, right, on="name", normalise="letters")
+    >>> links = link(left, right, on="name", normalise="letters", method="char-ngrams")
     >>> links.merged()["seats"]
     [90, 120]
     """
@@ -102,7 +102,8 @@ def merge(
     Raises:
         UsageError: If k or `validate` is not allowed, and as `tokenry.link`.
 
-    >>> merge({"name": ["Ada L."]}, {"name": ["ada l", "Alan"], "born": [1815, 1912]}, on="name")
+    >>> left, right = {"name": ["Ada L."]}, {"name": ["ada l", "Alan"], "born": [1815, 1912]}
+    >>> merge(left, right, on="name", method="exact")
     {'name_left': ['Ada L.'], 'name_right': ['ada l'], 'born': [1815], 'score': [1.0]}
     """
     k = settings.get("k")
@@ -149,7 +150,8 @@ def aggregate(
     Raises:
         UsageError: If a row of the coarse list is there twice, and as `tokenry.link`.
 
-    >>> found = aggregate({"name": ["red wine", "white wine"]}, {"name": ["wine"]}, on="name")
+    >>> fine, coarse = {"name": ["red wine", "white wine"]}, {"name": ["wine"]}
+    >>> found = aggregate(fine, coarse, on="name", method="fuzzy")
     >>> found.counts().to_pylist()
     [{'name': 'wine', 'rows': 2}]
     """
