@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import tempfile
 
 import pandas as pd
 import polars as pl
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from tokenry.errors import UnknownNameError, UsageError
+from tokenry.tables import files
 from tokenry.tables.frames import read
 
 COLUMNS = {"name": ["Ada", None, "Zoë"], "year": [1815, 1912, None]}
@@ -94,6 +96,23 @@ def test_a_missing_column_is_named_with_its_neighbours():
     frame = read(COLUMNS, "the left table")
     with pytest.raises(UnknownNameError, match=r"the left table has no column 'nmae'.*name"):
         frame.check("link", ("nmae",))
+
+
+def test_a_csv_file_that_names_a_column_twice_is_refused(tmp_path):
+    (tmp_path / "a.csv").write_text("a,b,a\n1,2,3\n")
+    with pytest.raises(UsageError, match="several columns called 'a'"):
+        read(tmp_path / "a.csv")
+
+
+def test_large_files_are_mapped_and_the_same(tmp_path, monkeypatch):
+    pd.DataFrame(COLUMNS).to_csv(tmp_path / "a.csv", index=False)
+    pl.DataFrame(COLUMNS).write_parquet(tmp_path / "a.parquet")
+    whole = [read(tmp_path / name).table for name in ("a.csv", "a.parquet")]
+    monkeypatch.setattr(files, "LARGE", 5)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    mapped = [read(tmp_path / name).table for name in ("a.csv", "a.parquet")]
+    assert [one.to_pydict() for one in mapped] == [one.to_pydict() for one in whole]
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["a.csv", "a.parquet"]
 
 
 def test_empty_tables_are_tables():

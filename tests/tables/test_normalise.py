@@ -81,8 +81,10 @@ def test_each_distinct_value_is_looked_at_once():
     assert sorted(seen) == ["a", "b"]
 
 
-def test_lists_are_no_keys():
-    with pytest.raises(UsageError, match="column 'tags' holds list"):
-        column(pa.chunked_array([[["a"]]]), rule("text"), "tags")
+def test_lists_are_one_text_and_records_are_no_keys():
+    lists = pa.chunked_array([[["A.", None, "b"], [], None, [None]]])
+    assert column(lists, rule("text"), "tags").to_pylist() == ["a b", None, None, None]
+    with pytest.raises(UsageError, match="column 'tags' holds struct"):
+        column(pa.chunked_array([[{"a": 1}]]), rule("text"), "tags")
     with pytest.raises(UsageError, match="normalise='lower' is unknown"):
         rule("lower")

@@ -46,10 +46,10 @@ def test_stopped_in_a_stage_it_goes_on(run, monkeypatch, at):
     whole = pairs(run(None))
     write = Stages._write
 
-    def stop(self, name, part):
-        if name == at and (name != "scored" or len(self._parts(name)) == 2):
+    def stop(self, name, number, part):
+        if name == at and (name != "scored" or number == 2):
             raise KeyboardInterrupt
-        write(self, name, part)
+        write(self, name, number, part)
 
     monkeypatch.setattr(Stages, "_write", stop)
     with pytest.raises(KeyboardInterrupt):
@@ -66,9 +66,9 @@ def test_pairs_that_were_scored_are_not_scored_again(run, monkeypatch, calls):
     calls.clear()
     write = Stages._write
 
-    def stop(self, name, part):
-        write(self, name, part)
-        if name == "scored" and len(self._parts(name)) == 3:
+    def stop(self, name, number, part):
+        write(self, name, number, part)
+        if name == "scored" and number == 2:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(Stages, "_write", stop)

@@ -93,19 +93,22 @@ def column(values: pa.ChunkedArray, own: Callable[[str], str | None], name: str)
     """A column as it is compared; each distinct value is looked at once.
 
     Whole numbers are written without a fraction, whatever the type of the column: pandas makes
-    fractions of whole numbers where one is missing.
+    fractions of whole numbers where one is missing. The values of a list are one text.
 
     Raises:
-        UsageError: If the column holds lists or the like.
+        UsageError: If the column holds records or bytes.
     """
     pa = arrow()
     from pyarrow import compute as pc
 
     kind = values.type
-    if pa.types.is_nested(kind) or pa.types.is_binary(kind):
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        lists = values.to_pylist()
+        values = pa.chunked_array([pa.array(map(_joined, lists), pa.large_string())])
+    elif pa.types.is_nested(kind) or pa.types.is_binary(kind):
         raise UsageError(
-            f"link: column {name!r} holds {kind}; keys are texts, numbers or dates. Make a text "
-            "of it first."
+            f"link: column {name!r} holds {kind}; keys are texts, numbers, dates or lists of them. "
+            "Make a text of it first."
         )
     if pa.types.is_string(kind):
         values = values.cast(pa.large_string())  # one chunk of strings may not hold 2 GB
@@ -114,6 +117,12 @@ def column(values: pa.ChunkedArray, own: Callable[[str], str | None], name: str)
     bar = tqdm(texts, name, len(folded.dictionary), delay=2, leave=False, disable=None)
     found = [None if one is None else own(one) for one in bar]
     return pa.array(found, pa.large_string()).take(folded.indices)
+
+
+def _joined(some: list[Any] | None) -> str | None:
+    """The values of a list in one text."""
+    texts = map(_text, some or ())
+    return " ".join(text for text in texts if text is not None) or None
 
 
 def _text(value: Any) -> str | None:

@@ -22,7 +22,7 @@ from tokenry.tables.frames import Frame
 from tokenry.tables.links import Links
 from tokenry.tables.normalise import Form, rule
 from tokenry.tables.pipeline import Plan, run
-from tokenry.tables.stages import Stages, fingerprint
+from tokenry.tables.stages import SPILL, Stages, fingerprint
 
 if TYPE_CHECKING:
     Columns = str | Sequence[str]
@@ -184,7 +184,7 @@ class Run:
         given = self.settings.get("engine", "duckdb")
         memory = self.settings.get("memory", MEMORY)
         if callable(given):
-            return lambda stages: given(stages.folder / "spill")
+            return lambda stages: given(stages.folder / SPILL)
         if given not in ENGINES:
             raise UsageError(
                 f"{self.who}: engine={given!r} is unknown; give {', '.join(ENGINES)}, or a "
@@ -192,7 +192,7 @@ class Run:
             )
         module, _, name = ENGINES[given].partition(":")
         build = getattr(import_module(module), name)
-        return lambda stages: build(memory=memory, spill=stages.folder / "spill")
+        return lambda stages: build(memory=memory, spill=stages.folder / SPILL)
 
 
 def between(

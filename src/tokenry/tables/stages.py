@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FILE = "stages.json"
+SPILL = "spill"
+"""The folder that engines spill to."""
 Facts = dict[str, Any]
 Make = Callable[[Facts, int], Iterable["pa.Table"]]
 """Brings the parts of a stage from the given one on, and notes plain data beside them."""
@@ -107,6 +109,7 @@ class Stages:
                 self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(self.folder / "write.lock", timeout=0)
             self._lock.acquire()
+            shutil.rmtree(self.folder / SPILL, ignore_errors=True)  # of a run that was killed
         except Timeout:
             raise StoreError(
                 f"{folder}: another process links into this folder; wait for it, or give another."
@@ -192,8 +195,9 @@ class Stages:
         found = {"digest": self.digest, "made": noted.get("made", uuid.uuid4().hex), "facts": facts}
         self._note(name, found)
         with self.measured(name) as counted:
-            for part in make(facts, len(self._parts(name))):
-                self._write(name, part.cast(schema))
+            done = len(self._parts(name))
+            for number, part in enumerate(make(facts, done), done):
+                self._write(name, number, part.cast(schema))
             counted[0] = _rows(self._parts(name))
         arrow().default_memory_pool().release_unused()
         stage = self.done[-1]
@@ -205,10 +209,9 @@ class Stages:
     def _parts(self, name: str) -> tuple[Path, ...]:
         return tuple(sorted((self.folder / name).glob("*.parquet")))
 
-    def _write(self, name: str, part: pa.Table) -> None:
+    def _write(self, name: str, number: int, part: pa.Table) -> None:
         from pyarrow import parquet
 
-        number = len(self._parts(name))
         path = self.folder / name / f"{number:06d}.parquet"
         parquet.write_table(part, path.with_suffix(".part"))
         path.with_suffix(".part").replace(path)
