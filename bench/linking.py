@@ -72,10 +72,13 @@ def write(part: str, blocks: Sequence[dict[str, Any]]) -> None:
 
 
 def limited(child: str, *words: str) -> dict[str, Any]:
-    """Run a part of linking_limited.py in a process that gets no more than 4 GB of addresses."""
+    """Run a part of linking_limited.py in a process that gets no more than 4 GB to write to.
+
+    What files of libraries take up in its address space is not counted.
+    """
 
     def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
+        resource.setrlimit(resource.RLIMIT_DATA, (LIMIT, LIMIT))
 
     command = [sys.executable, str(HERE / "linking_limited.py"), child, *words]
     # Allocators that reserve addresses by the gigabyte would be out of them at once.
@@ -182,7 +185,7 @@ def patents(given: argparse.Namespace) -> None:
         return
     rows = found.pop("rows")
     stages_of = found.pop("stages")
-    about = {"data": "PatentsView", "limit": "4 GB of addresses", **found}
+    about = {"data": "PatentsView", "limit": "4 GB of its own memory", **found}
     write("patents", [{**about, "clusters": rows}, {"data": "PatentsView", "stages": stages_of}])
 
 
@@ -237,7 +240,7 @@ def scale(given: argparse.Namespace) -> None:
     for rows in (given.rows // 4, given.rows // 2, given.rows):
         found = limited("scale", str(rows))
         table = found.pop("stages", [])
-        about = {"rows": f"{rows} x {rows}", "limit": "4 GB of addresses", **found}
+        about = {"rows": f"{rows} x {rows}", "limit": "4 GB of its own memory", **found}
         blocks.append({**about, "stages": table})
         write("scale", blocks)
 

@@ -102,7 +102,6 @@ def patents(folder: str | None) -> None:
             method="char-ngrams",
             block=PATENTS_BLOCK,
             max_block=50_000_000,
-            bridges=True,
             memory="1GB",
         )
     )
