@@ -282,7 +282,6 @@ def _say(
     """Print what was found and where it is, and write the report."""
     if report is not None:
         tokenry.report(found, report)
-    """Print what was found and where it is."""
     if json:
         written = None if out is None else str(out)
         console.write_json({**found.to_dict(), "out": written, **facts})

@@ -24,14 +24,6 @@ from tokenry.tables.links import Links
 Answer = Literal["y", "n", "skip"]
 """The same, not the same, or left open."""
 
-
-def _best_right(
-    left: NDArray[np.int64], right: NDArray[np.int64], score: NDArray[np.float64]
-) -> NDArray[np.int64]:
-    return ASSIGNMENTS["best_left"](right, left, score)
-
-
-_ASSIGN = {**ASSIGNMENTS, "best_right": _best_right}
 _BEGIN = '{"key": "'
 
 
