@@ -23,7 +23,6 @@ install_import_hook(
         "tokenry.retrieval",
         "tokenry.linking",
         "tokenry.index",
-        "tokenry.tables",
         "tokenry.probes",
         "tokenry.plugs",
     ],

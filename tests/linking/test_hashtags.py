@@ -11,7 +11,7 @@ from tokenry.linking import Hashtags
 from tokenry.method import Aids, Side
 from tokenry.words import word_counts
 
-UNIGRAM = Hashtags(unigram=1, bigram=0, overlap=0, relation=0, case=0, coherence=0)
+UNIGRAM = Hashtags(unigram=1.0, bigram=0.0, overlap=0.0, relation=0.0, case=0.0, coherence=0.0)
 
 AMBIGUOUS = (
     ("nowhere", "nowhere", "this road leads nowhere, we are lost"),

@@ -134,6 +134,12 @@ class Referee:
         self.asked += prompts
         return np.array([float(prompt.casefold().count("rome") == 2) for prompt in prompts])
 
+    def options(self, prompts, count):
+        raise AssertionError
+
+    def write(self, prompts, tokens):
+        raise AssertionError
+
 
 def test_a_language_model_judges_the_nearest_rows():
     pytest.importorskip("tokenry.linking.judged", reason="no linker asks a referee")

@@ -223,7 +223,7 @@ class Clippings(Linker, Objective):
 class _Pooled(Matcher):
     """Inner products of vectors of length one; NaN in a vector is no vector."""
 
-    def __init__(self, left: Vectors, right: Vectors, *, apart: bool) -> None:
+    def __init__(self, left: Vectors, right: Float[np.ndarray, "m d"], *, apart: bool) -> None:
         self.left, self.right, self.apart = left, right, apart
 
     def score(self, left: Rows, right: Rows) -> Scores:

@@ -36,8 +36,8 @@ class Prototypes(Matcher):
     def __init__(
         self,
         asked: Vectors,
-        told: Vectors,
-        shown: Vectors,
+        told: Float[np.ndarray, "m d"],
+        shown: Float[np.ndarray, "p d"],
         owner: Int[np.ndarray, " p"],
         *,
         zeros: bool = False,
