@@ -144,6 +144,8 @@ def test_blocking_is_what_is_kept_and_spared():
     assert one.blocking == {"recall": 0.5, "reduction": pytest.approx(1 - 2 / 6)}
     with pytest.raises(UsageError, match=r"sizes=\(4,\) must be 2 numbers of records"):
         tokenry.evaluate_links(found, gold, candidates=candidates, sizes=(4,))
+    with pytest.raises(UsageError, match=r"sizes=\(4, 5\) goes with candidates"):
+        tokenry.evaluate_links(found, gold, sizes=(4, 5))
 
 
 def test_a_gold_id_in_no_cluster_is_alone_with_a_warning():

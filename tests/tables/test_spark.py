@@ -21,7 +21,7 @@ RIGHT = pa.table({"right": range(5), "key": ["b", None, "a", "b", "z"]})
 
 
 @pytest.fixture(scope="module")
-def session():
+def cluster():
     sql = pytest.importorskip("pyspark.sql", reason="pyspark is not installed")
     if not ops.has_java():
         pytest.skip("there is no Java to run Spark with")
@@ -90,8 +90,8 @@ def plan(engine):
 
 
 @pytest.mark.slow
-def test_spark_brings_the_rows_of_duckdb(session):
-    engine, other = ops.SparkEngine(session), DuckDBEngine(threads=1)
+def test_spark_brings_the_rows_of_duckdb(cluster):
+    engine, other = ops.SparkEngine(cluster), DuckDBEngine(threads=1)
     for ours, wanted in zip(shape(engine), shape(other), strict=True):
         assert ours == wanted
     assert plan(engine) == plan(other)

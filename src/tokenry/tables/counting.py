@@ -104,9 +104,11 @@ def block(made: Counted, reader: Reader, sizes: Sequence[int] | None) -> None:
     """Add what blocking kept and spared.
 
     Raises:
-        UsageError: If there are not one or two sizes.
+        UsageError: If there are not one or two sizes, or sizes and no candidates.
     """
     if reader.candidates is None:
+        if sizes is not None:
+            raise UsageError(f"{WHO}: sizes={tuple(sizes)!r} goes with candidates; give both.")
         return
     codes = np.unique(reader.codes(reader.candidates))
     pairs = reader.pairs(codes)

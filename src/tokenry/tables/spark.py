@@ -26,7 +26,7 @@ class SparkEngine(Engine):
     travels to the workers with it, and the workers need tokenry installed.
 
     Args:
-        session: A Spark session; None for the one that is open, or a new one.
+        spark: A `SparkSession`; None for the one that is open, or a new one.
 
     Raises:
         MissingExtraError: If pyspark is not installed.
@@ -35,22 +35,22 @@ class SparkEngine(Engine):
 
     name = "spark"
 
-    def __init__(self, session: Any = None) -> None:
+    def __init__(self, spark: Any = None) -> None:
         try:
             from pyspark.sql import SparkSession, functions
         except ImportError as error:
             raise MissingExtraError("the engine spark", 'pip install "tokenry[spark]"') from error
-        if session is None and not has_java():
+        if spark is None and not has_java():
             raise UsageError(
                 "spark: there is no Java; install a Java runtime, 17 or newer, and put it on PATH "
-                "or into JAVA_HOME, or give the session of a cluster."
+                "or into JAVA_HOME, or give the SparkSession of a cluster."
             )
         self._functions: Any = functions
-        self._session: Any = SparkSession.builder.getOrCreate() if session is None else session
+        self._spark: Any = SparkSession.builder.getOrCreate() if spark is None else spark
 
     def take(self, table: pa.Table) -> Any:
         """Hold a table that is in memory."""
-        return self._session.createDataFrame(table)
+        return self._spark.createDataFrame(table)
 
     def select(self, table: Any, columns: Sequence[str]) -> Any:
         """Some columns of a table."""
@@ -134,7 +134,7 @@ class SparkEngine(Engine):
         return _spark_schema(table.schema)
 
     def close(self) -> None:
-        """The session stays open: others may use it."""
+        """Spark goes on: others may use it."""
 
 
 def has_java() -> bool:
