@@ -25,6 +25,10 @@ def by_group(groups: Sequence[Hashable], held_out: float, draw: Random) -> dict[
     draw.shuffle(order)
     test = round(len(order) * held_out / 2)
     validation = round(len(order) * held_out) - test
-    parts: list[Part] = ["test"] * test + ["validation"] * validation
-    parts += ["train"] * (len(order) - len(parts))
-    return dict(zip(order, parts, strict=True))
+
+    def part(place: int) -> Part:
+        if place < test:
+            return "test"
+        return "validation" if place < test + validation else "train"
+
+    return {group: part(place) for place, group in enumerate(order)}

@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def tune(
     per_group: int = 2,
     watch: Callable[[], float] | None = None,
     looks: int = 4,
-    out: str | Path | None = None,
+    out: str | PathLike[str] | None = None,
     seed: int = 0,
     progress: bool | None = None,
 ) -> Tuned:
@@ -225,7 +226,12 @@ def _objective(method: str | PairObjective, encoder: Any) -> PairObjective:
 
 
 def _checked(
-    count: int, steps: int, batch_size: int, rate: float, looks: int, out: str | Path | None
+    count: int,
+    steps: int,
+    batch_size: int,
+    rate: float,
+    looks: int,
+    out: str | PathLike[str] | None,
 ) -> Path | None:
     if steps < 1 or batch_size < 2 or not 0 < rate < math.inf or looks < 1:
         raise UsageError(
