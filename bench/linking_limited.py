@@ -70,7 +70,9 @@ def people(rows: int, seed: int = 0) -> tuple[dict[str, Any], dict[str, Any], np
         sounds = np.array([a + b for a in "bdklmnr" for b in "aeo"])
         return np.unique(["".join(rng.choice(sounds, 4)) for _ in range(2 * count)])[:count]
 
-    first, last, city = (rng.choice(names(n), rows) for n in (3000, 20_000, 3000))
+    # As many rows to a name, however many rows: candidates then grow with the rows.
+    counts = (3000, max(100, rows // 50), max(100, rows // 300))
+    first, last, city = (rng.choice(names(n), rows) for n in counts)
     year = rng.integers(1930, 2010, rows)
     order = rng.permutation(rows)
     wrong = rng.random(rows) < 1 / 3
