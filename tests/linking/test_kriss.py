@@ -164,6 +164,12 @@ def test_a_referee_has_the_last_word_on_the_best():
             seen.extend(prompts)
             return np.array([0.9 if "Massachusetts" in one else 0.1 for one in prompts])
 
+        def options(self, prompts, count):
+            raise AssertionError
+
+        def write(self, prompts, tokens):
+            raise AssertionError
+
     seen = []
     asked = Side(columns={"text": ["Springfield"], "start": [0], "end": [11]}, keys=(), count=1)
     aids = Aids(embed=random_vectors, referee=Referee())

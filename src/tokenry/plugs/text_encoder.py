@@ -13,6 +13,7 @@ from torch import nn
 
 from tokenry import zoo
 from tokenry.errors import MissingExtraError, UsageError
+from tokenry.zoo.loading import explained
 
 _EXTRA = 'pip install "tokenry[retrieval]"'
 
@@ -44,7 +45,8 @@ def text_encoder(
         The encoder, in evaluation mode; its vectors have length one.
     """
     parts = sentence_transformers()
-    with tempfile.TemporaryDirectory() as kept:
+    name = source if isinstance(source, str) else ""
+    with explained(name), tempfile.TemporaryDirectory() as kept:
         settings: dict[str, Any] = {} if longest is None else {"max_seq_length": longest}
         model = parts.Transformer(
             str(_folder(source, Path(kept))), model_kwargs={"use_safetensors": True}, **settings
@@ -87,7 +89,8 @@ def saved_encoder(source: Any, device: str | None = None) -> Any:
     if isinstance(source, str | PathLike):
         name = str(source)
         if not name.startswith("zoo:"):
-            return build(name, device=device, model_kwargs={"use_safetensors": True})
+            with explained(name):
+                return build(name, device=device, model_kwargs={"use_safetensors": True})
         source = text_encoder(name)
     if not isinstance(source, build):
         raise UsageError(

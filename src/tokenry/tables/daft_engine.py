@@ -78,7 +78,6 @@ class DaftEngine(Engine):
         names = table.column_names
         kind = daft.DataType.from_arrow_type(pa.large_list(pa.struct(list(schema))))
 
-        @daft.func.batch(return_dtype=kind, max_concurrency=self._threads, batch_size=ROWS)  # type: ignore[untyped-decorator,unused-ignore]
         def made(*columns: Any) -> Any:
             batch = pa.RecordBatch.from_arrays([one.to_arrow() for one in columns], names=names)
             found = rule(batch).cast(schema).combine_chunks()
@@ -90,8 +89,11 @@ class DaftEngine(Engine):
             ends = pa.array([0] + [len(rows)] * len(batch), pa.int64())
             return daft.Series.from_arrow(pa.LargeListArray.from_arrays(ends, rows))
 
+        spread = daft.func.batch(return_dtype=kind, max_concurrency=self._threads, batch_size=ROWS)(
+            made
+        )
         try:
-            call = made(*(daft.col(name) for name in names))
+            call = spread(*(daft.col(name) for name in names))
         except ValueError as error:
             raise untravelled(self.name, error) from error
         folded = table.select(call.alias(_MADE))

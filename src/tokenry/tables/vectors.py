@@ -167,13 +167,9 @@ def identity(given: Any) -> Any:
 
 
 def _loaded(name: str, device: str | None) -> Any:
-    from tokenry.plugs.text_encoder import sentence_transformers, text_encoder
+    from tokenry.plugs.text_encoder import saved_encoder
 
-    if name.startswith("zoo:"):
-        model = text_encoder(name)
-        return model if device is None else model.to(device)
-    build = sentence_transformers().SentenceTransformer
-    return build(name, device=device, model_kwargs={"use_safetensors": True})
+    return saved_encoder(name, device)
 
 
 class _Sentences:
