@@ -35,7 +35,7 @@ def shares(
     Returns:
         Rows that sum to 1; NaN where no group has a finite score.
 
-    >>> shares(np.log([[1.0, 2.0, 1.0, 9.0]]), [(0, 1), (2,)]).tolist()
+    >>> shares(np.log([[1.0, 2.0, 1.0, 9.0]]), [(0, 1), (2,)]).round(2).tolist()
     [[0.75, 0.25]]
     """
     with np.errstate(invalid="ignore", divide="ignore"):
