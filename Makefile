@@ -15,7 +15,7 @@ DEMO_METHODS := tome,pitome,zero-tprune,tokencorr,attentive-mask,random,grid,poo
 DEMO := $(BIN)/tokenry compare zoo:dinov2-small-saliency --data emoji --limit 40 --batch-size 4 \
 	--methods $(DEMO_METHODS) --keep 1,.75,.5,.25 --out report.html --results demo-results
 
-.PHONY: help demo test slow check lint sync docs picture bench clean
+.PHONY: help demo test slow spark check lint sync docs picture bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -29,6 +29,10 @@ test: $(VENV)/installed ## the fast tests
 
 slow: $(VENV)/installed ## the tests that need a real model or more than five seconds
 	$(PYTEST) -m slow --durations 10
+
+spark: $(VENV)/installed ## linking on a local Spark; installs it (needs Java, which apt has as default-jre-headless)
+	$(PIP) --quiet --editable ".[spark]"
+	$(PYTEST) -m slow tests/tables/test_spark.py
 
 lint: $(VENV)/installed ## style, types, import rules, generated files
 	$(BIN)/ruff check
