@@ -273,14 +273,17 @@ def engines(given: argparse.Namespace) -> None:
 
 
 def peers(given: argparse.Namespace) -> None:
-    """Linktransformer with the same encoder on the same restaurants, in its own environment."""
+    """Linktransformer with the same encoder on the same people, in its own environment.
+
+    As there, each left row gets its best right one, however low the score.
+    """
     from tokenry import zoo
 
     data = loaded("febrl4", given.folder)
     on = ("given_name", "surname", "suburb")
     zoo.folder(ENCODER)
     seconds, links = timed(
-        lambda: tokenry.link(data.left, data.right, on, method="linktransformer")
+        lambda: tokenry.link(data.left, data.right, on, method="linktransformer", threshold=-1.0)
     )
     pairs = np.stack((links.rows("left"), links.rows("right")), 1)
     rows = [
