@@ -80,6 +80,18 @@ def test_a_text_that_many_rows_share_is_ranked_without_listing_all_pairs(trigram
     assert trigrams.asked == ["acme"]
 
 
+def test_a_graph_finds_what_comparing_all_finds(trigrams):
+    names = [f"{first} {last}" for first in "abcdefghij" for last in ("lane", "road", "hill", None)]
+    rows = side(names)
+    exact, graph = (
+        LinkTransformer(search=search).prepare(rows, rows, Aids(embed=trigrams)).nearest(3)
+        for search in ("exact", "graph")
+    )
+    assert graph.left.tolist() == exact.left.tolist()
+    assert graph.score == pytest.approx(exact.score)
+    assert not (graph.left == graph.right).any()
+
+
 def test_scores_of_given_pairs_agree_with_the_search(trigrams):
     matcher = prepared(side(TEXTS), side(TEXTS[::-1]), trigrams)
     near = matcher.nearest(6)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
-from typing import Annotated, Any, ClassVar, final
+from typing import Annotated, ClassVar, final
 
 import torch
 from jaxtyping import Int
@@ -165,9 +165,3 @@ def _pruned(tokens: Int[Tensor, " n"], parents: Int[Tensor, " n"]) -> TokenTree:
     known = tokens >= 0
     place = torch.cat([known.cumsum(0) - 1, torch.tensor([-1])])
     return TokenTree(tokens[known], place[parents[known]])
-
-
-def table_bytes(memory: dict[str, Any]) -> int:
-    """Bytes that the table takes."""
-    table = memory.get("table")
-    return 0 if table is None else table.numel() * table.element_size()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, final
+from typing import Annotated, ClassVar, Literal, final
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -14,7 +14,7 @@ from tokenry.errors import TokenryError
 from tokenry.method import Aids, Embed, Linker, Matcher, Scored, Side
 from tokenry.ops.fields import SEPARATOR, joined
 from tokenry.ops.near import best_threshold
-from tokenry.ops.nearest import Ranked, first_of_each, nearest, products
+from tokenry.ops.nearest import Ranked, first_of_each, nearest, nearly_nearest, products
 from tokenry.ops.ranges import ranges
 
 _THRESHOLD = 0.8
@@ -28,14 +28,17 @@ class LinkTransformer(Linker):
 
     The key columns of a row, in the order in which they were named, become one text with
     `separator` between them; an empty column leaves its place empty, and a row without any is in
-    no pair. Each distinct text is encoded once. Search is exact, and of equal cosines the lower
-    row comes first. With known pairs, the threshold is the one with the greatest F1 on them.
+    no pair. Each distinct text is encoded once. Search is exact unless a graph is asked for, and of
+    equal cosines the lower row comes first. With known pairs, the threshold is the one with the
+    greatest F1 on them.
 
     Args:
         threshold: The cosine from which on a pair is a match; None for what known pairs say, or
             0.8 without them.
         separator: What stands between columns; None for what the encoder's tokenizer writes
             between two texts, or `</s>` where the encoder does not say.
+        search: How the nearest rows are found where nothing blocks: `exact` compares all, `graph`
+            finds most of them through a graph of neighbours, for more than some 50,000 rows a side.
 
     Raises:
         UsageError: If a setting is out of range.
@@ -118,6 +121,7 @@ class LinkTransformer(Linker):
     )
 
     separator: Annotated[str | None, "what stands between two columns"] = None
+    search: Annotated[Literal["exact", "graph"], "how the nearest rows are found"] = "exact"
 
     def prepare(self, left: Side, right: Side, aids: Aids) -> Matcher:
         """Encode the distinct texts of both tables, all in one go."""
@@ -126,7 +130,7 @@ class LinkTransformer(Linker):
         sides = (left,) if right is left else (left, right)
         texts = [joined([side.columns[key] for key in side.keys], separator) for side in sides]
         codes, vectors = encode(texts, embed)
-        matcher = Nearest(vectors, codes[0], codes[-1], right is left)
+        matcher = Nearest(vectors, codes[0], codes[-1], right is left, exact=self.search == "exact")
         matcher.threshold = self._cut(matcher, aids.known)
         return matcher
 
@@ -176,6 +180,7 @@ class Nearest(Matcher):
         left: The text of each left row; -1 for none.
         right: The same of each right row.
         same: Whether both are one table, so that a row is not paired with itself.
+        exact: Whether all texts are compared; otherwise a graph of neighbours is asked.
     """
 
     threshold = _THRESHOLD
@@ -186,8 +191,11 @@ class Nearest(Matcher):
         left: Int[np.ndarray, " n"],
         right: Int[np.ndarray, " c"],
         same: bool = False,
+        *,
+        exact: bool = True,
     ) -> None:
         self._vectors, self._left, self._right, self._same = vectors, left, right, same
+        self._search = nearest if exact else nearly_nearest
 
     def score(
         self, left: Int[np.ndarray, " m"], right: Int[np.ndarray, " m"]
@@ -207,7 +215,7 @@ class Nearest(Matcher):
         texts, first = np.unique(self._right, return_index=True)
         others = texts[np.argsort(first)]
         others = others[others != _NONE]
-        near = nearest(self._vectors[queries], self._vectors[others], wide, least)
+        near = self._search(self._vectors[queries], self._vectors[others], wide, least)
         near = first_of_each(*_right_rows(near, others, self._right, wide), wide)
         row = np.flatnonzero(self._left != _NONE)
         query = np.searchsorted(queries, self._left[row])
