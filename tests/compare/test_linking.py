@@ -7,6 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tokenry import catalog
+from tokenry.compare.code import Source, _linking
 from tokenry.compare.kinds import kind_of
 from tokenry.compare.linked import CUT, LEARN, searched
 from tokenry.compare.linkers import Cosine, Meter, link
@@ -15,6 +17,7 @@ from tokenry.compare.rivals import rivals
 from tokenry.compare.run import compare
 from tokenry.compare.tasks import Linking
 from tokenry.errors import DataError, UnknownNameError, UsageError
+from tokenry.method import Aids, Side
 
 
 @pytest.fixture(scope="module")
@@ -191,6 +194,23 @@ def test_an_empty_record_is_in_no_pair(linkers):
     assert np.isnan(matcher.score(np.array([0]), np.array([0]))).all()
     empty = searched(({"a": [None, ""]}, {"a": [None]}), [("a", "a")], [], **linkers.ABOUT)
     assert len(Cosine(empty.left, empty.right, meter).nearest(3).left) == 0
+
+
+def test_the_code_of_the_encoder_alone_scores_as_it_did():
+    """With spaces between its columns linktransformer reads what the encoder alone reads."""
+    letters = [chr(code) for code in range(32, 123)]
+
+    def embed(texts):
+        counts = np.array([[text.count(one) for one in letters] for text in texts], float)
+        return counts / np.linalg.norm(counts, axis=1, keepdims=True)
+
+    rows = {"name": ["ada l", "alan t"], "city": ["london", "wilmslow"]}
+    side = Side(columns=rows, keys=("name", "city"), count=2)
+    everything = np.repeat([0, 1], 2), np.tile([0, 1], 2)
+    named = catalog.make("linktransformer(separator=' ')")
+    found = named.prepare(side, side, Aids(embed=embed)).score(*everything)
+    assert found == pytest.approx(Cosine(side, side, embed).score(*everything))
+    assert "linktransformer(separator=' ')" in _linking(Source("zoo:minilm-l6", "", {}), None)
 
 
 def test_a_second_run_links_nothing(run, linkers, tmp_path, monkeypatch):

@@ -170,7 +170,8 @@ def _linking(source: Source, method: MethodInfo | None) -> str:
         'right = {"name": ["put your records here"]}',
     ]
     imports = ["import tokenry"]
-    made = repr("linktransformer" if method is None else method.label)
+    # The encoder alone is the cosine of columns joined by spaces, which is this linker.
+    made = repr("linktransformer(separator=' ')" if method is None else method.label)
     if method is not None and not method.listed:
         imports.append(f"from {method.module} import {method.cls}")
         made = f"{method.cls}({method.settings})"
