@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-FIRST, ROUNDS, CHANGES = 10, 3, 5
+FIRST, ROUNDS, CHANGES, PATIENCE = 10, 3, 5, 60
 Vectors = NDArray[Any]
 
 
@@ -274,14 +274,20 @@ def memory_mb(which: str) -> float:
 
 
 def searched(engine: Any, queries: list[Vectors]) -> dict[str, Any]:
-    """What each query finds, and the seconds of each; the best of some rounds, after a warm-up."""
+    """What each query finds, and the seconds of each; the best of some rounds, after a warm-up.
+
+    Where a round lasts longer than `PATIENCE`, it is the only one.
+    """
     opened = memory_mb("VmRSS")
     engine.search(queries[0])
-    found, spent = [engine.search(query) for query in queries], np.full(len(queries), np.inf)
-    for _ in range(ROUNDS):
+    found, spent = [], np.full(len(queries), np.inf)
+    for done in range(ROUNDS):
+        if done and np.sum(spent) > PATIENCE:
+            break
+        found = []
         for i, query in enumerate(queries):
             start = time.perf_counter()
-            engine.search(query)
+            found.append(engine.search(query))
             spent[i] = min(spent[i], time.perf_counter() - start)
     return {
         "found": found,
