@@ -9,10 +9,10 @@
 Writes bench/results/retrieval.json. `small` is the collection itself; `large` too where it holds
 `--tokens`, and otherwise its documents again and again with noise until it does, which is said
 beside the figures. Vectors are all-MiniLM-L6-v2's token states, first `--length` tokens of a page,
-brought to 128 dimensions; they are encoded once and kept in `--work`. PYTHON is an interpreter with fast-plaid or pylate
-(`pip install fast-plaid pylate`): they need another torch than ours, so files are exchanged.
-Overlap is with exact MaxSim over the same float16 vectors; each engine builds, searches and
-changes in processes of its own, one thread.
+brought to 128 dimensions; they are encoded once and kept in `--work`. PYTHON is an interpreter with
+fast-plaid or pylate (`pip install fast-plaid pylate`): they need another torch than ours, so files
+are exchanged. Overlap is with exact MaxSim over the same float16 vectors; each engine builds,
+searches and changes in processes of its own, one thread.
 """
 
 from __future__ import annotations

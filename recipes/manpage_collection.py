@@ -79,7 +79,9 @@ def main() -> None:
     """Write the collection."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("out", type=Path, help="folder of the collection; made when not there")
-    parser.add_argument("--packages", default=PACKAGES, help="Debian packages, joined by blanks, or `many`")
+    parser.add_argument(
+        "--packages", default=PACKAGES, help="Debian packages, joined by blanks, or `many`"
+    )
     parser.add_argument("--pages", type=int, default=855, help="most pages; chosen by their names")
     given = parser.parse_args()
     names = MANY if given.packages == "many" else given.packages
