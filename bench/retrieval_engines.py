@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -95,6 +96,15 @@ class Segments:
         """Take one document out, committed."""
         self.store.delete(np.array([number + 1]))
         self.store.commit()
+
+    def ready(self) -> None:
+        """Search a few tokens elsewhere: loops that are loaded are not what this index takes."""
+        with tempfile.TemporaryDirectory() as folder:
+            small = Segments(Path(folder) / "small", self.bits, write=True)
+            small.add(0, np.eye(128, dtype=np.float16))
+            if self.bits:
+                small.store.compress(self.bits)
+            small.search(np.eye(128, dtype=np.float32)[:8])
 
 
 class Lance:
@@ -278,7 +288,9 @@ def searched(engine: Any, queries: list[Vectors]) -> dict[str, Any]:
 
     Where a round lasts longer than `PATIENCE`, it is the only one.
     """
-    opened = memory_mb("VmRSS")
+    if hasattr(engine, "ready"):
+        engine.ready()
+    opened = memory_mb("VmHWM")
     engine.search(queries[0])
     found, spent = [], np.full(len(queries), np.inf)
     for done in range(ROUNDS):
