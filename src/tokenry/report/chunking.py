@@ -20,6 +20,8 @@ FIGURES = {
 MARKS = {"better": "good", "worse": "bad"}
 BAR = 26
 """Pixels of a bar and the gap below it."""
+WIDTH = 150
+"""Pixels of the longest bar, and of a name, in which two sizes of a chunker differ at its end."""
 SHOWN = 12
 """Questions on the page."""
 
@@ -66,12 +68,12 @@ def _lead(chunks: Chunks, best: Chunked) -> str:
     if best is first:
         return f"For a question {best.read:,.0f} tokens come back: what a reader pays."
     verdict = best.verdicts["iou"]
-    surely = f"surely {verdict}" if verdict in MARKS else "not distinguishable"
+    sure = f"surely {verdict} than" if verdict in MARKS else "not distinguishable from"
     return (
-        f"On the same questions it is {surely} from {words.clean(first.name, 40)} "
+        f"On the same questions it is {sure} {words.clean(first.name, 40)} "
         f"({best.differences['iou'].value:+.3f}); a reader pays {best.read:,.0f} tokens for a "
         f"question instead of {first.read:,.0f}."
-    ).replace("better from", "better than")
+    )
 
 
 def _about(one: Chunked) -> str:
@@ -97,7 +99,7 @@ def _chart(chunks: Chunks, figure: str, says: str) -> dict[str, str]:
     """One figure of each chunker with its interval, from 0 to the greatest."""
     rows = []
     for one in chunks.chunkers:
-        found, name = one.figures[figure], words.clean(one.name, 24)
+        found, name = one.figures[figure], words.clean(one.name, 28)
         rows.append(
             {
                 "name": name,
@@ -111,7 +113,8 @@ def _chart(chunks: Chunks, figure: str, says: str) -> dict[str, str]:
     top = max(one.figures[figure].high for one in chunks.chunkers)
     spec = load("bars")
     spec["datasets"] = {"rows": rows}
-    spec["height"] = BAR * len(rows)
+    spec["width"], spec["height"] = WIDTH, BAR * len(rows)
+    spec["encoding"]["y"]["axis"]["labelLimit"] = WIDTH
     spec["encoding"]["x"]["scale"]["domain"] = [0, 1.25 * top or 1]
     note = ", ".join(str(row["says"]) for row in rows)
     return {"name": says, "note": note, "svg": to_svg(spec)}
