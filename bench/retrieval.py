@@ -2,16 +2,17 @@
 
     python recipes/manpage_collection.py manpages-large              # once; a minute
     python bench/retrieval.py small --collection manpages-large      # about five minutes
-    python bench/retrieval.py large --collection manpages-large      # 2 million tokens
+    python recipes/manpage_collection.py manpages-huge --pages 20000 --packages many
+    python bench/retrieval.py large --collection manpages-huge --length 320 --bfloat16
     python bench/retrieval.py small --collection manpages-large --peers PYTHON
 
-Writes bench/results/retrieval.json. `small` is the collection itself, `large` the same documents
-again and again with noise until there are `--tokens`, which is said beside the figures. Vectors
-are all-MiniLM-L6-v2's token states, first 256 tokens of a page, brought to 128 dimensions; they
-are encoded once and kept in `--work`. PYTHON is an interpreter with fast-plaid or pylate
-(`pip install fast-plaid pylate`): they need another torch than ours, so files are exchanged.
-Overlap is with exact MaxSim over the same float16 vectors; each engine builds, searches and
-changes in processes of its own, one thread.
+Writes bench/results/retrieval.json. `small` is the collection itself; `large` too where it holds
+`--tokens`, and otherwise its documents again and again with noise until it does, which is said
+beside the figures. Vectors are all-MiniLM-L6-v2's token states, first `--length` tokens of a page,
+brought to 128 dimensions; they are encoded once and kept in `--work`. PYTHON is an interpreter with
+fast-plaid or pylate (`pip install fast-plaid pylate`): they need another torch than ours, so files
+are exchanged. Overlap is with exact MaxSim over the same float16 vectors; each engine builds,
+searches and changes in processes of its own, one thread.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from typing import Any
 import numpy as np
 import torch
 from retrieval_engines import ENGINES, FIRST, Work
+from tqdm import tqdm
 
 from tokenry.data import load_collection
 from tokenry.ops.late import maxsim
@@ -39,7 +41,9 @@ from tokenry.plugs.token_encoder import TokenEncoder
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "retrieval.json"
-DIMENSION, LENGTH, NOISE = 128, 256, 0.35
+DIMENSION, NOISE = 128, 0.35
+PART, LEARN = 256, 256
+"""Documents encoded together, and those that the dimensions are learned from."""
 PACKAGES = (
     "tokenry",
     "torch",
@@ -56,29 +60,40 @@ SLOW = ("qdrant local",)
 """Engines that take minutes a query on millions of tokens, and say so themselves."""
 
 
-def encode(collection: str, queries: int, folder: Path) -> list[dict[str, float]]:
+def encode(collection: str, given: Any, folder: Path) -> list[dict[str, float]]:
     """Write the vectors of a collection, unless they are there; the labels by document number."""
-    data = load_collection(collection, limit=queries)
+    data = load_collection(collection, limit=given.queries)
     place = {document.id: i for i, document in enumerate(data.documents)}
     labels = [{place[n]: v for n, v in q.relevance.items() if n in place} for q in data]
-    stamp = f"{data.hash} {DIMENSION} {LENGTH}"
+    stamp = f"{data.hash} {DIMENSION} {given.length}"
     if (folder / "stamp").is_file() and (folder / "stamp").read_text() == stamp:
         return labels
     print("encoding, once ...", flush=True)
-    folder.mkdir(parents=True, exist_ok=True)
+    encoder = TokenEncoder.load("zoo:minilm-l6", length=given.length + 2)
     texts = [document.text for document in data.documents]
-    encoder = TokenEncoder.load("zoo:minilm-l6")
-    read = encoder.reader.tokenizer
-    ends = [
-        read(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-        for text in texts
+    if given.bfloat16:
+        encoder.reader.model.bfloat16()
+    some = texts[:: max(1, len(texts) // LEARN)]
+    encoder = encoder.narrowed(cut(some, encoder, given.length), DIMENSION)
+    parts = [
+        encoder.encode(cut(texts[i : i + PART], encoder, given.length)).tokens
+        for i in tqdm(range(0, len(texts), PART))
     ]
-    cut = [t[: e["offset_mapping"][:LENGTH][-1][1]] for t, e in zip(texts, ends, strict=True)]
-    encoder = encoder.narrowed(cut[:128], DIMENSION)
-    documents, asked = encoder.encode(cut).tokens, encoder.encode([q.text for q in data], "query")
-    write(folder, documents, asked.tokens)
+    asked = encoder.encode([query.text for query in data], "query").tokens
+    write(folder, Ragged.of([rows for part in parts for rows in part]), asked)
     (folder / "stamp").write_text(stamp)
     return labels
+
+
+def cut(texts: list[str], encoder: TokenEncoder, length: int) -> list[str]:
+    """The first tokens of each text."""
+    found = []
+    for text in texts:
+        read = encoder.reader.tokenizer(
+            text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
+        )
+        found.append(text[: read["offset_mapping"][:length][-1][1]])
+    return found
 
 
 def write(folder: Path, documents: Ragged, queries: Ragged) -> None:
@@ -222,6 +237,8 @@ def main() -> None:
     parser.add_argument("section", choices=("small", "large"))
     parser.add_argument("--collection", default="manpages", help="what load_collection takes")
     parser.add_argument("--queries", type=int, default=100)
+    parser.add_argument("--bfloat16", action="store_true", help="encode in it: a third of the time")
+    parser.add_argument("--length", type=int, default=256, help="tokens of a document")
     parser.add_argument("--tokens", type=int, default=2_000_000, help="of the section large")
     parser.add_argument("--engines", default=",".join(ENGINES), help="names, joined by commas")
     parser.add_argument("--peers", help="an interpreter with fast-plaid or pylate")
@@ -231,8 +248,8 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     small = given.work / Path(given.collection).name
-    labels, work = encode(given.collection, given.queries, small), small
-    if given.section == "large":
+    labels, work = encode(given.collection, given, small), small
+    if given.section == "large" and len(Work(small).tokens) < given.tokens:
         work = given.work / f"{small.name}-{given.tokens}"
         enlarge(small, given.tokens, work)
     names = [name.strip() for name in given.engines.split(",")]
@@ -250,13 +267,15 @@ def main() -> None:
 def keep(given: Any, work: Path, rows: list[dict[str, Any]]) -> None:
     """Put a section into the results file, beside what stands there."""
     known = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
-    vectors = Work(work)
+    vectors, repeated = Work(work), not (work / "stamp").is_file()
     block = {
         "collection": Path(given.collection).name,
         "documents": vectors.documents,
         "tokens": len(vectors.tokens),
         "queries": len(vectors.queries),
-        "vectors": "real" if given.section == "small" else f"real, repeated with noise {NOISE}",
+        "length": given.length,
+        "encoded_in": "bfloat16" if given.bfloat16 else "float32",
+        "vectors": f"real, repeated with noise {NOISE}" if repeated else "real",
         "threads": given.threads,
         "rows": rows,
     }

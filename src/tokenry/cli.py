@@ -42,7 +42,7 @@ app = App(
 for _group, _commands in (
     (cli_catalog.app, ("list", "show", "find")),
     (cli_vocab.app, ("audit", "tokenizer", "transplant")),
-    (cli_retrieval.app, ("chunks", "eval", "index", "search")),
+    (cli_retrieval.app, ("chunks", "copy", "eval", "index", "search")),
     (cli_clusters.app, ("cluster", "evaluate-links")),
     (cli_linking.app, ("aggregate", "dedupe", "link")),
     (cli_tuning.app, ("classify-pairs", "tune")),

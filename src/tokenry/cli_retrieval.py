@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,6 +33,7 @@ def chunks(
     encoder: str | None = None,
     tokens: str | None = None,
     metric: str = "chunk-metrics",
+    out: Path | None = None,
     seed: int = 0,
     json: Json = False,
 ) -> None:
@@ -40,7 +42,7 @@ def chunks(
     For example:
 
     ```
-    tokenry chunks handbook/ questions.jsonl
+    tokenry chunks handbook/ questions.jsonl --out report.html
 
     tokenry chunks chunking --encoder zoo:minilm-l6 \
         --chunkers "fixed-chunks(size=100),cluster-chunks(size=200)" --metric "chunk-metrics(k=0)"
@@ -56,9 +58,12 @@ def chunks(
             is not given.
         tokens: The tokenizer that sizes count in; words when neither it nor an encoder is given.
         metric: What is measured, with settings.
+        out: Also write a report, an HTML file that opens offline.
         seed: Of the resampling.
         json: Print the findings for machines instead.
     """
+    if out is not None and not out.parent.is_dir():
+        raise UsageError(f"chunks: the folder of {out} does not exist; make it first.")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     found = tokenry.chunks(
         documents,
@@ -69,10 +74,12 @@ def chunks(
         metric=metric,
         seed=seed,
     )
+    if out is not None:
+        tokenry.report(found, out)
     if json:
-        console.write_json(found.to_dict())
+        console.write_json({**found.to_dict(), "report": None if out is None else str(out)})
     else:
-        console.write(str(found))
+        console.write(str(found) if out is None else f"{found}\n\nReport: {out}")
 
 
 @app.command
@@ -240,6 +247,37 @@ def eval_(
         )
     for text, score in found.worst:
         console.write(f"{score:.3f}  {_plain(text)}")
+
+
+@app.command
+def copy(idx: Path, target: Path, /, *, store: str = "segments", json: Json = False) -> None:
+    r"""Copy an index to another folder, with its token vectors in the same or another store.
+
+    No text is encoded again. A copy that was stopped goes on when the same is called again; the
+    source stays as it is, and can be searched meanwhile.
+
+    For example:
+
+    ```
+    tokenry copy notes-index notes-lance --store lance
+
+    tokenry copy notes-index notes-server --store "qdrant(at='http://localhost:6333')"
+    ```
+
+    Args:
+        idx: The folder of an index.
+        target: The folder of the copy, which holds no index yet.
+        store: Where the copy keeps its token vectors: segments, lance, graph or qdrant, with
+            settings as in the example.
+        json: Print the findings for machines instead.
+    """
+    from tokenry.index.copying import copy_index
+
+    size = copy_index(idx, target, store=store)
+    if json:
+        console.write_json({**asdict(size), "out": str(target), "store": store})
+    else:
+        console.write(f"{target}: {size.documents} documents, {size.tokens} tokens in {store}.")
 
 
 def _plain(text: str) -> str:

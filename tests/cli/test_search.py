@@ -105,3 +105,13 @@ def test_a_collection_is_indexed_under_its_own_ids_and_judged(tokenry, tmp_path)
     assert json.loads(tokenry("index", folder, "--out", "idx", "--json").out)["added"] == 2
     assert json.loads(tokenry("search", "idx", "cat", "--json").out)[0]["id"] == "c"
     assert tokenry("eval", "idx", folder).code == 0
+
+
+def test_a_copy_in_another_store_answers_alike(tokenry, notes):
+    tokenry("index", notes, "--out", "idx")
+    done = tokenry("copy", "idx", "in-lance", "--store", "lance")
+    assert done.code == 0, done.err
+    assert done.out.startswith("in-lance: 2 documents, ")
+    asked = ("dog barked", "--rankers", "maxsim", "--json")
+    assert tokenry("search", "in-lance", *asked).out == tokenry("search", "idx", *asked).out
+    assert "holds an index already" in tokenry("copy", "idx", "in-lance").err

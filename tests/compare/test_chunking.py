@@ -102,6 +102,8 @@ def test_the_command_says_what_the_verb_finds(folder, capsys):
     assert main(["chunks", *given, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["chunkers"][0]["name"] == "sentence-chunks"
-    assert main(["chunks", *given]) == 0
+    page = folder / "report.html"
+    assert main(["chunks", *given, "--out", str(page)]) == 0
+    assert "sentence-chunks" in page.read_text(encoding="utf-8")
     assert "sentence-chunks" in capsys.readouterr().out
     assert main(["chunks", str(folder / "nowhere")]) == 2

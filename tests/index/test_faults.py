@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -192,20 +193,34 @@ def test_lost_tokens_are_named(tmp_path, encoder):
         Index(tmp_path, encoder)
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_cannot_be_written_is_searched(tmp_path, encoder):
-    with Index(tmp_path / "idx", encoder) as index:
-        index.add(records(range(3)))
-    for path in (tmp_path / "idx").rglob("*"):
-        path.chmod(0o500 if path.is_dir() else 0o400)
-    (tmp_path / "idx").chmod(0o500)
+@contextlib.contextmanager
+def not_root():
+    """Root may write everywhere, so the test goes on as a user that owns nothing."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
     try:
-        with Index.open(tmp_path / "idx", encoder) as index:
-            assert index.search("word2")[0].id == "2"
-        with pytest.raises(StoreError, match="Permission denied"):
-            Index(tmp_path / "idx", encoder)
+        yield
     finally:
-        (tmp_path / "idx").chmod(0o700)
+        os.seteuid(0)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="has no users that may only read")
+def test_a_folder_that_cannot_be_written_is_searched(encoder):
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own are closed to other users
+        path = Path(folder) / "idx"
+        with Index(path, encoder) as index:
+            index.add(records(range(3)))
+        for one in (*path.rglob("*"), path, path.parent):
+            one.chmod(0o555 if one.is_dir() else 0o444)
+        with not_root():
+            with Index.open(path, encoder) as index:
+                assert index.search("word2")[0].id == "2"
+            with pytest.raises(StoreError, match="Permission denied"):
+                Index(path, encoder)
+        for one in (path.parent, path, *path.rglob("*")):
+            one.chmod(0o700)
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="counts peaks as Linux does")

@@ -108,11 +108,7 @@ class LanceStore(TokenStore):
         schema = self._table.schema
         there = schema.field("pooled").type.list_size if "pooled" in schema.names else 0
         held = Shape(schema.field("tokens").type.value_type.list_size, there)
-        if held != self.shape:
-            raise UsageError(
-                f"{self.at}: holds vectors of {held.dimension} dimensions (pooled: "
-                f"{held.pooled}), not {self.shape.dimension} (pooled: {self.shape.pooled})."
-            )
+        self.shape.agree(held, f"{self.at}:")
 
     def _refresh(self) -> None:
         """Which documents are there, and in which rows."""

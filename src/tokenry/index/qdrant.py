@@ -111,12 +111,7 @@ class QdrantStore(TokenStore):
                 f"{self.at}: the collection {self._collection!r} is not tokenry's; name another."
             )
         held = Shape(made["tokens"].size, made["pooled"].size if "pooled" in made else 0)
-        if held != self.shape:
-            raise UsageError(
-                f"{self.at}: the collection {self._collection!r} holds vectors of "
-                f"{held.dimension} dimensions (pooled: {held.pooled}), not "
-                f"{self.shape.dimension} (pooled: {self.shape.pooled})."
-            )
+        self.shape.agree(held, f"{self.at}: the collection {self._collection!r}")
 
     def _refresh(self) -> None:
         """Which documents are there, and how many tokens they have."""

@@ -71,11 +71,7 @@ class SegmentStore(TokenStore):
     def _open(self, manifest: dict[str, Any]) -> None:
         check_format(self.folder / MANIFEST, manifest, FORMAT)
         held = Shape(manifest["dimension"], manifest["pooled"])
-        if held != self.shape:
-            raise UsageError(
-                f"{self.folder}: holds vectors of {held.dimension} dimensions (pooled: "
-                f"{held.pooled}), not {self.shape.dimension} (pooled: {self.shape.pooled})."
-            )
+        self.shape.agree(held, f"{self.folder}:")
         self._next = manifest["next"]
         dead = self.folder / manifest["dead"]["name"]
         self._dead = Column(dead, "<i8", 1, manifest["dead"]["count"], write=self.write)

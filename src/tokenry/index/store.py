@@ -39,6 +39,22 @@ class Shape:
     dimension: int
     pooled: int = 0
 
+    def agree(self, held: Shape, place: str) -> None:
+        """Refuse a place that holds vectors of other lengths.
+
+        Args:
+            held: Their lengths.
+            place: How a message that goes on with "holds vectors of" begins.
+
+        Raises:
+            UsageError: If they differ.
+        """
+        if held != self:
+            raise UsageError(
+                f"{place} holds vectors of {held.dimension} dimensions (pooled: {held.pooled}), "
+                f"not {self.dimension} (pooled: {self.pooled})."
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class Size:

@@ -15,6 +15,9 @@ from tokenry.ops.ragged import Ragged, vectors
 ROWS = 1 << 14
 """Document tokens whose similarities are held at a time."""
 
+PRODUCTS = 1 << 20
+"""Similarities that are held at a time: a long query is compared with fewer tokens at once."""
+
 CONVERTED = 1 << 11
 """Document tokens brought to float32 and compared at once; as many stay in a core's cache."""
 
@@ -48,7 +51,7 @@ def maxsim(q: Ragged, d: Ragged, *, rows: int = ROWS) -> Float[Tensor, "q d"]:
     r"""Sum over query tokens of the best similarity within each document.
 
     $s(Q, D) = \sum_i \max_j q_i \cdot d_j$. No more than `rows` document tokens (or one document)
-    are compared at a time.
+    are compared at a time, and fewer where the queries are long.
 
     Args:
         q: Token vectors of the queries, of length one where the score shall be cosines.
@@ -64,7 +67,7 @@ def maxsim(q: Ragged, d: Ragged, *, rows: int = ROWS) -> Float[Tensor, "q d"]:
     [[1.0, 2.0]]
     """
     queries, parts = vectors(q), []
-    for start, stop in d.chunks(rows):
+    for start, stop in d.chunks(min(rows, max(1, PRODUCTS // max(len(queries), 1)))):
         first, last = int(d.offsets[start]), int(d.offsets[stop])
         near = _near(queries, d.values[first:last])
         best = segment_max(near, d.offsets[start : stop + 1] - first)

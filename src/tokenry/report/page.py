@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 
 from tokenry.compare.audits import Audit
+from tokenry.compare.chunked import Chunks
 from tokenry.compare.rivals import rivals
 from tokenry.errors import StoreError
-from tokenry.report import audited, linkage, slots, tokens, words
+from tokenry.report import audited, chunking, linkage, slots, tokens, words
 from tokenry.report.answer import MAX_LOSS, answer, best_linker, chosen_of, headline
 from tokenry.report.disagreements import curves, disagreements
 from tokenry.report.entries import Entry, display_name, entries
@@ -62,14 +63,14 @@ _QUALITY_AND_TIME = 8
 """Columns before a task's further figures."""
 
 
-def report(results: Results | Audit | Told, path: str | Path) -> Path:
-    """Write the report of a comparison, of an audit of tokenizers, or of linked tables.
+def report(results: Results | Audit | Chunks | Told, path: str | Path) -> Path:
+    """Write the report of a comparison, of an audit, of chunkers, or of linked tables.
 
     The file refers to nothing outside itself; its content security policy allows no network. Every
     name that comes from a model, a data set or a file is cleaned, shortened and escaped.
 
     Args:
-        results: What `tokenry.compare`, `audit`, `link` or `dedupe` of tokenry returned, or
+        results: What `tokenry.compare`, `audit`, `chunks`, `link` or `dedupe` returned, or
             `Results.open(folder)`.
         path: The HTML file to write; its folder must exist.
 
@@ -91,16 +92,18 @@ def report(results: Results | Audit | Told, path: str | Path) -> Path:
     return target
 
 
-def html(results: Results | Audit | Told) -> str:
+def html(results: Results | Audit | Chunks | Told) -> str:
     """The report as a string.
 
     Args:
-        results: The comparison, the audit, or the links.
+        results: The comparison, the audit, the chunkers, or the links.
     """
     if isinstance(results, Told):
         return _rendered("linkage.html", linkage.content(results.told()))
     if isinstance(results, Audit):
         return _rendered("audit.html", audited.content(results))
+    if isinstance(results, Chunks):
+        return _rendered("chunking.html", chunking.content(results))
     return _rendered("template.html", content(results))
 
 
