@@ -6,9 +6,10 @@ rows with one of the first ten are compared with the others, for some numbers of
 seeds of k-means, and with the same clusters given to rows at random. Near ranks are compared with
 near ranks too: a token's rank alone says how often it is right.
 
-Run from the repository root (about five minutes on one core):
+Run from the repository root (some eight minutes on one core, most of it writing answers):
 
     python recipes/icn_keyspace.py
+    python recipes/icn_keyspace.py --questions 1 --upto 26 --clusters 50   # a trial
 
 It prints precision and mean rank of both kinds, and the gap between them (others minus those in
 the clusters, which the paper finds to be positive), plain and within bins of ten ranks, with 95 %
@@ -36,17 +37,19 @@ from tokenry.plugs.keyspace import key_clusters
 from tokenry.plugs.stem import Stem
 
 GOLD = Path(__file__).parents[1] / "tests" / "decoding" / "gold.json"
-TOP, UPTO, BATCH, BIN = 10, 100, 16, 10
+TOP, BATCH, BIN = 10, 16, 10
 ARTICLES = ("the ", "a ", "an ")
 
 
-def judged(model: Any, tokenizer: Any, question: str, gold: set[str]) -> tuple[list[int], Tensor]:
+def judged(
+    model: Any, tokenizer: Any, question: str, gold: set[str], upto: int
+) -> tuple[list[int], Tensor]:
     """The ranking of first tokens, and which of those behind the first ten lead to an answer."""
     stem = Stem(model, tokenizer, LIST.write(question))
-    ranking = [token for token, _ in islice(stem.ranking(), UPTO)]
+    ranking = [token for token, _ in islice(stem.ranking(), upto)]
     right = []
-    for start in range(TOP, UPTO, BATCH):
-        tokens = ranking[start : min(start + BATCH, UPTO)]
+    for start in range(TOP, upto, BATCH):
+        tokens = ranking[start : start + BATCH]
         for text, _ in stem.complete(tokens, LIST.closing, LIST.length):
             bare = text.lower().strip(" .")
             for article in ARTICLES:
@@ -63,18 +66,26 @@ def gaps(main: Tensor, right: Tensor) -> tuple[float, float]:
     return whole, float(np.nanmean(near)) if np.isfinite(near).any() else float("nan")
 
 
+def spread(values: np.ndarray) -> str:
+    """The mean over questions with its interval; questions without both kinds are left out."""
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return "unknown"
+    mean = interval(values, "mean", 0)
+    return f"{mean.value:+.3f} [{mean.low:+.3f}, {mean.high:+.3f}]"
+
+
 def report(name: str, kinds: list[Tensor], truths: list[Tensor]) -> None:
     """One line for one clustering."""
-    every = spurious_correlation(torch.cat(kinds), torch.cat(truths), TOP)
-    ranks = torch.arange(TOP + 1, UPTO + 1).double().repeat(len(kinds))
-    main = torch.cat(kinds)
+    main, right = torch.cat(kinds), torch.cat(truths)
+    every = spurious_correlation(main, right, TOP)
+    ranks = torch.arange(TOP + 1, TOP + 1 + len(kinds[0])).double().repeat(len(kinds))
     found = np.array([gaps(*pair) for pair in zip(kinds, truths, strict=True)])
-    plain, near = (interval(column[np.isfinite(column)], "mean", 0) for column in found.T)
     say(
         f"{name}: inside {every.main.precision:.3f} (rank {ranks[main].mean():.0f}, "
         f"{every.main.count} tokens), outside {every.other.precision:.3f} "
-        f"(rank {ranks[~main].mean():.0f}); gap {plain.value:+.3f} [{plain.low:+.3f}, "
-        f"{plain.high:+.3f}], at like ranks {near.value:+.3f} [{near.low:+.3f}, {near.high:+.3f}]; "
+        f"(rank {ranks[~main].mean():.0f}); gap {spread(found[:, 0])}, "
+        f"at like ranks {spread(found[:, 1])}; "
         f"positive in {(found[:, 0] > 0).sum()} of {len(found)}"
     )
 
@@ -90,11 +101,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--clusters", type=int, nargs="+", default=[1000])
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--questions", type=int, default=8)
+    parser.add_argument("--upto", type=int, default=100, help="the last rank that counts")
     args = parser.parse_args()
     loaded = zoo.load("zoo:smollm2-135m")
     rankings, truths = [], []
-    for question, accepted in json.loads(GOLD.read_text(encoding="utf-8")).items():
-        ranking, right = judged(loaded.model, loaded.processor, question, set(accepted))
+    asked = json.loads(GOLD.read_text(encoding="utf-8")).items()
+    for question, accepted in islice(asked, args.questions):
+        model, tokenizer = loaded.model, loaded.processor
+        ranking, right = judged(model, tokenizer, question, set(accepted), args.upto)
         say(f"{question} {int(right.sum())} of {len(right)} right")
         rankings.append(ranking)
         truths.append(right)

@@ -48,10 +48,10 @@ def text(pairs: Sequence[tuple[str, str]]) -> str:
 
 
 def question(task: Task, keys: Sequence[str]) -> str:
-    """The question, and the beginning of an answer to it, which also a plain model goes on.
+    r"""The question, and the beginning of an answer to it, which also a plain model goes on.
 
     >>> question("single", ["d82c"])
-    '\\nIn this object, the value of the key "d82c" is:\\n{"d82c": "'
+    '\nIn this object, the value of the key "d82c" is:\n{"d82c": "'
     """
     quoted = ", ".join(f'"{key}"' for key in keys)
     follow = "\nA value of this object may be a key of it again, whose value is the next one."
