@@ -5,7 +5,7 @@ here: two layers of width 128 over 2,048 byte-level BPE tokens of its own, which
 but German manual pages. Every tenth page is held out; from each of some of these a piece of 32
 letters that stands in none of the other pages is read, behind the 300 letters before it.
 
-Run from the repository root (about four minutes on one core):
+Run from the repository root (about five minutes on one core):
 
     apt-get download manpages-de && dpkg-deb -x manpages-de_*.deb pages
     python recipes/manpage_texts.py pages/usr/share/man/de german
