@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -143,30 +144,51 @@ def test_claim_routes_better_than_words(emoji):
         most = Counter(emoji.labels[train].tolist()).most_common(1)[0][0]
         shares["majority"].append(np.mean(truth == most))
     found = {name: float(np.mean(share)) for name, share in shares.items()}
-    assert found["octopus"] > found["words"] + 0.1
+    # Ahead on each of five splits: one chance in 32 for two rules that are as good.
+    assert all(np.array(shares["octopus"]) > shares["words"])
     assert found["words"] > found["majority"]
+
+
+LEADS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
+
+
+def grown(emoji, added):
+    """Old queries and rows, the new expert's unseen queries, and the rows with it, by lead."""
+    old = [group for group in range(18) if group != added]
+    train, test = emoji.split(old, seed=added)
+    rows = emoji.rows(train, old)
+    more, unseen = emoji.split([added], seed=added)
+    known = np.concatenate([train, more])
+    wider = torch.cat([rows, emoji.mean[None]])
+    wider = emoji.rows(known, [*old, added], wider, free=[17])
+    states = emoji.found.states[known]
+    return test, rows, unseen, [lowered(wider, states, [17], lead=lead) for lead in LEADS]
+
+
+def moved(emoji, experts):
+    """By lead: the share of old queries that go elsewhere, and of new ones that arrive."""
+    elsewhere, arrived, total, new = np.zeros(len(LEADS)), np.zeros(len(LEADS)), 0, 0
+    for added in experts:
+        test, rows, unseen, by_lead = grown(emoji, added)
+        before = emoji.routed(test, rows).indices
+        for i, wider in enumerate(by_lead):
+            assert torch.equal(wider[:17], rows)
+            elsewhere[i] += int((before != emoji.routed(test, wider).indices).sum())
+            arrived[i] += int((emoji.routed(unseen, wider).indices == 17).sum())
+        total, new = total + len(test), new + len(unseen)
+    return elsewhere / total, arrived / new
 
 
 @pytest.mark.slow
 def test_claim_an_expert_added_later_takes_few_old_queries(emoji):
-    changed, reached, total, new = 0, 0, 0, 0
-    for added in range(18):
-        old = [group for group in range(18) if group != added]
-        train, test = emoji.split(old, seed=added)
-        rows = emoji.rows(train, old)
-        more, unseen = emoji.split([added], seed=added)
-        grown = torch.cat([rows, emoji.mean[None]])
-        known = np.concatenate([train, more])
-        grown = emoji.rows(known, [*old, added], grown, free=[17])
-        grown = lowered(grown, emoji.found.states[known], [17], lead=1.0)
-        assert torch.equal(grown[:17], rows)
-        before, after = (emoji.routed(test, one).indices for one in (rows, grown))
-        changed += int((before != after).sum())
-        total += len(test)
-        reached += int((emoji.routed(unseen, grown).indices == 17).sum())
-        new += len(unseen)
-    assert changed / total <= 0.01
-    assert reached / new > 0.55
+    """The least lead that keeps 99 of 100 with every second expert, with those in between."""
+    elsewhere, _ = moved(emoji, range(0, 18, 2))
+    lead = int((elsewhere <= 0.01).argmax())
+    others, arrived = moved(emoji, range(1, 18, 2))
+    print(f"lead {LEADS[lead]}: {others[lead]:.4f} go elsewhere, {arrived[lead]:.2f} arrive")
+    assert LEADS[lead] == 1.0  # what the documentation of the router advises
+    assert others[lead] <= 0.01
+    assert arrived[lead] > 0.5
 
 
 @pytest.mark.slow
@@ -179,7 +201,10 @@ def test_claim_lies_between_the_best_expert_and_the_oracle(emoji):
     right = (emoji.labels[test][:, None] == groups) | (source.random((len(test), 17)) < 0.2)
     table = routing_table(chosen, torch.tensor(right))
     assert table.best_single < table.routed < table.oracle
-    assert table.gain > 0.3
+    best = right[:, right.mean(0).argmax()]
+    routed = right[np.arange(len(test)), chosen]
+    more, less = int((routed & ~best).sum()), int((best & ~routed).sum())
+    assert binomtest(more, more + less).pvalue < 0.01
 
 
 @pytest.mark.slow

@@ -29,14 +29,17 @@ def least_cost(table):
 def test_the_plan_nears_the_exact_optimum(seed):
     table = cost(seed=seed)
     exact = least_cost(table)
-    gaps = []
-    for steps, rows_off, gap in ((50, 1e-3, 2e-3), (200, 1e-4, 2e-4)):
+    gaps, rows_off = [], []
+    for steps in (10, 50, 200, 4000):
         plan = ipot(table, steps=steps)
         torch.testing.assert_close(plan.sum(0), torch.full((5,), 1 / 5, dtype=plan.dtype))
-        assert (plan.sum(1) - 1 / 12).abs().max() < rows_off
         gaps.append(abs(float((plan * table).sum()) / exact - 1))
-        assert gaps[-1] < gap
-    assert gaps[1] < gaps[0]
+        rows_off.append(float((plan.sum(1) - 1 / 12).abs().max()) * 12)
+    assert gaps == sorted(gaps, reverse=True)
+    assert rows_off == sorted(rows_off, reverse=True)
+    # By default within a hundredth of a row's mass; in the limit what the algorithm promises.
+    assert rows_off[1] < 0.01
+    assert max(gaps[-1], rows_off[-1]) < 1e-6
 
 
 def test_padding_gets_no_mass_and_changes_nothing():

@@ -246,3 +246,4 @@ def test_claim_needles_before_threads():
 
     needle, thread = right(), right(task="thread", repeats=55)
     assert needle.low > thread.high
+    assert needle.high < NeedleThreading().threshold

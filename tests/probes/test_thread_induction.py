@@ -1,7 +1,9 @@
 """Threads under an induction model (`recipes/thread_toy.py`): it writes a thread step by step."""
 
+import json
 import re
 from random import Random
+from statistics import fmean
 
 import pytest
 import torch
@@ -24,40 +26,58 @@ def model(recipe):
 
 @torch.no_grad()
 def accuracy(recipe, model, probe, count):
-    """The probe's accuracy when the model writes one value after the other."""
+    """The probe's accuracy when the model writes one value after the other, thread by thread."""
     items, source = probe.items(), Random(0)
-    prompts, strings = [], []
+    prompts, strings, starts = [], [], []
     for item in items:
         written = re.findall(r"\"(\w+)\"", item.context)
         distinct = sorted(set(written))
         names = dict(
             zip(distinct, source.sample(range(recipe.STRINGS), len(distinct)), strict=True)
         )
-        asked = re.findall(r"\"(\w+)\"", item.rest)[0]
-        prompts.append([*(names[one] for one in written), recipe.ASK, names[asked]])
+        prompts.append([names[one] for one in written])
         strings.append({name: one for one, name in names.items()})
-    ids = torch.tensor(prompts)
-    for _ in range(count):
-        ids = torch.cat([ids, model(ids).logits[:, -1:, : recipe.STRINGS].argmax(-1)], 1)
-    last = ids[:, -1].tolist()
+        starts.append([names[one] for one in re.findall(r"\"(\w+)\"", item.rest)])
+    ids, ends = torch.tensor(prompts), []
+    for start in torch.tensor(starts).T[:, :, None]:
+        ids = torch.cat([ids, torch.full_like(start, recipe.ASK), start], 1)
+        for _ in range(count):
+            ids = torch.cat([ids, model(ids).logits[:, -1:, : recipe.STRINGS].argmax(-1)], 1)
+        ends.append(ids[:, -1])
     told = [
-        Response(len(ids[0]), one.get(token, "")) for one, token in zip(strings, last, strict=True)
+        Response(len(ids[0]), json.dumps([one.get(token, "") for token in row]))
+        for one, row in zip(strings, torch.stack(ends, 1).tolist(), strict=True)
     ]
     return probe.measure(items, told).scores
 
 
-def test_claim_long_threads_get_lost(recipe, model):
+@pytest.fixture(scope="module")
+def share(recipe, model):
+    """The mean accuracy when so many values are written for each thread."""
+
     def share(written, **settings):
         probe = NeedleThreading(digits=4, lengths=(16 * recipe.PAIRS,), **settings)
-        scores = accuracy(recipe, model, probe, written)
-        return sum(score.value for score in scores) / len(scores)
+        return fmean(score.value for score in accuracy(recipe, model, probe, written))
 
+    return share
+
+
+def test_claim_long_threads_get_lost(share):
     needle = share(1, repeats=30)
     short = share(2, task="thread", steps=2, repeats=300)
     long = share(5, task="thread", steps=5, repeats=300)
     backward = share(5, task="thread", steps=5, repeats=300, direction="backward")
     print(f"needle {needle:.2f}, thread of 2 {short:.2f}, of 5 {long:.2f}, backward {backward:.2f}")
     assert needle > short > long + 0.05
+
+
+def test_claim_two_threads_are_followed_no_worse_than_one(share):
+    """Each of two beside the other, and one alone; 900 threads each."""
+    one = share(2, task="thread", steps=2, repeats=900)
+    two = share(2, task="multi-thread", steps=2, threads=2, repeats=450)
+    print(f"one thread {one:.3f}, each of two {two:.3f}")
+    # No loss beyond twice the error of a difference of two shares near 0.95, of 900 threads each.
+    assert two > one - 2 * (2 * 0.95 * 0.05 / 900) ** 0.5
 
 
 def test_training_teaches_what_follows(recipe):

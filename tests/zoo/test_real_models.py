@@ -110,7 +110,9 @@ def test_the_draft_reads_what_smollm2_reads_and_guesses_what_it_says(smollm2) ->
     ids = smollm2.processor(held_out[:1500], return_tensors="pt")["input_ids"]
     with torch.no_grad():
         guess, said = (one.model(ids).logits[0].argmax(-1) for one in (draft, smollm2))
-    assert (guess == said).float().mean() > 0.1
+    # To say the word that SmolLM2 says most often, always, is right for one in fifteen.
+    always = (said == said.mode().values).float().mean()
+    assert (guess == said).float().mean() > 2 * always
 
 
 def test_minilm_puts_like_sentences_together() -> None:

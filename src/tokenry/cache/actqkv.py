@@ -13,7 +13,7 @@ from torch.nn.functional import pad
 
 from tokenry.card import Card, Claim
 from tokenry.method import CachePolicy, In, KVView, Read
-from tokenry.ops.blocks import block_cosine, foremost_mean, window_mass
+from tokenry.ops.blocks import block_cosine, evenness, foremost_mean, window_mass
 from tokenry.ops.moments import deviation, update_moments
 from tokenry.ops.rope import rotate
 
@@ -73,6 +73,13 @@ class ActQKV(CachePolicy):
                 measured="One telling query of 256, 20 draws of noise: 1.00, by mean 0.45. On "
                 "SmolLM2-135M, question behind filler, keep=0.2: 0.11 of a hidden number's slots "
                 "are read, by mean 0.09; never fewer in 10 texts of 1,200 tokens.",
+            ),
+            Claim(
+                paper="Best of the methods that fetch keys on LongBench and InfiniteBench.",
+                effect="More hidden numbers found than by other rules at as many slots read.",
+                not_shown="8 of 16 behind 623 tokens of Python's reference at keep=0.5, none at "
+                "0.25; TokenSelect 15 and 15, the full cache 16, sinks and a window 6 and 1 "
+                "(SmolLM2-135M, the question after the text). Contexts so short hold 20 blocks.",
             ),
         ),
         differs=(
@@ -190,7 +197,7 @@ class ActQKV(CachePolicy):
         return (weight.unsqueeze(1) @ rows).view(b, h, -1)
 
     def _fetch(
-        self, view: KVView, score: Float[Tensor, "b n"], sinks: int, mean: int | float
+        self, view: KVView, score: Float[Tensor, "b n"], sinks: int, mean: float
     ) -> tuple[Int[Tensor, "b k"], Bool[Tensor, "b k"]]:
         """Which blocks are read, rising, and for which rows of the batch."""
         filled = torch.ones_like(score, dtype=torch.bool)
@@ -207,11 +214,7 @@ class ActQKV(CachePolicy):
         return chosen, granted.gather(-1, order)
 
     def _granted(
-        self,
-        view: KVView,
-        score: Float[Tensor, "b n"],
-        free: Bool[Tensor, "b n"],
-        mean: int | float,
+        self, view: KVView, score: Float[Tensor, "b n"], free: Bool[Tensor, "b n"], mean: float
     ) -> Int[Tensor, " b"]:
         """How many of the free blocks this layer may read; flat scores get more."""
         flat, (layer, depth) = self._flatness(view, score, free), (view.layer, view.depth)
@@ -232,10 +235,7 @@ class ActQKV(CachePolicy):
         self, view: KVView, score: Float[Tensor, "b n"], free: Bool[Tensor, "b n"]
     ) -> Float[Tensor, "b l"]:
         """Mean entropy of each layer's scores, in [0, 1]; NaN where too few were seen."""
-        count = free.sum(-1)
-        log = (score * self.sharpness).masked_fill(~free, float("-inf")).log_softmax(-1)
-        entropy = -(log.exp() * log).nan_to_num(0.0).sum(-1) / count.clamp(min=2).log()
-        entropy = torch.where(count > 1, entropy, 1.0).unsqueeze(1)
+        entropy = evenness(score * self.sharpness, free).unsqueeze(1)
         past = torch.cat([view.memory.get("entropy", entropy[:, :0]), entropy], 1)
         view.memory["entropy"] = past = past[:, -self.history :]
         empty = score.new_full((len(score), view.depth), float("nan"))

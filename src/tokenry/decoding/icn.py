@@ -93,8 +93,9 @@ class ICN(Navigator):
                 "cluster with one of the first ten.",
                 not_shown="Over the same 8 questions the precision is 0.188 inside the main "
                 "clusters (mean rank 50) and 0.184 outside (mean rank 63); five questions agree "
-                "with the paper, three do not (1000 clusters, zoo:smollm2-135m). On a head built "
-                "for it the figures come out in closed form.",
+                "with the paper, three do not (1000 clusters, zoo:smollm2-135m; "
+                "recipes/icn_keyspace.py asks again, at like ranks and with clusters at random "
+                "too). On a head built for it the figures come out in closed form.",
             ),
             Claim(
                 paper="Better votes of several ways of reasoning on GSM8K, SVAMP and AQuA.",

@@ -96,12 +96,13 @@ class Octopus(Router):
                 "queries.",
                 test="tests/decoding/test_octopus.py::"
                 "test_claim_an_expert_added_later_takes_few_old_queries",
-                measured="With a lead of 1 that the new expert must have: 0.8 % of 1,871 old "
-                "queries that were not trained on go elsewhere (right answers 0.714 before, 0.709 "
-                "after), while 62 % of the new expert's reach it; with keywords as queries, by "
-                "which the lead was not chosen, 0.4 % and 72 %. Without a lead 2.7 % and 79 %, "
-                "1.6 % and 83 %. Each of 18 subgroups of emoji in turn is the one added. The rows "
-                "of the others stay bit for bit. zoo:smollm2-135m.",
+                measured="With a lead of 1 that the new expert must have, the least that keeps "
+                "99 % with every second of 18 subgroups of emoji added in turn: with the other "
+                "nine, 0.6 % of 937 old queries that were not trained on go elsewhere, while 74 % "
+                "of the new expert's reach it; with keywords as queries and all 18, 0.4 % and "
+                "72 %. By names with all 18, 0.8 % of 1,871 (right answers 0.714 before, 0.709 "
+                "after) and 62 %; without a lead 2.7 % and 79 %. It is a mean: single experts take "
+                "more. The rows of the others stay bit for bit. zoo:smollm2-135m.",
             ),
         ),
         differs=(

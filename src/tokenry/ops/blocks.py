@@ -81,3 +81,20 @@ def block_cosine(
     dot = (blocks @ heads.sum(2).unsqueeze(-1)).sum(1).squeeze(-1)
     lengths = blocks.square().sum((1, 3)).sqrt() * heads.shape[2] ** 0.5
     return torch.div(dot, (lengths * probe.flatten(1).norm(dim=1, keepdim=True)).clamp(min=1e-12))
+
+
+def evenness(score: Float[Tensor, "b n"], free: Bool[Tensor, "b n"]) -> Float[Tensor, " b"]:
+    """Entropy of the softmax over the free scores, as a share of the largest there can be.
+
+    Args:
+        score: One per block.
+        free: Which count; of one or none, the entropy is taken to be the largest.
+
+    >>> score = torch.tensor([[0.0, 0.0, 9.0], [0.0, 99.0, 0.0]])
+    >>> evenness(score, torch.tensor([[True, True, False], [True] * 3])).round(decimals=3).tolist()
+    [1.0, 0.0]
+    """
+    count = free.sum(-1)
+    log = score.masked_fill(~free, float("-inf")).log_softmax(-1)
+    entropy = -(log.exp() * log).nan_to_num(0.0).sum(-1) / count.clamp(min=2).log()
+    return torch.where(count > 1, entropy, 1.0)

@@ -11,6 +11,7 @@ MARK = "*"
 """What marked keys hold, and nothing else does."""
 
 Direction = Literal["forward", "backward", "random"]
+Task = Literal["single", "multiple", "conditional", "thread", "multi-thread"]
 
 
 def strings(rng: Random, count: int, digits: int | None) -> list[str]:
@@ -44,6 +45,25 @@ def text(pairs: Sequence[tuple[str, str]]) -> str:
     '{"d82c": "62f0", "21e0": "9a3b"}'
     """
     return "{" + ", ".join(f'"{key}": "{value}"' for key, value in pairs) + "}"
+
+
+def question(task: Task, keys: Sequence[str]) -> str:
+    r"""The question, and the beginning of an answer to it, which also a plain model goes on.
+
+    >>> question("single", ["d82c"])
+    '\nIn this object, the value of the key "d82c" is:\n{"d82c": "'
+    """
+    quoted = ", ".join(f'"{key}"' for key in keys)
+    follow = "\nA value of this object may be a key of it again, whose value is the next one."
+    return {
+        "single": f'\nIn this object, the value of the key {quoted} is:\n{{{quoted}: "',
+        "multiple": f'\nIn this object, the values of the keys {quoted}, in this order, are:\n["',
+        "conditional": f'\nIn this object, the values of all keys that hold "{MARK}", in the '
+        'order of the object, are:\n["',
+        "thread": f'{follow} Followed to its end, the key {quoted} leads to the value:\n"',
+        "multi-thread": f"{follow} Followed to their ends, the keys {quoted} lead to the values:"
+        '\n["',
+    }[task]
 
 
 def cluster(depth: float, count: int, n: int) -> list[int]:

@@ -84,6 +84,23 @@ class NeedleThreading(Probe):
                 not_shown="The model trained here follows 0.79 forward and 0.88 backward ones.",
             ),
             Claim(
+                paper="Many models follow several threads at once as well as one.",
+                effect="Each of two threads is followed no less often than one alone.",
+                test="tests/probes/test_thread_induction.py::"
+                "test_claim_two_threads_are_followed_no_worse_than_one",
+                measured="0.96 and 0.94 of 900 threads of two steps; the same two-layer model.",
+            ),
+            Claim(
+                paper="Models use far shorter contexts well than they support; in the middle of "
+                "a long one they find least.",
+                effect="The effective length, at an accuracy of 0.75, is below the first that is "
+                "tried, a small part of the model's positions.",
+                test="tests/probes/test_needle_threading.py::test_claim_needles_before_threads",
+                measured="Under 400 characters, where 0.31 is right (interval below 0.75); the "
+                "model reads 8,192 tokens. zoo:smollm2-135m. Depths were not compared: five items "
+                "each are too few.",
+            ),
+            Claim(
                 paper="Tokenizers differ strongly in how many tokens they spend on UUIDs.",
                 effect="The factor between characters per token of prose and of UUIDs differs.",
                 test="tests/probes/test_characters_per_token.py::"
@@ -100,9 +117,7 @@ class NeedleThreading(Probe):
     )
     asks: ClassVar[Literal["answer", "surprisals", "state"]] = "answer"
 
-    task: Annotated[
-        Literal["single", "multiple", "conditional", "thread", "multi-thread"], "what is asked"
-    ] = "single"
+    task: Annotated[haystack.Task, "what is asked"] = "single"
     lengths: Annotated[
         tuple[int, ...], In(100, 10_000_000), "the lengths of the haystack in characters"
     ] = _LENGTHS
@@ -202,7 +217,7 @@ class NeedleThreading(Probe):
         return Item(
             id=name,
             context=haystack.text(list(zip(keys, values, strict=True))),
-            rest=self._question([keys[thread[0]] for thread in places]),
+            rest=haystack.question(self.task, [keys[thread[0]] for thread in places]),
             conditions={"length": length, "pairs": n, "repeat": repeat, **self._fields(depth)},
             answers=tuple(values[thread[-1]] for thread in places),
         )
@@ -231,20 +246,3 @@ class NeedleThreading(Probe):
         if self.task in ("thread", "multi-thread"):
             fields |= {"steps": self.steps, "direction": self.direction, "threads": self._threads}
         return fields
-
-    def _question(self, keys: Sequence[str]) -> str:
-        """The question, and the beginning of an answer to it, which also a plain model goes on."""
-        quoted = ", ".join(f'"{key}"' for key in keys)
-        if self.task == "single":
-            return f'\nIn this object, the value of the key {quoted} is:\n{{{quoted}: "'
-        if self.task == "multiple":
-            return f'\nIn this object, the values of the keys {quoted}, in this order, are:\n["'
-        if self.task == "conditional":
-            return (
-                f'\nIn this object, the values of all keys that hold "{haystack.MARK}", in the '
-                'order of the object, are:\n["'
-            )
-        follow = "\nA value of this object may be a key of it again, whose value is the next one."
-        if self.task == "thread":
-            return f'{follow} Followed to its end, the key {quoted} leads to the value:\n"'
-        return f'{follow} Followed to their ends, the keys {quoted} lead to the values:\n["'

@@ -95,6 +95,11 @@ class VerbatimMemory(Probe):
                 not_shown="It rises a little: 9.2 (7.0 to 10.9) after 200 words and marks, from "
                 "6.2 (5.3 to 7.7) after 33. zoo:smollm2-135m, 10 and 27 items.",
             ),
+            Claim(
+                paper="Memory grows with the layers of a transformer and the text it has read.",
+                effect="Lower repeat surprisal in a deeper model, and after longer training.",
+                not_shown="Only two transformers were measured, which differ in everything.",
+            ),
         ),
         differs=(
             "Nouns, lists and texts are our own; the official ones have no licence.",
