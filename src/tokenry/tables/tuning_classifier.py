@@ -124,33 +124,24 @@ def tune_classifier(
     frame = frames.read(table, "the table", encoding=encoding)
     both = tuple((one,) if isinstance(one, str) else tuple(one or ()) for one in (left, right))
     frame.check("tune_classifier", (*both[0], *both[1], label))
-    kept, labels = _labelled(frame, both[0], label)
-    names = sorted(set(labels.values()))
-    model = _model(classifier, names, device, seed)
-    texts = _texts(frame, both, model)
-    parts = _parts(kept, texts, labels, held_out, seed)
-    study = _Study(model, texts, {i: model.labels.index(one) for i, one in labels.items()}, parts)
-    size = min(32, len(parts["train"])) if batch_size is None else batch_size
+    labels = _labelled(frame, both[0], label)
+    model = _model(classifier, sorted(set(labels.values())), device, seed)
+    study = _study(model, _texts(frame, both, model), labels, held_out, seed)
+    rows = {name: len(part) for name, part in study.parts.items()}
+    size = min(32, rows["train"]) if batch_size is None else batch_size
     tuned = classifier_tuning.tune_head(
         model,
         *study.part("train"),
-        steps=steps or max(1, ROUNDS * len(parts["train"]) // max(1, size)),
+        steps=steps or max(1, ROUNDS * rows["train"] // max(1, size)),
         batch_size=size,
         rate=rate,
         balanced=balanced,
-        watch=study.watch if held_out else None,
+        watch=study.watch if rows["test"] else None,
         out=out,
         seed=seed,
         progress=progress,
     )
-    return TunedClassifier(
-        classifier=model,
-        tuned=tuned,
-        test=study.measured("test") if held_out else {},
-        commonest=study.commonest() if held_out else None,
-        rows={name: len(part) for name, part in parts.items()},
-        notes=note(len(frame) - len(kept), "rows have no text or no label"),
-    )
+    return study.result(tuned, len(frame) - len(labels))
 
 
 class _Study(NamedTuple):
@@ -177,20 +168,31 @@ class _Study(NamedTuple):
         """How good the classifier is now."""
         return self.measured("validation")["F1"]
 
-    def commonest(self) -> float:
+    def result(self, tuned: Tuned, left_out: int) -> TunedClassifier:
+        """What came of it."""
+        held = bool(self.parts["test"])
+        return TunedClassifier(
+            classifier=self.model,
+            tuned=tuned,
+            test=self.measured("test") if held else {},
+            commonest=self._commonest() if held else None,
+            rows={name: len(part) for name, part in self.parts.items()},
+            notes=note(left_out, "rows have no text or no label"),
+        )
+
+    def _commonest(self) -> float:
         """How often the commonest label of the training part is right on the test part."""
         most = Counter(self.part("train")[1]).most_common(1)[0][0]
         return float(np.mean(np.array(self.part("test")[1]) == most))
 
 
-def _labelled(frame: Frame, left: tuple[str, ...], label: str) -> tuple[list[int], dict[int, str]]:
-    """Rows with a left text and a label, and the label of each."""
+def _labelled(frame: Frame, left: tuple[str, ...], label: str) -> dict[int, str]:
+    """The label of each row with a left text and a label."""
     given = frame.table.column(label).to_pylist()
     keys = sides.normalised(frame, left, rule("none"))
     there = joined([keys.column(name).to_pylist() for name in left], " ")
     named = {row: _name(one) for row, one in enumerate(given) if there[row] is not None}
-    labels = {row: name for row, name in named.items() if name}
-    return list(labels), labels
+    return {row: name for row, name in named.items() if name}
 
 
 def _name(value: Any) -> str:
@@ -232,20 +234,20 @@ def _texts(
     return list(zip(texts(both[0]), beside, strict=True))
 
 
-def _parts(
-    rows: list[int],
+def _study(
+    model: TextClassifier,
     texts: list[tuple[str, str | None]],
     labels: dict[int, str],
     held_out: float,
     seed: int,
-) -> dict[str, list[int]]:
-    """The rows of each part; no left text is in two."""
+) -> _Study:
+    """The rows in parts; no left text is in two."""
     if not 0 <= held_out < 1:
         raise UsageError(f"tune_classifier: held_out={held_out} is outside [0, 1); it is a share.")
     draw = random.Random(seed)  # noqa: S311 - an order
-    of = splits.by_group([texts[i][0] for i in rows], float(held_out), draw)
+    of = splits.by_group([texts[i][0] for i in labels], float(held_out), draw)
     parts: dict[str, list[int]] = {"train": [], "validation": [], "test": []}
-    for row in rows:
+    for row in labels:
         parts[of[texts[row][0]]].append(row)
     few = [name for name, part in parts.items() if held_out and len({labels[i] for i in part}) < 2]
     if few or len({labels[i] for i in parts["train"]}) < 2:
@@ -254,7 +256,7 @@ def _parts(
             f"tune_classifier: the {few[0] if few else 'train'} part has one label alone ({sizes} "
             "rows); give more rows, or another held_out (0 to measure nothing)."
         )
-    return parts
+    return _Study(model, texts, {i: model.labels.index(one) for i, one in labels.items()}, parts)
 
 
 def _yes(labels: Sequence[str]) -> int | None:
