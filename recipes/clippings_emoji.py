@@ -38,7 +38,7 @@ from tokenry.plugs.dual_encoder import DualEncoder
 from tokenry.plugs.dual_tuning import tune_dual
 from tokenry.plugs.text_encoder import text_encoder
 
-SEEN, SIZE, LETTERS, WIDTH = 400, 112, 1024, 128
+SEEN, SIZE, LETTERS, WIDTH = 400, 112, 1024, 64
 SHOWN, READ = 2 * 384, 384 + LETTERS
 NOISES = (0.1, 0.3, 0.5)
 OUT = Path(__file__).parents[1] / "tests" / "linking" / "tiny_emoji"
@@ -72,14 +72,13 @@ class Drawings:
 
     def __call__(self, images: Sequence[Image.Image], return_tensors: str = "pt") -> dict[str, Any]:
         """Their states."""
-        small = [image.resize((SIZE, SIZE), Image.Resampling.BICUBIC) for image in images]
-        keys = [image.tobytes() for image in small]
-        fresh = {key: one for key, one in zip(keys, small, strict=True) if key not in self.known}
+        keys = [image.tobytes() for image in images]
+        fresh = {key: one for key, one in zip(keys, images, strict=True) if key not in self.known}
         for some in _parts(list(fresh.items()), 64):
-            x = np.stack([np.asarray(image, np.float32) / 255 for _, image in some])
-            x = (torch.from_numpy(x).permute(0, 3, 1, 2) - self.mean) / self.std
+            wide = [image.resize((SIZE, SIZE), Image.Resampling.BICUBIC) for _, image in some]
+            x = torch.from_numpy(np.stack([np.asarray(one, np.float32) / 255 for one in wide]))
             with torch.no_grad():
-                states = self.model(x).last_hidden_state
+                states = self.model((x.permute(0, 3, 1, 2) - self.mean) / self.std)[0]
             states = torch.cat([states[:, 0], states[:, 1:].mean(1)], 1)
             self.known |= {key: one for (key, _), one in zip(some, states, strict=True)}
         return {"pixel_values": torch.stack([self.known[key] for key in keys])}
@@ -224,7 +223,7 @@ def report(name: str, model: DualEncoder) -> None:
 def main() -> None:
     """Measure untrained, without labels, and with them."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--steps", type=int, default=600, help="of each stage")
+    parser.add_argument("--steps", type=int, default=400, help="of each stage")
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--out", action="store_true", help=f"write heads to {OUT.name}")
     args = parser.parse_args()
