@@ -152,13 +152,13 @@ def _parts(things: list[Any], size: int) -> list[list[Any]]:
     return [things[at : at + size] for at in range(0, len(things), size)]
 
 
-def training(copies: int = 4) -> tuple[list[list[Record]], np.ndarray]:
+def training(copies: int = 2) -> tuple[list[list[Record]], np.ndarray]:
     """Each drawing of the concepts to learn from as it is and changed, with names misread anew."""
-    draw, rows, labels = random.Random(1), [], []
+    draw, turn, rows, labels = random.Random(1), random.Random(2), [], []
     for vendor in VENDORS:
         for record in source(vendor, 0.0, 0)[:SEEN]:
             for copy in range(copies):
-                picture = changed(record.picture, draw) if copy else record.picture
+                picture = changed(record.picture, turn) if copy else record.picture
                 texts = [misread(record.text, draw.uniform(0.1, 0.5), draw) for _ in range(4)]
                 rows.append([Record(picture, text, record.name) for text in texts])
                 labels.append(record.name)
