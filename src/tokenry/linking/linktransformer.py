@@ -69,11 +69,11 @@ class LinkTransformer(Linker):
                 "region than by name alone.",
                 test="tests/linking/test_linktransformer.py::test_claim_more_columns_find_more",
                 measured="MiniLM, 263 cities whose names others share, a letter missing: .243 by "
-                "name, .734 by name, country and region (char-ngrams 1.000: in the place of a "
-                "name that lacks a letter MiniLM takes another of that country and region). Fodors-Zagats (112 true pairs, both "
-                "tables): .964 by name, 1.000 by name, address and city, char-ngrams .973 "
-                "and 1.000; best F1 of pairs that are each other's best .903 and .954, char-ngrams "
-                ".919 and .973.",
+                "name, .734 by name, country and region (char-ngrams 1.000: where a name lacks a "
+                "letter, MiniLM takes another of that country and region). Fodors-Zagats (112 true "
+                "pairs, both tables): .964 by name, 1.000 by name, address and city, char-ngrams "
+                ".973 and 1.000; best F1 of pairs that are each other's best .903 and .954, "
+                "char-ngrams .919 and .973.",
             ),
             Claim(
                 paper="Tables in different languages are linked without translating them.",
