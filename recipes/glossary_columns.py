@@ -147,7 +147,7 @@ class Stub:
 
 
 def main() -> None:
-    """Print, for each way to match, how often the own entry is first and among the first five."""
+    """Print, for each way to match, how often the own entry is among the first 1, 5 and 20."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--encoder", default="zoo:minilm-l6")
     parser.add_argument("--referee", default="", help="a model's name or address")
@@ -190,10 +190,11 @@ def report(name: str, method: Any, some: Sequence[Definition], *aids: Aids) -> N
     """Print the hits of one way, over several referees."""
     names = [one.name for one in some]
     shared = np.array([names.count(name) > 1 for name in names])
-    first, five = np.mean([hits(method, some, one, 1, 5) for one in aids], axis=0)
+    first, five, twenty = np.mean([hits(method, some, one, 1, 5, 20) for one in aids], axis=0)
     hard = f"{first[shared].mean():.3f} of {shared.sum()}" if shared.any() else "none"
     sys.stdout.write(
-        f"{name}: hit@1 {first.mean():.3f}, hit@5 {five.mean():.3f} of {len(some)} columns; hit@1 "
+        f"{name}: hit@1 {first.mean():.3f}, hit@5 {five.mean():.3f}, hit@20 "
+        f"{twenty.mean():.3f} of {len(some)} columns; hit@1 "
         f"where several tables have the name {hard}\n"
     )
     sys.stdout.flush()

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from tokenry.tables.deduping import dedupe
     from tokenry.tables.evaluating import evaluate_links
     from tokenry.tables.linking import aggregate, link, merge
+    from tokenry.tables.transforming import transform_rows
     from tokenry.tables.tuning import tune
+    from tokenry.tables.tuning_classifier import tune_classifier
 
 __all__ = [
     "Index",
@@ -48,8 +50,10 @@ __all__ = [
     "methods",
     "probe",
     "report",
+    "transform_rows",
     "transplant",
     "tune",
+    "tune_classifier",
 ]
 
 _HOME = {
@@ -74,7 +78,9 @@ _HOME = {
     "probe": "tokenry.compare.probing:probe",
     "report": "tokenry.report.page:report",
     "transplant": "tokenry.plugs.moving:transplant",
+    "transform_rows": "tokenry.tables.transforming:transform_rows",
     "tune": "tokenry.tables.tuning:tune",
+    "tune_classifier": "tokenry.tables.tuning_classifier:tune_classifier",
 }
 
 # Two verbs are called like the folder they live in. A folder sets its name on this module once,

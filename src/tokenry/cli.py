@@ -20,6 +20,7 @@ from tokenry import (
     cli_clusters,
     cli_linking,
     cli_retrieval,
+    cli_rows,
     cli_tuning,
     cli_vocab,
     console,
@@ -46,6 +47,7 @@ for _group, _commands in (
     (cli_clusters.app, ("cluster", "evaluate-links")),
     (cli_linking.app, ("aggregate", "dedupe", "link")),
     (cli_tuning.app, ("classify-pairs", "tune")),
+    (cli_rows.app, ("transform-rows", "tune-classifier")),
 ):
     for _command in _commands:
         app.command(_group[_command], name=_command)

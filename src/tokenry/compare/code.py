@@ -170,9 +170,10 @@ def _linking(source: Source, method: MethodInfo | None) -> str:
         'right = {"name": ["put your records here"]}',
     ]
     imports = ["import tokenry"]
-    # The encoder alone is the cosine of columns joined by spaces, which is this linker.
     made = repr("linktransformer(separator=' ')" if method is None else method.label)
-    if method is not None and not method.listed:
+    if method is None:
+        given.append("# The encoder alone: this linker takes the cosine of whole records.")
+    elif not method.listed:
         imports.append(f"from {method.module} import {method.cls}")
         made = f"{method.cls}({method.settings})"
     name = f", encoder={source.name!r}" if source.name else ""

@@ -85,7 +85,8 @@ class GlossaryMatch(Linker):
                 "descriptions of a stub that knows the definition, loses 30 % of its words and "
                 "mistakes 30 %, and sees the table, 0.646 if it does not. Of the 11 columns whose "
                 "name several tables have: 0.273, 0.364, 0.591, 0.341 "
-                "(`recipes/glossary_columns.py`).",
+                "(`recipes/glossary_columns.py`). The own definition is among the 20 nearest, "
+                "which a model is asked about, for 0.746 by name, for 0.769 spelled out.",
             ),
             Claim(
                 paper="Language models match columns better than embeddings do.",

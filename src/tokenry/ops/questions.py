@@ -127,6 +127,21 @@ def verdict(left: Mapping[str, Any], right: Mapping[str, Any]) -> str:
     )
 
 
+def rewritten(text: str, task: str, shots: Sequence[tuple[str, str]] = ()) -> str:
+    r"""Ask for a text in other words; it is shown whole.
+
+    >>> rewritten("acme  corp.", "Leave out the legal form.", [("Foo Ltd", "Foo")]).splitlines()[-1]
+    'Leave out the legal form. Answer with the new text alone.'
+    """
+    shown = [f"Text: {_line(one)}\nNew text: {_line(other)}" for one, other in shots]
+    # The task comes last: small models forget one that stands in front of examples.
+    return "\n\n".join([*shown, f"Text: {_line(text)}", f"{task} Answer with the new text alone."])
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
 def _both(left: Mapping[str, Any], right: Mapping[str, Any]) -> str:
     sides = {"left": left, "right": right}
     shown = {

@@ -33,6 +33,8 @@ _NO = re.compile(
 )
 _YES = re.compile(r"\b(yes|true|match(es|ed|ing)?|same|identical|duplicates?)\b", re.IGNORECASE)
 _LETTER = re.compile(r"\W*([A-Z])(?:\W*$|[).:,\n])")
+_LABEL = re.compile(r"^(?:new text|answer)\s*:\s*", re.IGNORECASE)
+_QUOTES = {'"': '"', "'": "'", "`": "`", "\u201c": "\u201d", "\u2018": "\u2019"}
 _NAMED = re.compile(r"\b(?:answer|option|choice)\b(?:\s+is)?\W*([A-Z])\b", re.IGNORECASE)
 
 
@@ -70,6 +72,20 @@ def read_letter(text: str, count: int) -> int | None:
         return None
     place = ord(found[1]) - ord("A")
     return place if place < count else None
+
+
+def read_text(reply: str) -> str | None:
+    r"""The text that was asked for: the first line, without what was put around it; None for none.
+
+    >>> read_text('<think>hm</think>\nNew text: "Acme"\nText: more'), read_text(" ")
+    ('Acme', None)
+    """
+    lines = (line.strip() for line in _THOUGHT.sub(" ", reply).splitlines())
+    first = next((line for line in lines if line), "")
+    first = _LABEL.sub("", first)
+    if len(first) > 1 and _QUOTES.get(first[0]) == first[-1]:
+        first = first[1:-1].strip()
+    return first or None
 
 
 def _objects(text: str) -> Iterator[Mapping[str, Any]]:

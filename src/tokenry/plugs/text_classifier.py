@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from tokenry.errors import UnsupportedModelError
@@ -75,14 +75,19 @@ class TextClassifier:
             found[rows] = self._read([texts[i] for i in rows], pair)
         return found
 
-    def _read(self, texts: list[str], others: list[str] | None) -> Float[np.ndarray, "b c"]:
+    def logits(self, texts: list[str], others: list[str] | None) -> Float[Tensor, "b c"]:
+        """Scores of the labels, with a gradient where there is one to be had."""
         room = min(self.tokenizer.model_max_length, _positions(self.model))
         given = self.tokenizer(
             texts, others, padding=True, truncation=True, max_length=room, return_tensors="pt"
         )
         device = next(self.model.parameters()).device
-        with torch.no_grad():
-            logits = self.model(**given.to(device)).logits.double()
+        made: Tensor = self.model(**given.to(device)).logits
+        return made
+
+    @torch.no_grad()
+    def _read(self, texts: list[str], others: list[str] | None) -> Float[np.ndarray, "b c"]:
+        logits = self.logits(texts, others).double()
         shares = logits.sigmoid() if self._apart else logits.softmax(-1)
         made: Float[np.ndarray, "b c"] = shares.cpu().numpy()
         return made

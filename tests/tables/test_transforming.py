@@ -1,0 +1,91 @@
+"""Texts that a language model writes anew: what it is asked, and what is made of its replies."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import tokenry
+from tokenry.errors import UnknownNameError, UsageError
+
+TABLE = {"name": ["Acme  Ltd", None, "Zebra Inc", "Acme  Ltd", "mute"], "city": list("abcde")}
+
+
+class Writer:
+    """Leaves out the last word, with chatter around it."""
+
+    def __init__(self):
+        self.asked = []
+
+    def yes(self, prompts):
+        raise AssertionError
+
+    def options(self, prompts, count):
+        raise AssertionError
+
+    def write(self, prompts, tokens):
+        self.asked += prompts
+        texts = [one.rsplit("Text: ", 1)[1].split("\n")[0] for one in prompts]
+        return [
+            "" if text.startswith("mute") else f'\nNew text: "{text.rsplit(" ", 1)[0]}"\nText: more'
+            for text in texts
+        ]
+
+
+def test_each_distinct_text_is_asked_about_once_and_gaps_stay():
+    writer = Writer()
+    found = tokenry.transform_rows(TABLE, "name", "Leave out the legal form.", referee=writer)
+    assert found.table["transformed_name"] == ["Acme", None, "Zebra", "Acme", None]
+    assert len(writer.asked) == 3
+    assert writer.asked[0].endswith("Leave out the legal form. Answer with the new text alone.")
+    assert found.to_dict() == {
+        "rows": 5, "column": "transformed_name", "written": 3, "asked": 3, "silent": 1,
+    }  # fmt: skip
+    assert str(found) == (
+        "3 of 5 rows have a new text in 'transformed_name': 3 distinct texts were asked about; "
+        "of 1 nothing was written."
+    )
+
+
+def test_several_columns_examples_and_a_name_of_the_new_column(tmp_path):
+    writer = Writer()
+    found = tokenry.transform_rows(
+        TABLE, ["name", "city"], referee=writer, column="new", shots=[("Foo Ltd x", "Foo")]
+    )
+    assert list(found.table) == ["name", "city", "new"]
+    assert found.table["new"][0] == "Acme Ltd"
+    assert writer.asked[0].startswith("Text: Foo Ltd x\nNew text: Foo\n\nText: Acme Ltd a\n")
+    found.write(tmp_path / "new.csv")
+    assert (tmp_path / "new.csv").read_text(encoding="utf-8").startswith('"name","city","new"')
+
+
+def test_a_table_without_rows_stays_one():
+    found = tokenry.transform_rows({"name": []}, "name", referee=Writer())
+    assert found.table == {"name": [], "transformed_name": []}
+
+
+def test_a_real_model_is_opened(language):
+    loaded = language()
+    found = tokenry.transform_rows(
+        {"n": ["ab"]}, "n", referee=(loaded.model, loaded.processor), tokens=2
+    )
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"column": "city"}, "a name that the table does not have"),
+        ({"tokens": 0}, "allow one token"),
+        ({"on": []}, "name one column"),
+        ({"referee": np.zeros(1)}, "referee is a ndarray"),
+    ],
+)
+def test_refuses_what_cannot_be(given, message):
+    with pytest.raises(UsageError, match=message):
+        tokenry.transform_rows(TABLE, **{"on": "name", "referee": Writer(), **given})
+
+
+def test_refuses_an_unknown_column():
+    with pytest.raises(UnknownNameError, match="has no column 'c'"):
+        tokenry.transform_rows(TABLE, "c", referee=Writer())
