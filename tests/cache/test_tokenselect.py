@@ -1,20 +1,16 @@
 """The vote, the set and its numbering against loops; what the cache of votes changes."""
 
 import math
-import time
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 import transformers
-from torch.nn.functional import scaled_dot_product_attention
 
 from tokenry.cache.streaming_llm import StreamingLLM
 from tokenry.cache.tokenselect import TokenSelect
 from tokenry.errors import UnsupportedModelError, UsageError
 from tokenry.plugs.attach import attach
-from tokenry.plugs.reading import read
 
 
 def turned(row, position, frequencies):
@@ -271,31 +267,3 @@ def test_claim_finds_what_a_window_has_lost(haystack, length):
     found = [sum(haystack.finds(method, length, i) for i in range(6)) for method in methods]
     print(f"{length} tokens, of 6: TokenSelect {found[0]}, StreamingLLM {found[1]}")
     assert found[0] >= found[1] + 3
-
-
-@pytest.mark.slow
-@torch.no_grad()
-def test_claim_a_step_at_32k_slots_costs_less_than_full_attention(view):
-    """One layer of SmolLM2's shape and the paper's 2,688 slots: vote, gather, turn and attend.
-
-    Seconds of the processor, the best of many turns, so that another program does not decide.
-    """
-    slots, turns, best = 32_768, {}, {}
-    inv_freq = 1e4 ** -(torch.arange(32) / 32)
-    made = view(b=1, g=3, heads=3, s=slots, e=64, places=torch.tensor([[slots - 1]]))
-    made.asked.update(positions=torch.arange(slots)[None], inv_freq=inv_freq)
-    queries, values = made.queries[:, :, -1:], made.values[..., :64].contiguous()
-    made = replace(made, values=values)
-    method = TokenSelect(keep=2688 / slots, reuse=1.5)
-    ways = {
-        "full": lambda: scaled_dot_product_attention(queries, made.keys, values, enable_gqa=True),
-        "selected": lambda: read(method, made, queries, turns),
-    }
-    for _ in range(12):
-        for name, run in ways.items():
-            start = time.process_time()
-            run()
-            best[name] = min(best.get(name, math.inf), time.process_time() - start)
-    print({name: f"{1e3 * seconds:.1f} ms" for name, seconds in best.items()})
-    assert ways["selected"]()[1].shape[-1] == 2688 + 1
-    assert best["selected"] < best["full"]
