@@ -42,14 +42,14 @@ class DupMAE(DuplexObjective):
     Raises:
         UsageError: If a setting is out of range.
 
-    Source: Xiao et al. 2023, section 3.
+    Source: Xiao and Liu 2022; Liu, Xiao, Shao and Cao 2023 (RetroMAE-2), section 3.
     """
 
     card: ClassVar[Card] = Card(
         slug="dupmae",
         name="DupMAE",
-        title="RetroMAE-2: Duplex Masked Auto-Encoder For Pre-Training Retrieval-Oriented Language "
-        "Models",
+        title="RetroMAE v2: Duplex Masked Auto-Encoder For Pre-Training Retrieval-Oriented "
+        "Language Models",
         summary="Pre-trains a text encoder for retrieval: its first token must rebuild the text, "
         "the others must name its words.",
         family="retrieval",
@@ -59,8 +59,9 @@ class DupMAE(DuplexObjective):
         needs="training",
         year=2022,
         arxiv="2211.08769",
-        venue="ACL 2023",
+        venue="ACL 2023, as RetroMAE-2",
         code="https://github.com/staoxiao/RetroMAE",
+        code_license="not stated",
         claims=(
             Claim(
                 paper="The decoder on [CLS] does not see the token that it predicts, and so learns "

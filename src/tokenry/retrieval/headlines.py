@@ -45,7 +45,8 @@ class Headlines(PairMaker):
         apart: Least share of characters that titles must differ in.
         seed: Of hashes and communities.
 
-    Source: Silcock, D'Amico-Wong, Yang and Dell 2023, section 3; 2022 (NEWS-COPY), section 4.
+    Source: Silcock and Dell 2023, section 3; Silcock, D'Amico-Wong, Yang and Dell 2022
+    (NEWS-COPY), section 4.
     """
 
     card: ClassVar[Card] = Card(

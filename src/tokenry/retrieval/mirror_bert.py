@@ -29,6 +29,8 @@ class MirrorBert(PairObjective):
         span: Characters that are masked (paper: k); 0 for none.
         shortest: Characters that a string must have to be masked.
         mask: What the tokenizer of the model writes for a mask.
+        drophead: Share of the attention heads that is dropped while training, in place of dropout;
+            0 leaves dropout. The way to two views for models without dropout.
 
     Raises:
         UsageError: If a setting is out of range.
@@ -85,7 +87,8 @@ class MirrorBert(PairObjective):
             "The mean is over real tokens; the paper's, over padding too, depends on the length "
             "that texts are padded to.",
             "Equal strings of a batch are not told from each other.",
-            "Views come from dropout; dropping whole heads (drophead) is not offered.",
+            "A text of which drophead would leave no head keeps all; the released code divides by "
+            "zero.",
         ),
     )
 
@@ -93,6 +96,12 @@ class MirrorBert(PairObjective):
     span: Annotated[int, In(0, 1000), "the characters that are masked on one side"] = 5
     shortest: Annotated[int, In(0, 100_000), "the characters of the shortest string masked"] = 30
     mask: Annotated[str, "how the tokenizer writes a mask"] = "[MASK]"
+    drophead: Annotated[float, In(0, 1, open="right"), "the share of heads that is dropped"] = 0.0
+
+    @property
+    def heads_dropped(self) -> float:
+        """Share of the attention heads that training drops in place of dropout."""
+        return self.drophead
 
     def pair(self, left: str, right: str, draw: Random) -> tuple[str, str]:
         """Both texts, a span of the right one masked."""

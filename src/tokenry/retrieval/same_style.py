@@ -75,6 +75,7 @@ class SameStyle(Objective):
         arxiv="2302.05093",
         venue="WWW 2023, industry track",
         code="https://github.com/benchen4395/esspr_alibaba.com",
+        code_license="not stated",
         claims=(
             Claim(
                 paper="Recall at 1 is .887 with image and text, .878 with images and .560 with "

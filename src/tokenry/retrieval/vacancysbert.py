@@ -61,8 +61,9 @@ class VacancySBERT(PairObjective):
         needs="training",
         year=2023,
         arxiv="2307.16638",
-        venue="arXiv preprint",
+        venue="Applied Aspects of Information Technology 2023",
         code="https://github.com/maiiabocharova/VacancySBERT",
+        code_license="not stated",
         claims=(
             Claim(
                 paper="10 % better than the best of fastText, BERT, SBERT and JobBERT with titles "
