@@ -151,8 +151,19 @@ def _search(source: Source, method: MethodInfo | None, keep: float) -> str:
     if contract == "IndexReducer":
         imports.append("from tokenry.plugs.shrunk_encoder import shrunk")
         inner = f"shrunk({name}, method, documents)"
-    if contract == "SearchPlan":
+    if method is not None and contract == "SearchPlan":
         store = ", store=method.store"
+        inner = "method.encoder" if "encoder=" in method.settings else name
+        if "chunker=" in method.settings:
+            imports += [
+                "from tokenry.plugs.cutting import cut",
+                "from tokenry.plugs.token_encoder import TokenEncoder",
+            ]
+            reader = f"TokenEncoder.load({inner})" if inner != "encoder" else inner
+            made += [
+                f"chunks = cut(documents, method.chunker, {reader})",
+                "documents = [documents[i][start:end] for i, start, end in chunks.tolist()]",
+            ]
     body = [
         f'with tokenry.Index("index", {inner}{store}) as index:',
         "    index.add(documents)",

@@ -73,7 +73,7 @@ class PairObjective(Objective):
 
     @property
     def heads_dropped(self) -> float:
-        """Share of the attention heads that training drops in place of dropout; 0: dropout stays."""
+        """Share of the attention heads that training drops; 0 leaves dropout in its place."""
         return 0.0
 
     def pair(self, left: str, right: str, draw: Random) -> tuple[str, str]:

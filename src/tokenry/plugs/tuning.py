@@ -78,8 +78,9 @@ def tune(
     """Train an encoder in place so that the two texts of a pair find each other.
 
     AdamW; the learning rate rises over the share `warm` of the steps and falls to zero in a
-    straight line. Both texts are read in training mode, so that dropout makes two views even of
-    equal texts, or the heads that the objective drops instead. Every pair comes once before any comes again.
+    straight line. Both texts are read in training mode, so that dropout, or the heads that the
+    objective drops in its place, make two views even of equal texts. Every pair comes once before
+    any comes again.
 
     Args:
         encoder: A `SentenceTransformer`, or a `MultiVectorEncoder` where the objective reads
