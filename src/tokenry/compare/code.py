@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from tokenry.compare.records import MethodInfo
@@ -123,6 +124,22 @@ _SHELVES = {
 }
 """How an index is searched under each contract; the others score tokens by themselves."""
 
+_WORDS = ("import re", "import torch", "from tokenry.ops.ragged import Ragged")
+_NUMBERED = (
+    "known = {}",
+    "numbered = lambda text: torch.tensor(",
+    r"    [known.setdefault(word, len(known)) for word in re.findall(r'\w+', text.lower())]",
+    ")",
+    "d = Ragged.of([numbered(text) for text in documents])",
+    "scores = method.score(Ragged.of([numbered(question)]), d)",
+)
+"""How words are numbered for a scorer that reads words."""
+
+
+def _reads_words(method: MethodInfo) -> bool:
+    cls = getattr(import_module(method.module), method.cls)
+    return bool(getattr(cls, "reads", "vectors") == "words")
+
 
 def _search(source: Source, method: MethodInfo | None, keep: float) -> str:
     """A script that searches documents."""
@@ -140,11 +157,13 @@ def _search(source: Source, method: MethodInfo | None, keep: float) -> str:
         imports.append(f"from {method.module} import {method.cls}")
         made = [f"method = {method.cls}({inside})"]
     if contract not in _SHELVES:
+        if method is not None and _reads_words(method):
+            return "\n".join([*_WORDS, *imports[1:], "", *given[-2:], *made, *_NUMBERED, ""])
         imports = [*imports[1:], "from tokenry.plugs.token_encoder import TokenEncoder"]
         encoder = f"encoder = TokenEncoder.load({name})" if source.name else ""
         scored = [
             "d, q = encoder.encode(documents), encoder.encode([question], 'query')",
-            "scores = method.score(q.tokens, d.tokens)  # words as numbers where it reads words",
+            "scores = method.score(q.tokens, d.tokens)",
         ]
         return "\n".join([*imports, "", *filter(None, [*given, encoder]), *made, *scored, ""])
     inner, store = name, ""

@@ -52,9 +52,9 @@ def dropped_heads(encoder: nn.Module, share: float) -> Iterator[None]:
     heads = _heads(encoder)
     hooks = [
         part.register_forward_pre_hook(
-            lambda part, given: (thinned(given[0], heads, share), *given[1:])
-            if part.training
-            else given
+            lambda part, given: (
+                (thinned(given[0], heads, share), *given[1:]) if part.training else given
+            )
         )
         for part in found
     ]
