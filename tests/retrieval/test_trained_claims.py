@@ -9,7 +9,7 @@ import torch
 
 from tokenry.plugs.text_encoder import text_encoder
 from tokenry.plugs.tuning import tune
-from tokenry.retrieval import SameStyle
+from tokenry.retrieval import Headlines, SameStyle
 
 
 @pytest.fixture(scope="module")
@@ -60,3 +60,24 @@ def test_claim_titles_find_their_normal_form(recipe):
     for k in (1, 5):
         assert apt.interval(at(k, after["title"]), at(k, after["both"]))[1] > 0
     assert torch.equal(apt.METHOD.query(torch.eye(2), torch.zeros(2, 2)), torch.eye(2))
+
+
+@pytest.mark.slow
+def test_claim_pairs_of_titles_teach(recipe):
+    """The study with one layer, short texts and half the steps."""
+    packages, study = recipe("vacancysbert_packages"), recipe("headlines_study")
+    every = study.stories()
+    asked, known = every[:100], every[100:]
+    titles, _ = study.paired(study.printed(known, 0.05)[0], Headlines(by="ngrams", least=0.1))
+
+    def found(pairs):
+        model = packages.encoder(layers=1)
+        model[0].max_seq_length = 32
+        if pairs:
+            tune(model, pairs, "in-batch", steps=15, batch_size=32, rate=2e-4, progress=False)
+        return study.found(model, asked, every)
+
+    before, after, shuffled = (found(one) for one in ([], titles, study.shuffled(titles)))
+    assert packages.interval(before, after)[1] > 0
+    assert packages.interval(before, shuffled)[1] <= 0
+    assert float(after.mean()) > float(shuffled.mean())

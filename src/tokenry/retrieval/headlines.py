@@ -93,7 +93,8 @@ class Headlines(PairMaker):
                 "pairs of titles (+.054 [+.029, +.076]), .270 with shuffled ones (-.018 [-.038, "
                 "+.001]): news of gensim, 135 stories printed three times with 5 % of the letters "
                 "misread, each paper's title one of its sentences; MiniLM's two lower layers, 30 "
-                "steps of 32 (recipes/headlines_study.py). Real titles say more in fewer words.",
+                "steps of 32 (recipes/headlines_study.py). The test, with one layer and 15 steps: "
+                "+.026 [+.011, +.042], shuffled -.003 [-.014, +.009].",
             ),
         ),
         differs=(
