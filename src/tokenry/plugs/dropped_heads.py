@@ -81,7 +81,7 @@ def thinned(x: Float[Tensor, "b n d"], heads: int, share: float) -> Float[Tensor
     stays = torch.rand(len(x), 1, heads, device=x.device) >= share
     stays = stays | ~stays.any(-1, keepdim=True)
     scale = stays * (heads / stays.sum(-1, keepdim=True))
-    split: Tensor = x.unflatten(-1, (heads, -1)) * scale[..., None].to(x.dtype)
+    split = x.reshape(*x.shape[:-1], heads, -1) * scale[..., None].to(x.dtype)
     return split.flatten(-2)
 
 
