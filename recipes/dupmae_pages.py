@@ -136,7 +136,7 @@ def main() -> None:
     """Pre-train three ways and compare."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path, help="of manual pages (.gz)")
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=120)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--pieces", type=int, default=2500)
     parser.add_argument("--scratch", action="store_true", help="words begin at random, too")
