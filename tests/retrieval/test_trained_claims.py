@@ -20,10 +20,12 @@ def styles(recipe):
     (first, names), (second, _) = (emoji.entries(reader, v) for v in ("google", "twitter"))
     order = random.Random(0).sample(range(len(names)), len(names))
     data, pairs = (first, second), emoji.swaps(names)
+    colours = emoji.asked_colours(reader, names, pairs)
 
     def found(method):
         model = emoji.train(data, order[:400], method, epochs=30, seed=0)
-        return emoji.measure(model, data, order[400:]) | emoji.restyled(model, data, pairs)
+        found = emoji.measure(model, data, order[400:]) | emoji.restyled(model, data, pairs)
+        return found | emoji.recoloured(model, data, pairs, colours)
 
     return {"all": found(SameStyle()), "no consistency": found(SameStyle(consistent=0))}
 
@@ -38,6 +40,7 @@ def test_claim_words_change_the_style(styles):
     found = styles["all"]
     assert found["with words"] > 2 * found["image alone"]
     assert found["with words"] > 0.1  # of 600
+    assert found["joint finds the colour"] > found["picture finds the colour"] + 0.1
 
 
 @pytest.mark.slow

@@ -136,9 +136,22 @@ _NUMBERED = (
 """How words are numbered for a scorer that reads words."""
 
 
-def _reads_words(method: MethodInfo) -> bool:
+_LOAD = "from tokenry.plugs.token_encoder import TokenEncoder"
+_CHUNKS = "documents = [documents[i][start:end] for i, start, end in chunks.tolist()]"
+
+
+def _scored(source: Source, method: MethodInfo, given: list[str], made: list[str]) -> str:
+    """A script in which a scorer reads all documents."""
+    own = f"from {method.module} import {method.cls}"
     cls = getattr(import_module(method.module), method.cls)
-    return bool(getattr(cls, "reads", "vectors") == "words")
+    if getattr(cls, "reads", "vectors") == "words":
+        return "\n".join([*_WORDS, own, "", *given[-2:], *made, *_NUMBERED, ""])
+    encoder = [f"encoder = TokenEncoder.load({source.name!r})"] if source.name else []
+    scored = [
+        "d, q = encoder.encode(documents), encoder.encode([question], 'query')",
+        "scores = method.score(q.tokens, d.tokens)",
+    ]
+    return "\n".join([own, _LOAD, "", *given, *encoder, *made, *scored, ""])
 
 
 def _search(source: Source, method: MethodInfo | None, keep: float) -> str:
@@ -156,16 +169,8 @@ def _search(source: Source, method: MethodInfo | None, keep: float) -> str:
         inside = ", ".join(filter(None, [f"keep={keep!r}" * method.dial, method.settings]))
         imports.append(f"from {method.module} import {method.cls}")
         made = [f"method = {method.cls}({inside})"]
-    if contract not in _SHELVES:
-        if method is not None and _reads_words(method):
-            return "\n".join([*_WORDS, *imports[1:], "", *given[-2:], *made, *_NUMBERED, ""])
-        imports = [*imports[1:], "from tokenry.plugs.token_encoder import TokenEncoder"]
-        encoder = f"encoder = TokenEncoder.load({name})" if source.name else ""
-        scored = [
-            "d, q = encoder.encode(documents), encoder.encode([question], 'query')",
-            "scores = method.score(q.tokens, d.tokens)",
-        ]
-        return "\n".join([*imports, "", *filter(None, [*given, encoder]), *made, *scored, ""])
+    if method is not None and contract not in _SHELVES:
+        return _scored(source, method, given, made)
     inner, store = name, ""
     if contract == "IndexReducer":
         imports.append("from tokenry.plugs.shrunk_encoder import shrunk")
@@ -174,15 +179,9 @@ def _search(source: Source, method: MethodInfo | None, keep: float) -> str:
         store = ", store=method.store"
         inner = "method.encoder" if "encoder=" in method.settings else name
         if "chunker=" in method.settings:
-            imports += [
-                "from tokenry.plugs.cutting import cut",
-                "from tokenry.plugs.token_encoder import TokenEncoder",
-            ]
             reader = f"TokenEncoder.load({inner})" if inner != "encoder" else inner
-            made += [
-                f"chunks = cut(documents, method.chunker, {reader})",
-                "documents = [documents[i][start:end] for i, start, end in chunks.tolist()]",
-            ]
+            imports += [_LOAD, "from tokenry.plugs.cutting import cut"]
+            made += [f"chunks = cut(documents, method.chunker, {reader})", _CHUNKS]
     body = [
         f'with tokenry.Index("index", {inner}{store}) as index:',
         "    index.add(documents)",

@@ -106,7 +106,9 @@ class SameStyle(Objective):
                 "often than the drawing alone does.",
                 test="tests/retrieval/test_trained_claims.py::test_claim_words_change_the_style",
                 measured="The right colour comes first of 600 for .333 of 24 changes, .042 without "
-                "the words; without the picture for all, as a whole name is given.",
+                "the words; without the picture for all, as a whole name is given. With the bare "
+                "name of the colour the mean reciprocal rank is .423, by the picture alone .173, "
+                "by the colour alone .368.",
             ),
         ),
         differs=(
