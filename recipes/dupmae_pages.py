@@ -78,8 +78,8 @@ def known_pieces(texts: list[str], size: int) -> tuple[Any, Tensor]:
     letters = [piece for piece in vocab if len(piece.removeprefix("##")) == 1 and piece.isascii()]
     kept = [*dict.fromkeys([*SPECIAL, *letters, *(p for p, _ in seen.most_common(size))])][:size]
     rows = loaded.model.embeddings.word_embeddings.weight.detach()[[vocab[p] for p in kept]]
-    left, scale, _ = torch.pca_lowrank(rows, 128, niter=4)
-    vectors = left * scale
+    left, scale, _ = torch.linalg.svd(rows - rows.mean(0), full_matrices=False)
+    vectors = left[:, :128] * scale[:128]
     inner = Tokenizer(models.WordPiece({p: i for i, p in enumerate(kept)}, unk_token=SPECIAL[1]))
     return usable(inner), vectors * (0.04 / vectors.std())
 
@@ -132,6 +132,27 @@ def say(name: str, found: np.ndarray, against: np.ndarray | None = None) -> None
     sys.stdout.flush()
 
 
+def found(
+    name: str,
+    model: DuplexModel,
+    tokenizer: Any,
+    pairs: list[tuple[str, str]],
+    before: np.ndarray | None,
+) -> np.ndarray:
+    """Write what a model finds by either part and by both; the gains of [CLS]."""
+    q, d = (embed(model, tokenizer, [pair[side] for pair in pairs]) for side in (0, 1))
+    empty = (torch.zeros(len(pairs), 1),)
+    similarity = DupMAE.similarity
+    bag = gains(similarity((*empty, *q[1:]), (*empty, *d[1:]), cosine=True))
+    first = gains(torch.nn.functional.normalize(q[0]) @ torch.nn.functional.normalize(d[0]).T)
+    both = gains(similarity(q, d, cosine=True))
+    say(f"{name}, [CLS]", first, before)
+    say(f"{name}, bag of words", bag, first)
+    say(f"{name}, both, against [CLS]", both, first)
+    say(f"{name}, both, against the bag", both, bag)
+    return first
+
+
 def main() -> None:
     """Pre-train three ways and compare."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -167,16 +188,7 @@ def main() -> None:
             )  # fmt: skip
             sys.stdout.write(f"{name}: {done}\n")
         model.eval()
-        q, d = (embed(model, tokenizer, [pair[side] for pair in pairs]) for side in (0, 1))
-        empty = (torch.zeros(len(pairs), 1),)
-        dense = gains(method.similarity((*empty, *q[1:]), (*empty, *d[1:]), cosine=True))
-        first = gains(torch.nn.functional.normalize(q[0]) @ torch.nn.functional.normalize(d[0]).T)
-        say(f"{name}, [CLS]", first, before)
-        say(f"{name}, bag of words", dense, first)
-        both = gains(method.similarity(q, d, cosine=True))
-        say(f"{name}, both, against [CLS]", both, first)
-        say(f"{name}, both, against the bag", both, dense)
-        before = first
+        before = found(name, model, tokenizer, pairs, before)
 
 
 if __name__ == "__main__":

@@ -118,8 +118,7 @@ def tune(
     optimizer = torch.optim.AdamW(encoder.parameters(), lr=rate, weight_decay=decay)
     best = Best(encoder, watch, steps, looks)
     with (
-        training(encoder, seed),
-        dropped_heads(encoder, rule.heads_dropped),
+        _training_by(rule, encoder, seed),
         tqdm(total=steps, unit="step", leave=False, disable=_hidden(progress)) as bar,
     ):
         for step, chosen in enumerate(islice(data.batches(batch_size, per_group, draw), steps)):
@@ -211,6 +210,12 @@ def training(encoder: Any, seed: int) -> Iterator[None]:
         encoder.train(before)
         for weight in encoder.parameters():
             weight.grad = None
+
+
+@contextmanager
+def _training_by(rule: PairObjective, encoder: Any, seed: int) -> Iterator[None]:
+    with training(encoder, seed), dropped_heads(encoder, rule.heads_dropped):
+        yield
 
 
 def _objective(method: str | PairObjective, encoder: Any) -> PairObjective:
