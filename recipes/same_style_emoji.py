@@ -159,6 +159,34 @@ def restyled(
     return found
 
 
+@torch.no_grad()
+def recoloured(
+    model: Encoders, data: Sequence[Entries], pairs: list[tuple[int, int]], colours: Tensor
+) -> dict[str, float]:
+    """Mean reciprocal rank, of all concepts, of a picture in a colour that one word asks for.
+
+    Args:
+        model: The encoders.
+        data: Entries of both vendors.
+        pairs: A concept, and the same in another colour.
+        colours: The vector of that colour's bare name, for each pair.
+    """
+    shelf = views(model, data[1], list(range(len(data[1][0]))))["joint"]
+    left, right = ([pair[side] for pair in pairs] for side in (0, 1))
+    made, found = model(data[0][0][left], colours), {}
+    for name, view in (("joint", "joint"), ("picture", "image"), ("colour", "text")):
+        near = made[view] @ shelf.mT
+        rank = (near >= near[range(len(pairs)), right][:, None]).sum(1)
+        found[f"{name} finds the colour"] = float((1 / rank).mean())
+    return found
+
+
+def asked_colours(reader: Any, names: list[str], pairs: list[tuple[int, int]]) -> Tensor:
+    """The vectors of the colours that are asked for."""
+    words = [names[right].split()[0] for _, right in pairs]
+    return reader.encode(words, convert_to_tensor=True).clone()
+
+
 def main() -> None:
     """Train with all losses and without one each, and measure."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -170,6 +198,7 @@ def main() -> None:
     data, order = (first, second), random.Random(0).sample(range(len(names)), len(names))
     train_rows, test_rows = order[: 2 * len(order) // 3], order[2 * len(order) // 3 :]
     pairs = swaps(names)
+    colours = asked_colours(reader, names, pairs)
     sys.stdout.write(f"{len(train_rows)} concepts to learn from, {len(test_rows)} to find, "
                      f"{len(pairs)} changes of colour\n")  # fmt: skip
     for seed in range(args.seeds):
@@ -180,6 +209,7 @@ def main() -> None:
         ):
             model = train(data, train_rows, method, args.epochs, seed)
             found = measure(model, data, test_rows) | restyled(model, data, pairs)
+            found |= recoloured(model, data, pairs, colours)
             said = ", ".join(f"{key} {value:.3f}" for key, value in found.items())
             sys.stdout.write(f"seed {seed}, {name}: {said}\n")
             sys.stdout.flush()

@@ -134,3 +134,58 @@ def test_claim_a_citation_that_stays_in_leaks(found, theme):
     (_, hidden), (_, leaking) = (found(theme, "tfidf", leak=leak) for leak in (False, True))
     assert leaking.figures["held-out citing"] > hidden.figures["held-out citing"] + 0.2
     assert leaking.figures["recall"] < hidden.figures["recall"]
+
+
+RELEASE = """What's New in Python {name}?
+====
+
+*Release date: {day}*
+
+IDLE
+----
+
+- bpo-1: The shell of IDLE {idle}
+  twice over.
+
+Library
+-------
+
+- gh-issue-2: {other}
+"""
+
+
+def test_news_are_read_from_the_oldest_on(recipe):
+    parts = (("2", "2020-01-02", "late"), ("1", "2019-12-31", "early"))
+    found = recipe("precedent_time").entries(
+        "News\n\n" + "\n".join(RELEASE.format(name=n, day=d, idle=w, other=w) for n, d, w in parts)
+    )
+    assert [(one.text, one.section) for one in found] == [
+        ("The shell of IDLE early twice over.", "IDLE"),
+        ("early", "Library"),
+        ("The shell of IDLE late twice over.", "IDLE"),
+        ("late", "Library"),
+    ]
+    assert [one.day - found[0].day for one in found] == [0, 0, 2, 2]
+
+
+@pytest.mark.parametrize("drift", [False, True])
+def test_time_costs_where_the_talk_of_a_theme_changed(recipe, drift):
+    news, draw = recipe("precedent_time"), np.random.default_rng(0)
+    words = {"Library": ["queue", "socket", "parser", "codec", "lock", "cache"]}
+    words["early"], words["late"] = ["tkinter", "editor"], ["syntax", "palette"]
+    words["late"] = words["late"] if drift else words["early"]
+    every = [
+        news.Entry(
+            " ".join(draw.choice(words["Library"] + words[half] * (section == "IDLE"), 5))
+            + " IDLE" * (section == "IDLE" and number % 2 == 0),
+            day,
+            section,
+        )
+        for day, half in enumerate(("early", "late"))
+        for number in range(120)
+        for section in ("IDLE", "Library", "Library")
+    ]
+    found = news.study(every, "IDLE", "tfidf")
+    assert (found["drop"][1] < 0) is drift
+    (_, seen), (_, true) = (found["counts"][name] for name in ("found", "true"))
+    assert (seen.before, true.before) > (0, 0)

@@ -168,3 +168,18 @@ def test_claim_the_bound_ranks_better_than_nothing():
             both = [torch.isin(*rows).float().mean() for rows in zip(best, exact, strict=True)]
             shared[impute] += float(torch.stack(both).mean()) / 5
     assert shared["last"] > shared["zero"] + 0.05
+
+
+@pytest.mark.slow
+def test_claim_the_bound_on_real_tokens(passages):
+    """The share of the exact ten best passages that are among the ten best."""
+    q, d = (sets.map(sets.values.float()) for sets in (passages[0], passages[1].tokens))
+    exact = mean_maxsim(q, d).topk(10, 1).indices
+
+    def shared(k, impute):
+        best = XTR(top_k=k, impute=impute).score(q, d).topk(10, 1).indices
+        both = [torch.isin(*rows).float().mean() for rows in zip(best, exact, strict=True)]
+        return float(torch.stack(both).mean())
+
+    assert shared(500, "last") > max(0.95, shared(500, "zero") + 0.05)
+    assert shared(10, "last") < shared(10, "zero")  # few hits: how many there are says more

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from tokenry.compare.records import MethodInfo
@@ -123,6 +124,35 @@ _SHELVES = {
 }
 """How an index is searched under each contract; the others score tokens by themselves."""
 
+_WORDS = ("import re", "import torch", "from tokenry.ops.ragged import Ragged")
+_NUMBERED = (
+    "known = {}",
+    "numbered = lambda text: torch.tensor(",
+    r"    [known.setdefault(word, len(known)) for word in re.findall(r'\w+', text.lower())]",
+    ")",
+    "d = Ragged.of([numbered(text) for text in documents])",
+    "scores = method.score(Ragged.of([numbered(question)]), d)",
+)
+"""How words are numbered for a scorer that reads words."""
+
+
+_LOAD = "from tokenry.plugs.token_encoder import TokenEncoder"
+_CHUNKS = "documents = [documents[i][start:end] for i, start, end in chunks.tolist()]"
+
+
+def _scored(source: Source, method: MethodInfo, given: list[str], made: list[str]) -> str:
+    """A script in which a scorer reads all documents."""
+    own = f"from {method.module} import {method.cls}"
+    cls = getattr(import_module(method.module), method.cls)
+    if getattr(cls, "reads", "vectors") == "words":
+        return "\n".join([*_WORDS, own, "", *given[-2:], *made, *_NUMBERED, ""])
+    encoder = [f"encoder = TokenEncoder.load({source.name!r})"] if source.name else []
+    scored = [
+        "d, q = encoder.encode(documents), encoder.encode([question], 'query')",
+        "scores = method.score(q.tokens, d.tokens)",
+    ]
+    return "\n".join([own, _LOAD, "", *given, *encoder, *made, *scored, ""])
+
 
 def _search(source: Source, method: MethodInfo | None, keep: float) -> str:
     """A script that searches documents."""
@@ -139,20 +169,19 @@ def _search(source: Source, method: MethodInfo | None, keep: float) -> str:
         inside = ", ".join(filter(None, [f"keep={keep!r}" * method.dial, method.settings]))
         imports.append(f"from {method.module} import {method.cls}")
         made = [f"method = {method.cls}({inside})"]
-    if contract not in _SHELVES:
-        imports = [*imports[1:], "from tokenry.plugs.token_encoder import TokenEncoder"]
-        encoder = f"encoder = TokenEncoder.load({name})" if source.name else ""
-        scored = [
-            "d, q = encoder.encode(documents), encoder.encode([question], 'query')",
-            "scores = method.score(q.tokens, d.tokens)  # words as numbers where it reads words",
-        ]
-        return "\n".join([*imports, "", *filter(None, [*given, encoder]), *made, *scored, ""])
+    if method is not None and contract not in _SHELVES:
+        return _scored(source, method, given, made)
     inner, store = name, ""
     if contract == "IndexReducer":
         imports.append("from tokenry.plugs.shrunk_encoder import shrunk")
         inner = f"shrunk({name}, method, documents)"
-    if contract == "SearchPlan":
+    if method is not None and contract == "SearchPlan":
         store = ", store=method.store"
+        inner = "method.encoder" if "encoder=" in method.settings else name
+        if "chunker=" in method.settings:
+            reader = f"TokenEncoder.load({inner})" if inner != "encoder" else inner
+            imports += [_LOAD, "from tokenry.plugs.cutting import cut"]
+            made += [f"chunks = cut(documents, method.chunker, {reader})", _CHUNKS]
     body = [
         f'with tokenry.Index("index", {inner}{store}) as index:',
         "    index.add(documents)",

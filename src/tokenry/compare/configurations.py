@@ -7,6 +7,7 @@ import inspect
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from tokenry import catalog
@@ -111,7 +112,25 @@ def source_digest(cls: type) -> str:
 
 
 def _identity(info: MethodInfo, method: Method) -> str:
-    return f"{info.module}:{info.cls}({info.settings})#{source_digest(type(method))}"
+    digest = source_digest(type(method))
+    return f"{info.module}:{info.cls}({info.settings})#{digest}{_weights_of(method)}"
+
+
+def _weights_of(method: Method) -> str:
+    """A digest of the weights in a folder that a method's encoder names.
+
+    Tuned again, they are another encoder under the same name.
+    """
+    named = getattr(method, "encoder", None)
+    folder = Path(named).expanduser() if isinstance(named, str) and named else None
+    if folder is None or not folder.is_dir():
+        return ""
+    total = hashlib.blake2b(digest_size=6)
+    for path in sorted(folder.rglob("*.safetensors")):
+        with path.open("rb") as data:
+            while part := data.read(2**20):
+                total.update(part)
+    return f"@{total.hexdigest()}"
 
 
 def _at(stack: Sequence[Any], keep: float) -> tuple[tuple[Method, ...], str]:

@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tokenry.compare.cut import Cut
 from tokenry.compare.library import Library, Question
 from tokenry.errors import UsageError
 from tokenry.index import columns
@@ -55,6 +56,10 @@ class Shelf(ABC):
 
     def __init__(self, library: Library) -> None:
         self.library = library
+
+    def question(self, text: str) -> Question:
+        """A query as it is asked here."""
+        return self.library.question(text, self.vectors)
 
     @abstractmethod
     def rank(self, question: Question, k: int) -> Ranking:
@@ -157,34 +162,61 @@ class IndexShelf(Shelf):
 
     Args:
         library: The documents.
-        plan: Rankers and store.
+        plan: Rankers and store, and how documents are cut and read.
+
+    Raises:
+        UsageError: If no document holds anything to index.
     """
 
     def __init__(self, library: Library, plan: SearchPlan) -> None:
         super().__init__(library)
         self._plan, self._candidates = Plan.parse(plan.rankers), plan.candidates
         self.vectors = self._plan.reads_vectors
-        recalled = _Recalled(library)
+        self._cut = Cut.of(library, plan)
+        indexed = self._indexed = library if self._cut is None else self._cut.library
+        recalled = _Recalled(indexed)
+        indexed.made  # noqa: B018 - encoding is not part of preparing
         start = time.perf_counter()
         path = Path(tempfile.mkdtemp(prefix="tokenry-")) / "index"
         with Index(path, recalled, store=plan.store) as index:
             index.add(
                 {"id": name, "text": text}
-                for name, text in zip(library.ids, library.texts, strict=True)
+                for name, text in zip(indexed.ids, indexed.texts, strict=True)
             )
             if plan.bits:
                 index.compress(plan.bits)
             shape = index.settings.shape
         if shape is None:
             raise UsageError("search: the index holds no documents.")
-        self.seconds = library.seconds + time.perf_counter() - start
+        self.seconds = indexed.seconds + time.perf_counter() - start
         self._catalogue = Catalogue(path, write=False)
         self._store = open_store(plan.store, path / TOKENS, shape, write=False)
         weakref.finalize(self, _clear, path.parent, self._store, self._catalogue)
         self.tokens, self.bytes = self._store.size().tokens, columns.size_of(path)
 
+    def question(self, text: str) -> Question:
+        """A query, read by the plan's own encoder if it has one."""
+        return self._indexed.question(text, self.vectors)
+
     def rank(self, question: Question, k: int) -> Ranking:
-        """By the rankers of the plan."""
+        """By the rankers of the plan; a document counts as its best chunk."""
+        if self._cut is None:
+            return self._ranked(question, k)
+        deep, whole = k, len(self._indexed.ids)
+        while True:
+            chunks = self._ranked(question, deep)
+            found = self._cut.folded(chunks, k)
+            if len(found) == k or len(chunks) < deep or deep >= whole:
+                return found
+            deep = min(4 * deep, whole)
+
+    def answers(self, question: Question, document: int) -> Pairs:
+        """Which token of the document, whole, answers each token of the query as it is shown."""
+        if self._cut is None:
+            return super().answers(question, document)
+        return self._cut.answers(question, self.library.spans[document], document)
+
+    def _ranked(self, question: Question, k: int) -> Ranking:
         found = self._plan.rank(
             question.asked,
             k,

@@ -71,6 +71,11 @@ class PairObjective(Objective):
     labelled: ClassVar[bool] = False
     """Whether it reads pairs that are the same and pairs that are not: 1 and 0, label `same`."""
 
+    @property
+    def heads_dropped(self) -> float:
+        """Share of the attention heads that training drops; 0 leaves dropout in its place."""
+        return 0.0
+
     def pair(self, left: str, right: str, draw: Random) -> tuple[str, str]:
         """The two texts as they are read this time; by default as they are."""
         return left, right

@@ -10,7 +10,7 @@ from tokenry.method.base import In, Method
 
 @dataclass(frozen=True, kw_only=True)
 class SearchPlan(Method):
-    """Which rankers search an index, and in which store its vectors lie."""
+    """How documents are cut and read for an index, where vectors lie, and what ranks them."""
 
     rankers: Annotated[str, "rankers of an index, as in `bm25+pooled>maxsim`"] = (
         "bm25+pooled>maxsim"
@@ -20,3 +20,7 @@ class SearchPlan(Method):
         Literal[0, 1, 2, 4, 8], "bits per dimension of compressed vectors, 0 for whole ones"
     ] = 0
     candidates: Annotated[int, In(1, 1_000_000), "documents that each first ranker hands on"] = 100
+    encoder: Annotated[str, "another encoder than the one that is compared; empty for that one"] = (
+        ""
+    )
+    chunker: Annotated[str, "what cuts documents into chunks; empty for nothing"] = ""

@@ -58,6 +58,21 @@ def words(text: str) -> Offsets:
     return np.asarray(found, dtype=np.int64).reshape(-1, 2)
 
 
+def in_windows(texts: Sequence[str], size: int) -> tuple[Int[np.ndarray, " w"], list[str]]:
+    """All texts in runs of so many words; whose each run is, and the runs.
+
+    >>> in_windows(["a b c", ""], 2)[1]
+    ['a b', 'c', '']
+    """
+    owners, parts = [], []
+    for number, text in enumerate(texts):
+        split = text.split()
+        for start in range(0, max(len(split), 1), size):
+            owners.append(number)
+            parts.append(" ".join(split[start : start + size]))
+    return np.asarray(owners, dtype=np.int64), parts
+
+
 def trimmed(text: str, start: int, end: int) -> Stretch:
     """The stretch without blanks at its ends; empty if it is blank."""
     inside = text[start:end]

@@ -1,10 +1,13 @@
-"""Parts of a table that share no group."""
+"""Parts of a table that share no group, or that hold some of each kind."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from random import Random
 from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool
 
 Part = Literal["train", "validation", "test"]
 
@@ -32,3 +35,13 @@ def by_group(groups: Sequence[Hashable], held_out: float, draw: Random) -> dict[
         return "validation" if place < test + validation else "train"
 
     return {group: part(place) for place, group in enumerate(order)}
+
+
+def every_fourth(labels: Bool[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+    """Every fourth row of each kind, at least one of a kind with two: to find a threshold on.
+
+    >>> every_fourth(np.array([True, True, False, False, False])).tolist()
+    [False, True, False, True, False]
+    """
+    held = [np.flatnonzero(kind)[1::4] for kind in (labels, ~labels)]
+    return np.isin(np.arange(len(labels)), np.concatenate(held))

@@ -21,6 +21,7 @@ from tqdm import tqdm
 from tokenry import catalog
 from tokenry.errors import TokenryError, UsageError
 from tokenry.method import Batch, PairObjective
+from tokenry.plugs.dropped_heads import dropped_heads
 from tokenry.plugs.text_encoder import sentence_transformers
 from tokenry.plugs.tuning_examples import Best, Examples, Pair, examples, of_pairs
 
@@ -77,8 +78,9 @@ def tune(
     """Train an encoder in place so that the two texts of a pair find each other.
 
     AdamW; the learning rate rises over the share `warm` of the steps and falls to zero in a
-    straight line. Both texts are read in training mode, so that dropout makes two views even of
-    equal texts. Every pair comes once before any comes again.
+    straight line. Both texts are read in training mode, so that dropout, or the heads that the
+    objective drops in its place, make two views even of equal texts. Every pair comes once before
+    any comes again.
 
     Args:
         encoder: A `SentenceTransformer`, or a `MultiVectorEncoder` where the objective reads
@@ -106,6 +108,7 @@ def tune(
         UsageError: If a number is out of range, pairs are too few, the objective does not fit the
             encoder, or the folder holds something.
         UnknownNameError: If no method has this name.
+        UnsupportedModelError: If the objective drops heads, and the encoder's are not known.
         TokenryError: If the loss is no number.
     """
     rule = _objective(method, encoder)
@@ -115,7 +118,7 @@ def tune(
     optimizer = torch.optim.AdamW(encoder.parameters(), lr=rate, weight_decay=decay)
     best = Best(encoder, watch, steps, looks)
     with (
-        training(encoder, seed),
+        _training_by(rule, encoder, seed),
         tqdm(total=steps, unit="step", leave=False, disable=_hidden(progress)) as bar,
     ):
         for step, chosen in enumerate(islice(data.batches(batch_size, per_group, draw), steps)):
@@ -207,6 +210,12 @@ def training(encoder: Any, seed: int) -> Iterator[None]:
         encoder.train(before)
         for weight in encoder.parameters():
             weight.grad = None
+
+
+@contextmanager
+def _training_by(rule: PairObjective, encoder: Any, seed: int) -> Iterator[None]:
+    with training(encoder, seed), dropped_heads(encoder, rule.heads_dropped):
+        yield
 
 
 def _objective(method: str | PairObjective, encoder: Any) -> PairObjective:

@@ -45,7 +45,8 @@ class Headlines(PairMaker):
         apart: Least share of characters that titles must differ in.
         seed: Of hashes and communities.
 
-    Source: Silcock, D'Amico-Wong, Yang and Dell 2023, section 3; 2022 (NEWS-COPY), section 4.
+    Source: Silcock and Dell 2023, section 3; Silcock, D'Amico-Wong, Yang and Dell 2022
+    (NEWS-COPY), section 4.
     """
 
     card: ClassVar[Card] = Card(
@@ -85,9 +86,15 @@ class Headlines(PairMaker):
             ),
             Claim(
                 paper="Titles of one story, written independently, are pairs to train encoders on.",
-                effect="An encoder tuned on the pairs finds known items better.",
-                not_shown="Not trained: it needs a corpus with many titles of the same story, of "
-                "which none is at hand",
+                effect="An encoder tuned on the pairs that are found finds stories that it has not "
+                "seen better, and one tuned on titles that were shuffled does not.",
+                test="tests/retrieval/test_trained_claims.py::test_claim_pairs_of_titles_teach",
+                measured="nDCG@10 of 300 sentences among 235 stories .288 untuned, .342 with 367 "
+                "pairs of titles (+.054 [+.029, +.076]), .270 with shuffled ones (-.018 [-.038, "
+                "+.001]): news of gensim, 135 stories printed three times with 5 % of the letters "
+                "misread, each paper's title one of its sentences; MiniLM's two lower layers, 30 "
+                "steps of 32 (recipes/headlines_study.py). The test, with one layer and 15 steps: "
+                "+.026 [+.011, +.042], shuffled -.003 [-.014, +.009].",
             ),
         ),
         differs=(

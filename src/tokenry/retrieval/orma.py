@@ -36,7 +36,7 @@ class Orma(Objective):
     Raises:
         UsageError: If the weights sum to more than 1.
 
-    Source: Zhou et al. 2024, section III.
+    Source: Min et al. 2024, section III.
     """
 
     card: ClassVar[Card] = Card(

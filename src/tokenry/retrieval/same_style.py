@@ -75,6 +75,7 @@ class SameStyle(Objective):
         arxiv="2302.05093",
         venue="WWW 2023, industry track",
         code="https://github.com/benchen4395/esspr_alibaba.com",
+        code_license="not stated",
         claims=(
             Claim(
                 paper="Recall at 1 is .887 with image and text, .878 with images and .560 with "
@@ -105,7 +106,9 @@ class SameStyle(Objective):
                 "often than the drawing alone does.",
                 test="tests/retrieval/test_trained_claims.py::test_claim_words_change_the_style",
                 measured="The right colour comes first of 600 for .333 of 24 changes, .042 without "
-                "the words; without the picture for all, as a whole name is given.",
+                "the words; without the picture for all, as a whole name is given. With the bare "
+                "name of the colour the mean reciprocal rank is .423, by the picture alone .173, "
+                "by the colour alone .368.",
             ),
         ),
         differs=(

@@ -163,13 +163,13 @@ class Search(Task):
     def run(self, model: nn.Module, batch: list[Query]) -> Ranked:
         """Encode the queries, and rank the documents."""
         place = self._shelf
-        if place is None or self._library is None:
+        if place is None:
             raise UsageError(f"{self.slug}: no method is switched on.")
-        questions = [self._library.question(query.text, place.vectors) for query in batch]
+        questions = [place.question(query.text) for query in batch]
         start = time.perf_counter()
         found = [place.rank(question, DEEP + 1).keys for question in questions]
         spent = time.perf_counter() - start
-        every = [[self._library.ids[key - 1] for key in keys.tolist()] for keys in found]
+        every = [[place.library.ids[key - 1] for key in keys.tolist()] for keys in found]
         own = [self._documents.itself(query) for query in batch]
         names = [[n for n in one if n != me][:DEEP] for one, me in zip(every, own, strict=True)]
         return Ranked(names, questions, batch, spent, place)
