@@ -180,6 +180,7 @@ def dedupe(
     /,
     *,
     on: str | None = None,
+    apart: float | None = None,
     largest: int | None = None,
     density: float = 0.0,
     bridges: Json = False,
@@ -202,6 +203,8 @@ def dedupe(
     Args:
         table: A .csv, .tsv, .jsonl or .parquet table.
         on: Key columns, joined by commas.
+        apart: How many times as far as a cluster reaches the nearest row outside is at least; 1.5
+            where neither a threshold nor known pairs are given, and else 0, which asks for nothing.
         largest: Rows of a cluster; a larger one is solved again at a higher threshold.
         density: The share of a cluster's possible pairs that must be links.
         bridges: Cut single weak links between groups that hold together well.
@@ -215,6 +218,7 @@ def dedupe(
     found = tokenry.dedupe(
         table,
         _columns(on),
+        apart=apart,
         largest=largest,
         density=density,
         bridges=bridges,

@@ -50,6 +50,8 @@ class Plan:
         max_block: Pairs of a block; larger ones are left out.
         k: Without rules: how many right rows each left row is compared with in full.
         threshold: The score from which on a pair is a link; None for the method's own.
+        apart: Keep pairs below the threshold too, as far as so many times the distance of the least
+            link, 1 - score: a guard looks at them. 0 for links alone.
         assign: How many links a row may have.
         normalise: How texts are normalised.
         normaliser: The same as plain data.
@@ -67,6 +69,7 @@ class Plan:
     max_block: int = blocking.MAX_BLOCK
     k: int | None = None
     threshold: float | None = None
+    apart: float = 0.0
     assign: str = "best_left"
     normalise: Callable[[str], str | None]
     normaliser: str = ""
@@ -94,6 +97,10 @@ class Plan:
         """Without rules: pairs of each left row."""
         return self.k or (1 if self.assign == "best_left" else 10)
 
+    def floor(self, threshold: float) -> float:
+        """The score from which on pairs are kept."""
+        return threshold if not self.apart else 1 - self.apart * (1 - threshold)
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Found:
@@ -103,6 +110,7 @@ class Found:
         links: left, right, score, source.
         matcher: The linker, once it is asked for.
         threshold: The score from which on pairs were links.
+        near: left, right and score of all pairs that were kept; None where those are the links.
         facts: Figures by name.
         notes: What a reader should know.
     """
@@ -110,6 +118,7 @@ class Found:
     links: pa.Table
     matcher: Callable[[], Matcher] = field(repr=False)
     threshold: float
+    near: pa.Table | None
     facts: Facts
     notes: tuple[str, ...]
 
@@ -131,7 +140,7 @@ def run(plan: Plan, left: Frame, right: Frame, stages: Stages) -> Found:
     candidates = _candidates(plan, made, stages, alone) if plan.rules else None
     scored = _scored(plan, matcher, candidates, stages, alone)
     threshold = scored.facts["threshold"]
-    links = _assigned(plan, scored, stages)
+    links = _assigned(plan, scored, threshold, stages)
     facts = {"candidates": scored.facts["candidates"]}
     if plan.gold is not None:
         facts |= _against(plan.gold, links, scored, candidates, (len(left), len(right), alone))
@@ -139,7 +148,8 @@ def run(plan: Plan, left: Frame, right: Frame, stages: Stages) -> Found:
     if candidates is not None:
         facts["dropped_pairs"] = candidates.facts["dropped_pairs"]
         notes += candidates.facts["notes"]
-    return Found(links, matcher, threshold, facts, tuple(notes))
+    near = scored.read().select(["left", "right", "score"]) if plan.apart else None
+    return Found(links, matcher, threshold, near, facts, tuple(notes))
 
 
 Both = tuple["pa.Table", "pa.Table"]
@@ -224,8 +234,9 @@ def _scored(
         read = matcher()
         least = read.threshold if plan.threshold is None else plan.threshold
         facts["threshold"] = float(least)
+        floor = plan.floor(least)
         if candidates is None:
-            found = read.nearest(plan.most, least)
+            found = read.nearest(plan.most, floor)
             facts["candidates"] = len(found.left)
             yield _nearest(found, alone)
             return
@@ -233,9 +244,9 @@ def _scored(
         batches = candidates.batches(PART)
         for number, batch in enumerate(_bar(batches, -(-candidates.rows // PART))):
             if number >= done:
-                yield _enough(read, batch, least)
+                yield _enough(read, batch, floor)
 
-    settings = [plan.threshold, None if candidates else plan.most, PART]
+    settings = [plan.threshold, plan.apart, None if candidates else plan.most, PART]
     return stages.keep("scored", settings, schema, make, goes_on=candidates is not None)
 
 
@@ -264,11 +275,14 @@ def _nearest(found: Scored, alone: bool) -> pa.Table:
     return pa.table({"left": left, "right": right, "score": score, "source": source})
 
 
-def _assigned(plan: Plan, scored: Kept, stages: Stages) -> pa.Table:
+def _assigned(plan: Plan, scored: Kept, threshold: float, stages: Stages) -> pa.Table:
     """Which scored pairs are links, sorted by left row, falling score, right row."""
+    pa = arrow()
 
     def make(facts: Facts, done: int) -> Iterator[Any]:
         table = scored.read()
+        if plan.apart:
+            table = table.filter(pa.array(table.column("score").to_numpy() >= threshold))
         order = [("left", "ascending"), ("score", "descending"), ("right", "ascending")]
         table = table.sort_by(order)
         if plan.k is not None:
