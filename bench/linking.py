@@ -4,6 +4,7 @@
     python bench/linking.py patents [--folder DATA]
     python bench/linking.py matching --folder entity-matching [--only Beer]
     python bench/linking.py tuning --folder entity-matching [--only Beer] [--steps 100]
+    python bench/linking.py duplicates [--folder DATA] [--only rldata500]
     python bench/linking.py scale [--rows 1000000]
     python bench/linking.py engines [--rows 100000]
     python bench/linking.py peers [--folder DATA] [--linktransformer PYTHON]
@@ -36,7 +37,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
 import linking_peers  # noqa: E402
-from linking_limited import agreement, loaded, people, timed  # noqa: E402
+from linking_limited import agreement, loaded, one_table, people, scored, timed  # noqa: E402
 
 RESULTS = HERE / "results" / "linking.json"
 LIMIT = 4 * 2**30
@@ -65,8 +66,13 @@ FEBRL_ON = (*FEBRL, "date_of_birth", "soc_sec_id")
 FEBRL_BLOCK = ("soc_sec_id", "given_name+surname", "date_of_birth", "surname+postcode")
 
 
+def _known() -> dict[str, Any]:
+    """What was measured before."""
+    return json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}
+
+
 def write(part: str, blocks: Sequence[dict[str, Any]]) -> None:
-    known = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}
+    known = _known()
     known[part] = [*blocks]
     known["environment"] = {
         "python": platform.python_version(),
@@ -262,14 +268,34 @@ def _scores(results: Any, labels: dict[str, str | None]) -> dict[str, str]:
 
 def _beside(name: str, found: dict[str, Any]) -> None:
     """Put figures of a set beside those that are there; of other runs nothing is lost."""
-    known = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}
-    blocks = known.get("matching", [])
+    blocks = _known().get("matching", [])
     rows = {row["data"]: row for block in blocks for row in block["sets"]}
     row = {k: v for k, v in rows.get(name, {}).items() if not k.endswith(", published")}
     published = zip(("DeepMatcher", "Ditto"), PUBLISHED.get(name, ()), strict=False)
     rows[name] = {"data": name, **row, **found} | {f"{n}, published": v for n, v in published}
     ordered = [rows[one] for one in SETS if one in rows]
     write("matching", [{"measure": "F1 in per cent on the test split", "sets": ordered}])
+
+
+def duplicates(given: argparse.Namespace) -> None:
+    """One table each, with the defaults of dedupe and with what they guard against."""
+    for name in ("rldata500", "rldata10000", "febrl1", "febrl2", "febrl3", "fodors-zagats"):
+        if (given.only or "") not in name:
+            continue
+        table, on, entity = one_table(name, given.folder)
+        rows = []
+        for method in ("char-ngrams", "hybrid"):
+            remembering = Remembering()
+            for apart in (None, 0):
+                seconds, found = timed(
+                    lambda m=method, a=apart, r=remembering, t=table, o=on: tokenry.dedupe(
+                        t, o, method=m, apart=a, encoder=r
+                    )
+                )
+                about = {"linker": method, "apart": "default" if apart is None else "no"}
+                rows.append(about | scored(found.labels, entity) | {"seconds": round(seconds, 1)})
+        blocks = [one for one in _known().get("duplicates", []) if one["data"] != name]
+        write("duplicates", [*blocks, {"data": name, "rows": table.num_rows, "clusters": rows}])
 
 
 def scale(given: argparse.Namespace) -> None:
@@ -351,7 +377,10 @@ def peer(python: str, name: str, data: Any, *words: str) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parts = {f.__name__: f for f in (febrl4, patents, matching, tuning, scale, engines, peers)}
+    parts = {
+        f.__name__: f
+        for f in (febrl4, patents, matching, tuning, duplicates, scale, engines, peers)
+    }
     parser.add_argument("part", choices=parts)
     parser.add_argument("--folder")
     parser.add_argument("--only", help="of matching and tuning: sets whose name holds this")

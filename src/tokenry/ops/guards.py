@@ -86,8 +86,9 @@ def guarded_components(
         graph = _without_bridges(graph, count)
     if largest is None and not density and not apart and sources is None:
         return in_order(components(graph.pairs, count))
-    near = _within(every, (every.scores < threshold) & (apart > 0))
-    tree = merge_tree(*(np.concatenate(one) for one in zip(graph, near, strict=True)), count, sources)
+    if apart:
+        graph = _with_near(graph, _within(every, every.scores < threshold), count)
+    tree = merge_tree(graph.pairs, graph.scores, count, sources)
     allowed = tree.height >= threshold
     if apart:
         allowed = allowed & (_distances(tree) * apart <= _outside(tree))
@@ -320,6 +321,13 @@ def _simple(pairs: Pairs, scores: Scores) -> _Graph:
     new = np.ones(len(pairs), dtype=bool)
     new[1:] = (pairs[1:] != pairs[:-1]).any(1)
     return _Graph(pairs[new].astype(np.int64), scores[new])
+
+
+def _with_near(graph: _Graph, near: _Graph, count: int) -> _Graph:
+    """Pairs that join, and those below the threshold that lie between what they join."""
+    joined = components(graph.pairs, count)
+    near = _within(near, joined[near.pairs[:, 0]] != joined[near.pairs[:, 1]])
+    return _Graph(*(np.concatenate(both) for both in zip(graph, near, strict=True)))
 
 
 def _without_bridges(graph: _Graph, count: int) -> _Graph:

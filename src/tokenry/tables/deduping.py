@@ -72,13 +72,13 @@ def dedupe(
     """
     frame = frames.read(table, "the table", encoding=encoding)
     keys = named(on, None, None, frame, frame, "dedupe")
-    check_guards(largest, density, apart or 0.0)
+    gap = float((0.0 if _told(settings) else APART) if apart is None else apart)
+    check_guards(largest, density, gap)
     sources = None
     if source is not None:
         frame.check("dedupe", (source,))
         codes = frame.table.column(source).combine_chunks().dictionary_encode().indices
         sources = codes.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-    gap = (0.0 if _told(settings) else APART) if apart is None else apart
     links, near = Run(
         who="dedupe",
         left=frame,
