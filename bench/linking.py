@@ -54,9 +54,10 @@ SETS = (
     "Structured/DBLP-ACM",
     "Structured/Walmart-Amazon",
 )
-# F1 in per cent of DeepMatcher's hybrid model (Mudgal et al. 2018) and of Ditto (Li et al. 2021), as
-# paperswithcode.com lists them on the pages of the two papers, deep-learning-for-entity-matching-
-# a-design and deep-entity-matching-with-pre-trained. Figures of other sets could not be checked.
+# F1 in per cent of DeepMatcher's hybrid model (Mudgal et al. 2018) and of Ditto (Li et al. 2021),
+# as paperswithcode.com lists them on the pages of the two papers, "deep-learning-for-entity-
+# matching-a-design" and "deep-entity-matching-with-pre-trained". Those of other sets could not be
+# checked, and so are not here.
 PUBLISHED = {
     "Structured/Amazon-Google": (69.3, 75.58),
     "Textual/Abt-Buy": (62.8, 89.33),

@@ -17,11 +17,10 @@ def people(rows, seed=0):
     rng = np.random.default_rng(seed)
     sounds = np.array([a + b for a in "bdfgklmnrst" for b in "aeio"])
     first, last = (["".join(rng.choice(sounds, 3)) for _ in range(n)] for n in (30, 60))
-    table = [
-        [*rng.choice(first, 1), *rng.choice(last, 1), f"{rng.integers(1930, 2010)}"]
-        + [f"{rng.integers(1, 13)}", f"{rng.integers(1, 29)}"]
-        for _ in range(rows)
-    ]
+    table = []
+    for _ in range(rows):
+        born = rng.integers((1930, 1, 1), (2010, 13, 29)).astype(str)
+        table.append([str(rng.choice(first)), str(rng.choice(last)), *born.tolist()])
     again = rng.choice(rows, rows // 5, replace=False)
     for row in again.tolist():
         copy = list(table[row])
