@@ -300,7 +300,7 @@ def _check_arrays(
 
 def _distances(tree: MergeTree) -> Float[np.ndarray, " t"]:
     """The distance of the farthest pair that holds each node together."""
-    return np.maximum(1 - tree.height, 0)
+    return np.asarray(np.maximum(1 - tree.height, 0), dtype=np.float64)
 
 
 def _outside(tree: MergeTree) -> Float[np.ndarray, " t"]:
