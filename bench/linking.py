@@ -219,13 +219,13 @@ def tuning(given: argparse.Namespace) -> None:
     for name in _sets(given):
         with tempfile.TemporaryDirectory() as work:
             place = Path(work) / "tuned"
-            seconds, found = timed(lambda p=place, n=name: _tuned(Path(given.folder) / n, p, given))
+            found = _tuned(Path(given.folder) / name, place, given)
             results = tokenry.compare(
                 str(place), [*NEURAL, *HYBRID], str(Path(given.folder) / name)
             )
         labels = {"none": None, "linktransformer": "tuned", "hybrid": "hybrid of tuned"}
         about = f"{len(found.tuned.losses)} steps of {given.batch} pairs"
-        _beside(name, {**_scores(results, labels), "tuning": about, "seconds": round(seconds)})
+        _beside(name, {**_scores(results, labels), "tuning": about})
 
 
 def _tuned(folder: Path, place: Path, given: argparse.Namespace) -> Any:
@@ -288,13 +288,9 @@ def duplicates(given: argparse.Namespace) -> None:
         for method in ("char-ngrams", "hybrid"):
             remembering = Remembering()
             for apart in (None, 0):
-                seconds, found = timed(
-                    lambda m=method, a=apart, r=remembering, t=table, o=on: tokenry.dedupe(
-                        t, o, method=m, apart=a, encoder=r
-                    )
-                )
+                found = tokenry.dedupe(table, on, method=method, apart=apart, encoder=remembering)
                 about = {"linker": method, "apart": "default" if apart is None else "no"}
-                rows.append(about | scored(found.labels, entity) | {"seconds": round(seconds, 1)})
+                rows.append(about | scored(found.labels, entity))
         blocks = [one for one in _known().get("duplicates", []) if one["data"] != name]
         write("duplicates", [*blocks, {"data": name, "rows": table.num_rows, "clusters": rows}])
 

@@ -127,6 +127,7 @@ def patents(folder: str | None) -> None:
             [*columns],
             method="char-ngrams",
             block=PATENTS_BLOCK,
+            apart=0,
             max_block=50_000_000,
             memory="1GB",
         )

@@ -104,7 +104,9 @@ class Cosine(Matcher):
         """The k best right rows of each left row."""
         if not all(len(rows) for rows in self._rows):
             return Scored(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
-        left, right, score = nearest(*self._vectors, k, least, itself=self._itself)
+        left, right, score = nearest(
+            self._vectors[0], self._vectors[1], k, least, itself=self._itself
+        )
         return Scored(self._rows[0][left], self._rows[1][right], score)
 
 
