@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from tokenry.ops.guards import ROUNDING, check_guards, guarded_components
 from tokenry.tables import frames
 from tokenry.tables.clusters import Clusters
+from tokenry.tables.engine import arrow
 from tokenry.tables.settings import METHOD, Run, Settings, linker
 from tokenry.tables.sides import named
 
@@ -88,10 +89,12 @@ def dedupe(
         settings=settings,
         apart=gap,
     ).found()
-    scored = links.table if near is None else near
+    scored = links.table.select(["left", "right", "score"])
+    if near is not None:
+        scored = arrow().concat_tables([scored, near])
     notes: list[str] = []
     if apart is None and gap and _top(scored) > 1 + ROUNDING:
-        gap, scored = 0.0, links.table
+        gap = 0.0
         notes.append(f"Scores go up to {_top(scored):.3g}: clusters were not asked to stand apart.")
     labels = guarded_components(
         np.stack((scored.column("left").to_numpy(), scored.column("right").to_numpy()), 1),

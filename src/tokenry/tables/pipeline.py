@@ -18,6 +18,7 @@ from tqdm import tqdm
 from tokenry.errors import UsageError
 from tokenry.method import Aids, Linker, Matcher, Scored, Side
 from tokenry.ops.assignment import ASSIGNMENTS
+from tokenry.ops.clusters import components
 from tokenry.tables import blocking, sides
 from tokenry.tables.engine import Engine, arrow
 from tokenry.tables.frames import Frame
@@ -110,7 +111,8 @@ class Found:
         links: left, right, score, source.
         matcher: The linker, once it is asked for.
         threshold: The score from which on pairs were links.
-        near: left, right and score of all pairs that were kept; None where those are the links.
+        near: left, right and score of pairs below the threshold between rows that no links join;
+            None where none were kept.
         facts: Figures by name.
         notes: What a reader should know.
     """
@@ -148,7 +150,7 @@ def run(plan: Plan, left: Frame, right: Frame, stages: Stages) -> Found:
     if candidates is not None:
         facts["dropped_pairs"] = candidates.facts["dropped_pairs"]
         notes += candidates.facts["notes"]
-    near = scored.read().select(["left", "right", "score"]) if plan.apart else None
+    near = _near(scored, links, threshold, len(left)) if plan.apart else None
     return Found(links, matcher, threshold, near, facts, tuple(notes))
 
 
@@ -277,12 +279,9 @@ def _nearest(found: Scored, alone: bool) -> pa.Table:
 
 def _assigned(plan: Plan, scored: Kept, threshold: float, stages: Stages) -> pa.Table:
     """Which scored pairs are links, sorted by left row, falling score, right row."""
-    pa = arrow()
 
     def make(facts: Facts, done: int) -> Iterator[Any]:
-        table = scored.read()
-        if plan.apart:
-            table = table.filter(pa.array(table.column("score").to_numpy() >= threshold))
+        table = _strong(scored, threshold) if plan.apart else scored.read()
         order = [("left", "ascending"), ("score", "descending"), ("right", "ascending")]
         table = table.sort_by(order)
         if plan.k is not None:
@@ -291,6 +290,29 @@ def _assigned(plan: Plan, scored: Kept, threshold: float, stages: Stages) -> pa.
         yield table.take(ASSIGNMENTS[plan.assign](*arrays))
 
     return stages.keep("links", [plan.assign, plan.k], scored.schema, make).read()
+
+
+def _strong(scored: Kept, threshold: float) -> pa.Table:
+    """Pairs from the threshold on; those below it are never in memory together."""
+    pa = arrow()
+    parts = (
+        batch.filter(pa.array(batch.column("score").to_numpy() >= threshold))
+        for batch in scored.batches()
+    )
+    return pa.Table.from_batches(list(parts), schema=scored.schema)
+
+
+def _near(scored: Kept, links: pa.Table, threshold: float, count: int) -> pa.Table:
+    """Pairs below the threshold of rows that no links join, neither directly nor through others."""
+    pa = arrow()
+    pairs = np.stack([links.column(side).to_numpy() for side in ("left", "right")], 1)
+    joined = components(pairs, count)
+    parts = [scored.schema.empty_table()]
+    for batch in scored.batches():
+        left, right = (joined[batch.column(side).to_numpy()] for side in ("left", "right"))
+        weak = (batch.column("score").to_numpy() < threshold) & (left != right)
+        parts.append(pa.Table.from_batches([batch.filter(pa.array(weak))]))
+    return pa.concat_tables(parts).select(["left", "right", "score"])
 
 
 def _against(
