@@ -62,6 +62,30 @@ def agreement(found: np.ndarray, gold: np.ndarray, wide: int) -> dict[str, float
     }
 
 
+def one_table(name: str, folder: str | None) -> tuple[Any, tuple[str, ...], np.ndarray]:
+    """A table with its keys and the thing of each row; two tables are put under each other."""
+    import pyarrow as pa
+
+    data = loaded(name, folder)
+    if data.right is None:
+        return data.left, data.on, data.entity
+    both = [side.select(list(data.on)) for side in (data.left, data.right)]
+    table = pa.concat_tables(both, promote_options="permissive")
+    entity = np.arange(table.num_rows)
+    entity[data.left.num_rows + data.matches[:, 1]] = entity[data.matches[:, 0]]
+    return table, data.on, entity
+
+
+def scored(labels: np.ndarray, entity: np.ndarray) -> dict[str, float]:
+    """Pairwise figures of clusters, and the rows of the largest."""
+    from tokenry.ops.clusters import pair_agreement
+
+    found = pair_agreement(labels, entity)
+    names = ("precision", "recall", "f1")
+    rounded = {name: round(getattr(found, name), 4) for name in names}
+    return {**rounded, "largest": int(np.bincount(labels).max())}
+
+
 def people(rows: int, seed: int = 0) -> tuple[dict[str, Any], dict[str, Any], np.ndarray]:
     """Made-up people, and the same in another order, a third of them with a wrong letter."""
     rng = np.random.default_rng(seed)
@@ -103,6 +127,7 @@ def patents(folder: str | None) -> None:
             [*columns],
             method="char-ngrams",
             block=PATENTS_BLOCK,
+            apart=0,
             max_block=50_000_000,
             memory="1GB",
         )

@@ -94,6 +94,7 @@ def compare(
     image_size: int | None = None,
     query: Literal["aware", "free"] | None = None,
     max_tokens: int | None = None,
+    block: str | None = None,
     device: str | None = None,
     max_loss: float | None = None,
     by: Literal["seconds", "bytes_resident", "bytes_read", "index_bytes", "p95"] = "seconds",
@@ -128,7 +129,7 @@ def compare(
             `manpages`, or a probe with answers such as `needle-threading`; for a text encoder
             `manpages`, `lee`, a folder in the form of BEIR or TREC, or of texts with
             queries.jsonl; for linkers `emoji-names`, a folder with the tables left, right and
-            matches, or labelled pairs as ditto packs them.
+            matches, or labelled pairs as ditto packs them, or one table such as `febrl1`.
         methods: Names, joined by commas, with settings as in `"pitome(margin=.5),tome"`;
             `tokenry list` shows all, and `tokenry show NAME` the settings.
         keep: Shares of tokens to process, or of cache slots to hold, each in (0, 1], joined by
@@ -150,6 +151,8 @@ def compare(
         max_tokens: Most tokens of a text, or of each document that is searched. When not given,
             whole documents; of a text 512 where it goes on itself and 2048 where a question is
             asked, or what the model has positions for.
+        block: Which records linkers compare, rules joined by commas as for `tokenry link`; all when
+            not given.
         device: Where to run, such as `cuda`; where the model is when not given.
         max_loss: A gate: exit with 1 unless a method is shown to be faster and to lose no more
             score than this. Without it, 0.01 is allowed and nothing fails.
@@ -163,6 +166,7 @@ def compare(
     where: Any = {"out": results, "device": device, "budget_seconds": budget_seconds}
     counts: Any = {"limit": limit, "seed": seed, "batch_size": batch_size, "repeats": repeats}
     inputs: Any = {"image_size": image_size, "query": query, "max_tokens": max_tokens}
+    inputs["block"] = block and catalog.split(block)
     with console.noting_interrupts() as interrupts:
         found = tokenry.compare(
             model,

@@ -117,8 +117,8 @@ def labelled(
     """Ask about pairs, let the method learn from the answers, and tune its threshold.
 
     Args:
-        link: Links the two tables with given settings.
-        settings: Those of the command, `assign` among them.
+        link: Links the tables, or the rows of one, with given settings.
+        settings: Those of the command; with `assign`, if links are assigned.
         count: How many questions there may be.
         path: The file that keeps answers.
 
@@ -129,19 +129,18 @@ def labelled(
         UsageError: If labelled pairs are given already, or nothing was answered.
     """
     if "known" in settings:
-        raise UsageError(
-            "link: --label asks for labelled pairs, --known gives them; leave one out."
-        )
+        raise UsageError("--label asks for labelled pairs, --known gives them; leave one out.")
     with TemporaryDirectory(prefix="tokenry-") as folder:
         settings = {"folder": folder, **settings}  # nothing is encoded twice
-        every = {**settings, "threshold": _LEAST, "assign": "many"}
+        assign = settings.get("assign", "many")
+        every = {**settings, "threshold": _LEAST}
         every.pop("gold", None)
+        if "assign" in settings:
+            every["assign"] = "many"
         if "block" not in settings:
             every["k"] = max(settings.get("k", 0), _NEAREST)
         found = link(**every)
-        work = Labelling(
-            found, count, path, assign=settings["assign"], threshold=settings.get("threshold")
-        )
+        work = Labelling(found, count, path, assign=assign, threshold=settings.get("threshold"))
         ask(work, found.on)
         before = work.findings()
         console.say(f"{before}\nAnswers: {path}")

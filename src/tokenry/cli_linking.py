@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from tokenry import catalog, console
 from tokenry.errors import UsageError
 
 if TYPE_CHECKING:
+    from tokenry.tables.clusters import Clusters
     from tokenry.tables.links import Links
 
 Json = Annotated[bool, Parameter(negative="", show_default=False)]
@@ -162,12 +163,8 @@ def link(
         left_on=_columns(left_on),
         right_on=_columns(right_on),
     )
-    settings, facts = {"assign": assign, **chosen.settings("link")}, dict[str, Any]()
-    with ExitStack() as stack:
-        if label is not None:
-            from tokenry.cli_labelling import labelled
-
-            settings, facts = stack.enter_context(labelled(linked, settings, label, labels))
+    settings = {"assign": assign, **chosen.settings("link")}
+    with _asking(linked, settings, label, labels) as (settings, facts):
         found = linked(**settings)
     if out is not None:
         found.write(out, how, formulas=chosen.formulas)
@@ -180,10 +177,13 @@ def dedupe(
     /,
     *,
     on: str | None = None,
+    apart: float | None = None,
     largest: int | None = None,
     density: float = 0.0,
     bridges: Json = False,
     source: str | None = None,
+    label: int | None = None,
+    labels: Path = Path("labels.jsonl"),
     labelled: Json = False,
     out: Path | None = None,
     json: Json = False,
@@ -197,33 +197,47 @@ def dedupe(
     tokenry dedupe people.csv --on name,born --block name:3,born --out unique.csv
 
     tokenry dedupe people.csv --on name --largest 20 --bridges --labelled --out clusters.csv
+
+    tokenry dedupe people.csv --on name --label 50 --out unique.csv
     ```
 
     Args:
         table: A .csv, .tsv, .jsonl or .parquet table.
         on: Key columns, joined by commas.
+        apart: How many times as far as a cluster reaches the nearest row outside is at least; 1.5
+            where neither a threshold nor known pairs are given, and else 0, which asks for nothing.
         largest: Rows of a cluster; a larger one is solved again at a higher threshold.
         density: The share of a cluster's possible pairs that must be links.
         bridges: Cut single weak links between groups that hold together well.
         source: A column that says where a row is from; no cluster has two rows of one source.
+        label: Ask about so many pairs first, in the terminal; the method and its threshold learn
+            from the answers, and precision, recall and F1 of links are estimated with intervals.
+        labels: Keeps the answers as they come; those that are there are not asked for again.
         labelled: Write all rows with the number of their cluster, not the first of each.
         out: The table to write.
         json: Print the findings for machines instead.
         chosen: What all these commands share.
     """
     _writable("dedupe", out, chosen.report)
-    found = tokenry.dedupe(
+    deduped: Callable[..., Clusters] = partial(
+        tokenry.dedupe,
         table,
         _columns(on),
+        apart=apart,
         largest=largest,
         density=density,
         bridges=bridges,
         source=source,
-        **chosen.settings("dedupe"),
     )
+
+    def linked(**settings: Any) -> Any:
+        return deduped(**settings).links
+
+    with _asking(linked, chosen.settings("dedupe"), label, labels) as (settings, facts):
+        found = deduped(**settings)
     if out is not None:
         found.write(out, first=not labelled, formulas=chosen.formulas)
-    _say(found, found.links, out, json, chosen.report)
+    _say(found, found.links, out, json, chosen.report, facts)
 
 
 @app.command
@@ -269,6 +283,20 @@ def aggregate(
     if out is not None:
         found.write(out, formulas=chosen.formulas)
     _say(found, found, out, json, chosen.report)
+
+
+@contextmanager
+def _asking(
+    linked: Callable[..., Links], settings: dict[str, Any], label: int | None, labels: Path
+) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """The settings to go on with, and what answers say, if any are asked for."""
+    if label is None:
+        yield settings, {}
+        return
+    from tokenry.cli_labelling import labelled
+
+    with labelled(linked, settings, label, labels) as asked:
+        yield asked
 
 
 def _say(

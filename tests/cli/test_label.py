@@ -98,3 +98,20 @@ def test_hostile_cells_do_no_harm(tokenry, files, answering):
     assert done.code == 0, done.err
     assert "\x1b[2J" not in done.err
     assert "[bold]" in done.err
+
+
+def test_duplicates_are_asked_about_too(tokenry, files, answering):
+    rows = [f"{i},{name}" for i, name in enumerate([*NAMES, *(f"{n}s" for n in NAMES)])]
+    (files / "one.csv").write_text("\n".join(["id,name", *rows]))
+    words = ["dedupe", "one.csv", "--on", "name", "--method", "char-ngrams", "--label", 4]
+    answering("y", "n")
+    assert tokenry(*words).code == 0
+    answering("y", "n")
+    done = tokenry(*words, "--json", "--out", "unique.csv")
+    assert done.code == 0, done.err
+    assert "2 of 4 pairs have an answer from before." in done.err
+    found = json.loads(done.out)
+    assert found["labelled"]["yes"] == found["labelled"]["no"] == 2
+    assert found["links"]["threshold"] == found["labelled"]["tuned"]
+    assert found["rows"] == 24
+    assert (files / "unique.csv").exists()

@@ -22,6 +22,7 @@ class _Overlap(Matcher):
     threshold = 0.5
 
     def __init__(self, left, right):
+        self._alone = left is right
         self._left, self._right = (
             [set((t or "").split()) for t in s.texts()] for s in (left, right)
         )
@@ -35,6 +36,7 @@ class _Overlap(Matcher):
         for a in range(len(self._left)):
             scores = self.score([a] * len(self._right), range(len(self._right)))
             order = sorted((-s, b) for b, s in enumerate(scores) if s >= max(least, 1e-9))
+            order = [(s, b) for s, b in order if not (self._alone and a == b)]
             found += [(a, b, -s) for s, b in order[:k]]
         return Scored(*(np.array(c) for c in zip(*found, strict=True)))
 

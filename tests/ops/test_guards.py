@@ -80,6 +80,24 @@ def test_a_cluster_has_enough_of_its_pairs(edges, density):
     assert sets(found) == {*taken_apart(graph, thick)}
 
 
+@settings(deadline=None, max_examples=150)
+@given(EDGES, st.sampled_from([1.0, 1.5, 2.0]), st.sampled_from([0.0, 0.5, 0.7]))
+def test_a_cluster_stands_apart_from_what_is_near(edges, apart, threshold):
+    graph = graph_of(edges)
+    strong = graph.edge_subgraph([e for e in graph.edges if graph.edges[e]["weight"] >= threshold])
+    strong = nx.Graph(strong)
+    strong.add_nodes_from(range(N))
+
+    def alone(part):
+        holding = nx.maximum_spanning_edges(graph.subgraph(part.nodes), data=True)
+        reach = max(1 - edge["weight"] for _, _, edge in holding)
+        outside = [1 - graph.edges[e]["weight"] for e in nx.edge_boundary(graph, part.nodes)]
+        return reach * apart <= min(outside, default=np.inf)
+
+    found = ops.guarded_components(*arrays(edges), N, apart=apart, threshold=threshold)
+    assert sets(found) == {*taken_apart(strong, alone)}
+
+
 def dropped_one_by_one(edges):
     graph = graph_of(edges)
     median = {}
@@ -218,11 +236,13 @@ def test_nodes_know_the_pairs_inside_them():
         ({"largest": 0}, "largest=0 is below 1"),
         ({"density": 1.5}, r"density=1.5 is outside \[0, 1\]"),
         ({"sources": np.zeros(2, int)}, "2 sources for 3 records"),
+        ({"apart": 0.5}, "apart=0.5 is below 1"),
+        ({"apart": 2.0}, "there are scores up to 7.5; leave it out"),
     ],
 )
 def test_a_guard_that_cannot_be_is_refused(guard, message):
     with pytest.raises(UsageError, match=message):
-        ops.guarded_components(np.array([[0, 1]]), np.array([0.5]), 3, **guard)
+        ops.guarded_components(np.array([[0, 1]]), np.array([7.5]), 3, **guard)
 
 
 def test_nothing_to_join():

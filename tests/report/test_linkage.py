@@ -131,6 +131,21 @@ def test_clusters_are_drawn_with_what_guards_cut(linkers):
     assert offline(page)
 
 
+def test_a_pair_of_one_table_is_told_once_and_what_was_cut_is_no_near_link(linkers):
+    names = ["a b c", "a b d", "a e f", "g h i", "g j k", "x y", "x y"]
+    found = tokenry.dedupe({"name": names}, on="name", method=linkers.Overlap(), threshold=0.3)
+    pairs = [(one["left"]["name"], one["right"]["name"]) for one in found.told()["examples"]]
+    assert ("g h i", "g j k") in pairs
+    assert len({frozenset(pair) for pair in pairs}) == len(pairs)
+    cut = tokenry.dedupe(
+        {"name": names}, on="name", method=linkers.Overlap(), threshold=0.2, largest=2
+    ).told()
+    linked = [one["left"]["name"] for one in cut["examples"] if one["linked"]]
+    assert cut["clustering"]["cut"] == 2
+    assert linked.count("a b c") == 1
+    assert "a b d" not in linked
+
+
 def test_nothing_found_is_a_page_too(linkers):
     empty = {"name": [None, ""]}
     page = html(tokenry.link(empty, empty, on="name", method="exact"))

@@ -61,6 +61,26 @@ class Letters(Linker):
         return Sharing(left, right, CALLS)
 
 
+class Weighing(Sharing):
+    """The same as odds, from -5 to 5."""
+
+    threshold = 0.0
+
+    def score(self, left, right):
+        return 10 * super().score(left, right) - 5
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Odds(Linker):
+    """The linker of `Weighing`."""
+
+    card = Letters.card
+
+    def prepare(self, left, right, aids):
+        return Weighing(left, right, CALLS)
+
+
 CALLS = []
 
 
@@ -69,6 +89,12 @@ def letters():
     """The linker; `letters.calls` says how many pairs each call scored."""
     CALLS.clear()
     return Letters()
+
+
+@pytest.fixture
+def odds():
+    """A linker whose scores have no upper end that means the same text."""
+    return Odds()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Two tables with known links as examples: one for each left record, or for each labelled pair."""
+"""Tables with known links as examples: one for each left record, or for each labelled pair."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Linkable:
 
 @dataclass(frozen=True, repr=False)
 class LinkingData(DataSet[Linkable]):
-    """Two tables, what is scored of them, and what may be learned from.
+    """Two tables, or one twice, what is scored of them, and what may be learned from.
 
     Attributes:
         name: What tables and reports call it.
@@ -74,6 +74,11 @@ class LinkingData(DataSet[Linkable]):
     def paired(self) -> bool:
         """Whether examples are labelled pairs."""
         return self.examples[0].right is not None
+
+    @property
+    def alone(self) -> bool:
+        """Whether one table is searched for duplicates."""
+        return self.right is self.left
 
     @cached_property
     def gold(self) -> list[tuple[int, int]]:
@@ -111,8 +116,11 @@ class LinkingData(DataSet[Linkable]):
         return total.hexdigest()
 
     def _facts(self) -> list[str]:
-        kind = "labelled pairs" if self.paired else "left records"
-        return [kind, f"{self.left.count} x {self.right.count} rows", f"{len(self.gold)} links"]
+        kind = "labelled pairs" if self.paired else "records" if self.alone else "left records"
+        rows = f"{self.left.count} rows"
+        if not self.alone:
+            rows = f"{self.left.count} x {self.right.count} rows"
+        return [kind, rows, f"{len(self.gold) // (1 + self.alone)} links"]
 
     def _row(self, example: Linkable) -> list[Any]:
         return [example.id, example.left, example.right, list(example.wanted)]
@@ -180,6 +188,35 @@ def searched(
     )
 
 
+def duplicated(
+    table: Columns, on: Sequence[str], things: Sequence[int], **about: str
+) -> LinkingData:
+    """One table of which the thing of each row is known: an example is a record.
+
+    Things are parted, not records: a sixth is there to learn from, a sixth for the threshold.
+
+    Args:
+        table: The records by column.
+        on: Key columns.
+        things: The number of the thing that each row is.
+        about: Name, license and source.
+    """
+    both = [(name, name) for name in on]
+    side = _side(table, both, 0)
+    rows: dict[int, list[int]] = {}
+    for row, thing in enumerate(things):
+        rows.setdefault(thing, []).append(row)
+    names = _distinct(_line(table, both, row) for row in range(side.count))
+    every = []
+    for row, (name, thing) in enumerate(zip(names, things, strict=True)):
+        others = tuple(other for other in rows[thing] if other != row)
+        every.append(Linkable(name, name, row, others, domain=_kind(bool(others))))
+    fit, scored = _parted(every, [names[rows[thing][0]] for thing in things])
+    return LinkingData(
+        examples=tuple(scored), fit=fit, left=side, right=side, shown=(table, table), **about
+    )
+
+
 def paired(
     tables: tuple[Columns, Columns],
     on: Sequence[tuple[str, str]],
@@ -222,15 +259,21 @@ def paired(
     )
 
 
-def _parted(records: Sequence[Linkable]) -> tuple[tuple[tuple[str, Linkable], ...], list[Linkable]]:
+def _parted(
+    records: Sequence[Linkable], together: Sequence[str] | None = None
+) -> tuple[tuple[tuple[str, Linkable], ...], list[Linkable]]:
     """A sixth to learn from, a sixth to choose a threshold on, and the others.
 
     By a digest of their ids, so that the parts stay when records come or go.
+
+    Args:
+        records: The examples.
+        together: What is the same of records that come into one part; their ids when not given.
     """
     names = {0: LEARN, 1: CUT}
     fit, rest = [], []
-    for one in records:
-        digest = hashlib.sha256(f"part:{one.id}".encode()).digest()
+    for one, name in zip(records, together or [one.id for one in records], strict=True):
+        digest = hashlib.sha256(f"part:{name}".encode()).digest()
         place = int.from_bytes(digest[:8], "big") % 6
         if place in names:
             fit.append((names[place], one))
@@ -243,11 +286,12 @@ def _side(table: Columns, on: Sequence[tuple[str, str]], place: int) -> Side:
     """A table as a linker sees it."""
     columns = dict(table)
     count = len(next(iter(table.values()), ()))
-    made = {names[0]: [_key(value) for value in table[names[place]]] for names in on}
+    made = {names[0]: [key(value) for value in table[names[place]]] for names in on}
     return Side(columns={**columns, **made}, keys=tuple(made), count=count)
 
 
-def _key(value: Any) -> str | None:
+def key(value: Any) -> str | None:
+    """A value as linkers and blocking compare it."""
     if value is None or value != value:
         return None
     return normalised(str(value))

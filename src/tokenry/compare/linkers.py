@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenry import catalog
+from tokenry.compare.blocked import Blocked
 from tokenry.compare.linked import CUT, Linkable, LinkingData
 from tokenry.method import Aids, Embed, Linker, Matcher, Scored, Side
 from tokenry.ops.assignment import ASSIGNMENTS
@@ -82,6 +83,7 @@ class Cosine(Matcher):
     threshold = float("nan")
 
     def __init__(self, left: Side, right: Side, embed: Embed) -> None:
+        self._itself = left is not right
         sides = [_present(side.texts()) for side in (left, right)]
         self._rows = [rows for rows, _ in sides]
         self._vectors = [embed(texts) for _, texts in sides]
@@ -102,7 +104,9 @@ class Cosine(Matcher):
         """The k best right rows of each left row."""
         if not all(len(rows) for rows in self._rows):
             return Scored(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
-        left, right, score = nearest(self._vectors[0], self._vectors[1], k, least)
+        left, right, score = nearest(
+            self._vectors[0], self._vectors[1], k, least, itself=self._itself
+        )
         return Scored(self._rows[0][left], self._rows[1][right], score)
 
 
@@ -142,6 +146,7 @@ def link(
     known: Scored | None,
     candidates: int,
     assignment: str,
+    pairs: Blocked | None = None,
 ) -> Linked:
     """Let a linker read both tables, and choose its threshold on the part for that.
 
@@ -152,6 +157,7 @@ def link(
         known: What it may learn from.
         candidates: Right rows that are kept for each left row before the assignment.
         assignment: Which of `tokenry.ops.assignment` decides between them.
+        pairs: Those that blocking leaves, which are all compared; None for the nearest of each row.
 
     Raises:
         UsageError: If the linker needs what is not there.
@@ -166,8 +172,11 @@ def link(
         matcher = linker.prepare(
             data.left, data.right, Aids(embed=meter, known=known, linker=catalog.make)
         )
-    found = _paired(data, matcher) if data.paired else matcher.nearest(candidates)
-    if not data.paired:
+    if data.paired:
+        found = _paired(data, matcher)
+    else:
+        found = matcher.nearest(candidates) if pairs is None else _scored(matcher, pairs)
+        found = _both_ways(found, data.left.count) if data.alone else found
         kept = ASSIGNMENTS[assignment](*found)
         found = Scored(*(column[kept] for column in found))
     measured = time.perf_counter() - start
@@ -182,6 +191,21 @@ def link(
         encoding=charged,
         bytes=peak() - before,
     )
+
+
+def _scored(matcher: Matcher, pairs: Blocked) -> Scored:
+    """Blocked pairs that have a score."""
+    score = np.asarray(matcher.score(pairs.left, pairs.right), dtype=np.float64)
+    there = ~np.isnan(score)
+    return Scored(pairs.left[there], pairs.right[there], score[there])
+
+
+def _both_ways(found: Scored, count: int) -> Scored:
+    """Pairs of one table, so that each of the two rows has the other one, each once."""
+    left, right = np.concatenate((found.left, found.right)), np.concatenate(found[1::-1])
+    _, first = np.unique(left * count + right, return_index=True)
+    score = np.tile(np.asarray(found.score, dtype=np.float64), 2)
+    return Scored(left[first], right[first], score[first])
 
 
 def _paired(data: LinkingData, matcher: Matcher) -> Scored:
@@ -265,11 +289,12 @@ def cubed(
         examples: Left records.
         linked: What was found.
     """
-    count = data.left.count + data.right.count
+    behind = 0 if data.alone else data.left.count
+    count = data.right.count + behind
     kept = linked.at(linked.threshold)
-    pairs = np.stack((linked.left[kept], linked.right[kept] + data.left.count), 1)
+    pairs = np.stack((linked.left[kept], linked.right[kept] + behind), 1)
     gold = np.array(data.gold, dtype=np.int64).reshape(-1, 2)
-    gold = gold + np.array([0, data.left.count])
+    gold = gold + np.array([0, behind])
     own, true = components(pairs, count), components(gold, count)
     cell = own * (true.max() + 1) + true
     shared, mine, wanted = (_sizes(labels) for labels in (cell, own, true))

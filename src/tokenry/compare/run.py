@@ -47,6 +47,7 @@ def compare(
     image_size: int | None = None,
     query: str | None = None,
     max_tokens: int | None = None,
+    block: str | Sequence[str] | None = None,
     device: str | torch.device | None = None,
     progress: bool = True,
 ) -> Results:
@@ -82,6 +83,7 @@ def compare(
         max_tokens: For texts, most tokens of the context, or of each document that is searched.
             When not given, whole documents, and of a context 512 where the text itself goes on and
             2048 where a question is asked, or what the model has positions for.
+        block: Which records linkers compare, as `tokenry.link` reads it; all when not given.
         device: Where to run; None stays where the model is.
         progress: Show a bar on standard error.
 
@@ -101,7 +103,7 @@ def compare(
     options = Options(dial(keep), limit, seed, size, repeats, budget_seconds)
     configured = configure(methods, options.keeps)
     chosen = None if task is None else named(task)
-    settings = {"query": query, "max_tokens": max_tokens}
+    settings = {"query": query, "max_tokens": max_tokens, "block": block}
     with _folder(out) as folder, Store(folder, write=True) as store:
         stacks = [c.methods for c in configured[1]]
         found = subjects.find(model, device, image_size, [m for stack in stacks for m in stack])

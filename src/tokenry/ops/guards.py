@@ -2,8 +2,8 @@
 
 Guards only split what plain components join. They work in this order: weak bridges are dropped;
 what is left joins from the best pair down, where two records of one duplicate-free source never
-come together; a cluster that is too large or too thin is taken at the higher threshold at which it
-is neither.
+come together; a cluster that is too large, too thin or too near to others is taken at the higher
+threshold at which it is none of that.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from scipy.cluster import hierarchy
 
 from tokenry.errors import UsageError
 from tokenry.ops.clusters import components, members
-from tokenry.ops.merge_tree import largest_nodes, merge_tree, pairs_inside
+from tokenry.ops.merge_tree import MergeTree, largest_nodes, merge_tree, pairs_inside
 
 Labels = Int[np.ndarray, " n"]
 Pairs = Int[np.ndarray, "m 2"]
 Scores = Float[np.ndarray, " m"]
 
+ROUNDING = 1e-6
+"""By how much the score of two equal records may be above 1."""
 FULL = 5000
 """Records of a component up to which average linkage holds all their pairs (200 MB)."""
 
@@ -43,6 +45,8 @@ def guarded_components(
     density: float = 0.0,
     bridges: bool = False,
     sources: Int[np.ndarray, " n"] | None = None,
+    apart: float = 0.0,
+    threshold: float = -np.inf,
 ) -> Labels:
     """Connected components with guards against chains.
 
@@ -57,6 +61,11 @@ def guarded_components(
             record each, if it scores below the median of the component's pairs; weakest first.
         sources: The source of each record; a cluster holds at most one record of each. A record
             with -1 comes from a source that may have duplicates.
+        apart: How many times as far as the farthest pair that holds a cluster together the nearest
+            record outside must be; a score is the distance 1 - score. True duplicates stand apart
+            from what surrounds them wherever a threshold would be (Chaudhuri, Ganti and Motwani
+            2005). 0 asks for nothing.
+        threshold: Pairs that score less join nothing; `apart` looks at them too.
 
     Returns:
         A label for each record, numbered by the first record of each cluster.
@@ -69,16 +78,22 @@ def guarded_components(
     >>> guarded_components(chain, scores, 6, bridges=True).tolist()
     [0, 0, 0, 1, 1, 1]
     """
-    _check(largest, density, sources, count)
-    graph = _simple(pairs, scores)
+    check_guards(largest, density, apart)
+    _check_arrays(scores, apart, sources, count)
+    every = _simple(pairs, scores)
+    graph = _within(every, every.scores >= threshold)
     if bridges:
         graph = _without_bridges(graph, count)
-    if largest is None and not density and sources is None:
+    if largest is None and not density and not apart and sources is None:
         return in_order(components(graph.pairs, count))
+    if apart:
+        graph = _with_near(graph, _within(every, every.scores < threshold), count)
     tree = merge_tree(graph.pairs, graph.scores, count, sources)
-    allowed = np.ones(len(tree.size), dtype=bool)
+    allowed = tree.height >= threshold
+    if apart:
+        allowed = allowed & (_distances(tree) * apart <= _outside(tree))
     if largest is not None:
-        allowed = tree.size <= largest
+        allowed = allowed & (tree.size <= largest)
     if density:
         possible = tree.size * (tree.size - 1) / 2
         allowed = allowed & (pairs_inside(tree, graph.pairs, count) >= density * possible)
@@ -247,9 +262,12 @@ def bridge_pairs(pairs: Pairs, count: int) -> Bool[np.ndarray, " m"]:
     return found
 
 
-def _check(
-    largest: int | None, density: float, sources: Int[np.ndarray, "_"] | None, count: int
-) -> None:
+def check_guards(largest: int | None, density: float, apart: float = 0.0) -> None:
+    """Refuse guards that mean nothing.
+
+    Raises:
+        UsageError: If one is outside what it may be.
+    """
     if largest is not None and largest < 1:
         raise UsageError(
             f"clusters: largest={largest} is below 1; it is the most records of a cluster."
@@ -259,10 +277,39 @@ def _check(
             f"clusters: density={density:g} is outside [0, 1]; it is the share of a cluster's "
             "possible pairs that must be there."
         )
+    if apart and not 1 <= apart < np.inf:
+        raise UsageError(
+            f"clusters: apart={apart:g} is below 1; it is how many times as far as a cluster "
+            "reaches the nearest record outside must be, and 0 asks for nothing."
+        )
+
+
+def _check_arrays(
+    scores: Scores, apart: float, sources: Int[np.ndarray, "_"] | None, count: int
+) -> None:
     if sources is not None and len(sources) != count:
         raise UsageError(
             f"clusters: {len(sources)} sources for {count} records; give one for each record."
         )
+    if apart and (scores > 1 + ROUNDING).any():
+        raise UsageError(
+            f"clusters: apart={apart:g} takes 1 - score for a distance, and there are scores up to "
+            f"{np.nanmax(scores):g}; leave it out, and set a threshold."
+        )
+
+
+def _distances(tree: MergeTree) -> Float[np.ndarray, " t"]:
+    """The distance of the farthest pair that holds each node together."""
+    return np.asarray(np.maximum(1 - tree.height, 0), dtype=np.float64)
+
+
+def _outside(tree: MergeTree) -> Float[np.ndarray, " t"]:
+    """The distance of the nearest record outside each node; infinite where none is known."""
+    return np.where(tree.parent < 0, np.inf, _distances(tree)[tree.parent])
+
+
+def _within(graph: _Graph, which: Bool[np.ndarray, " p"]) -> _Graph:
+    return _Graph(graph.pairs[which], graph.scores[which])
 
 
 def _simple(pairs: Pairs, scores: Scores) -> _Graph:
@@ -276,9 +323,15 @@ def _simple(pairs: Pairs, scores: Scores) -> _Graph:
     return _Graph(pairs[new].astype(np.int64), scores[new])
 
 
+def _with_near(graph: _Graph, near: _Graph, count: int) -> _Graph:
+    """Pairs that join, and those below the threshold that lie between what they join."""
+    joined = components(graph.pairs, count)
+    near = _within(near, joined[near.pairs[:, 0]] != joined[near.pairs[:, 1]])
+    return _Graph(*(np.concatenate(both) for both in zip(graph, near, strict=True)))
+
+
 def _without_bridges(graph: _Graph, count: int) -> _Graph:
-    kept = ~weak_bridges(graph.pairs, graph.scores, count)
-    return _Graph(graph.pairs[kept], graph.scores[kept])
+    return _within(graph, ~weak_bridges(graph.pairs, graph.scores, count))
 
 
 def _medians(pairs: Pairs, scores: Scores, count: int) -> Scores:

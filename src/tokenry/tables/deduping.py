@@ -7,17 +7,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenry.ops.guards import guarded_components
+from tokenry.ops.guards import ROUNDING, check_guards, guarded_components
 from tokenry.tables import frames
 from tokenry.tables.clusters import Clusters
-from tokenry.tables.settings import Run, Settings
+from tokenry.tables.engine import arrow
+from tokenry.tables.settings import METHOD, Run, Settings, linker
 from tokenry.tables.sides import named
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from typing_extensions import Unpack
 
+    from tokenry.tables.links import Links
     from tokenry.tables.settings import Columns
 
+APART = 1.5
+"""How far clusters stand apart where nobody said from which score on rows are the same."""
 CHAIN = 50
 """Rows of a cluster up to which nobody is warned."""
 
@@ -26,6 +31,7 @@ def dedupe(
     table: Any,
     on: Columns | None = None,
     *,
+    apart: float | None = None,
     largest: int | None = None,
     density: float = 0.0,
     bridges: bool = False,
@@ -38,9 +44,16 @@ def dedupe(
     Rows that links join, directly or through others, are a cluster; the guards keep chains of links
     from joining what is not the same. A row that is like no other is a cluster of its own.
 
+    How alike two rows of one thing are depends on the table: names alone are near each other
+    everywhere, whole addresses nowhere. Where you do not say from which score on rows are the same,
+    a cluster therefore has to stand apart from the rows around it, too.
+
     Args:
         table: The table, of any type that `tokenry.link` takes.
         on: Key columns.
+        apart: How many times as far as a cluster reaches the nearest row outside is at least; how
+            far is 1 - score. When not given: 1.5, or 0 where a threshold or `known` pairs say from
+            which score on rows are the same. 0 asks for nothing.
         largest: Rows of a cluster; a larger one is solved again at a higher threshold.
         density: The share of a cluster's possible pairs that must be links.
         bridges: Cut single weak links between groups that hold together well.
@@ -60,24 +73,63 @@ def dedupe(
     """
     frame = frames.read(table, "the table", encoding=encoding)
     keys = named(on, None, None, frame, frame, "dedupe")
+    gap = float((0.0 if _told(settings) else APART) if apart is None else apart)
+    check_guards(largest, density, gap)
     sources = None
     if source is not None:
         frame.check("dedupe", (source,))
         codes = frame.table.column(source).combine_chunks().dictionary_encode().indices
         sources = codes.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-    links = Run(
-        who="dedupe", left=frame, right=frame, on=keys, assign="many", settings=settings
-    ).links()
+    links, near = Run(
+        who="dedupe",
+        left=frame,
+        right=frame,
+        on=keys,
+        assign="many",
+        settings=settings,
+        apart=gap,
+    ).found()
+    scored = links.table.select(["left", "right", "score"])
+    if near is not None:
+        scored = arrow().concat_tables([scored, near])
+    notes: list[str] = []
+    if apart is None and gap and _top(scored) > 1 + ROUNDING:
+        gap = 0.0
+        notes.append(f"Scores go up to {_top(scored):.3g}: clusters were not asked to stand apart.")
     labels = guarded_components(
-        np.stack((links.rows("left"), links.rows("right")), 1),
-        links.scores,
+        np.stack((scored.column("left").to_numpy(), scored.column("right").to_numpy()), 1),
+        scored.column("score").to_numpy(),
         len(frame),
         largest=largest,
         density=density,
         bridges=bridges,
         sources=sources,
+        apart=gap,
+        threshold=links.threshold,
     )
-    return Clusters(frame=frame, labels=labels, links=links, notes=_chains(labels))
+    notes += [*_cut(links, labels), *_chains(labels)]
+    return Clusters(frame=frame, labels=labels, links=links, notes=tuple(notes))
+
+
+def _told(settings: Settings) -> bool:
+    """Whether anybody said from which score on rows are the same."""
+    given = settings.get("threshold") is not None or settings.get("known") is not None
+    return given or linker(settings.get("method", METHOD), "dedupe").threshold is not None
+
+
+def _top(scored: pa.Table) -> float:
+    return float(scored.column("score").to_numpy().max(initial=-np.inf))
+
+
+def _cut(links: Links, labels: NDArray[np.int64]) -> tuple[str, ...]:
+    """How many links the guards did not let join anything."""
+    cut = int((labels[links.rows("left")] != labels[links.rows("right")]).sum())
+    if not cut:
+        return ()
+    return (
+        f"{cut} of {len(links)} links join nothing: the rows are not clearly nearer to each other "
+        "than to others, or a guard keeps them apart.",
+    )
 
 
 def _chains(labels: NDArray[np.int64]) -> tuple[str, ...]:
@@ -87,5 +139,5 @@ def _chains(labels: NDArray[np.int64]) -> tuple[str, ...]:
         return ()
     return (
         f"One cluster has {largest} of {len(labels)} rows: links have joined what is not the same. "
-        "Raise the threshold, or set largest, density, bridges or source.",
+        "Raise the threshold, or set apart, largest, density, bridges or source.",
     )

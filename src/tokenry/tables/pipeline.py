@@ -18,6 +18,7 @@ from tqdm import tqdm
 from tokenry.errors import UsageError
 from tokenry.method import Aids, Linker, Matcher, Scored, Side
 from tokenry.ops.assignment import ASSIGNMENTS
+from tokenry.ops.clusters import components
 from tokenry.tables import blocking, sides
 from tokenry.tables.engine import Engine, arrow
 from tokenry.tables.frames import Frame
@@ -50,6 +51,8 @@ class Plan:
         max_block: Pairs of a block; larger ones are left out.
         k: Without rules: how many right rows each left row is compared with in full.
         threshold: The score from which on a pair is a link; None for the method's own.
+        apart: Keep pairs below the threshold too, as far as so many times the distance of the least
+            link, 1 - score: a guard looks at them. 0 for links alone.
         assign: How many links a row may have.
         normalise: How texts are normalised.
         normaliser: The same as plain data.
@@ -67,6 +70,7 @@ class Plan:
     max_block: int = blocking.MAX_BLOCK
     k: int | None = None
     threshold: float | None = None
+    apart: float = 0.0
     assign: str = "best_left"
     normalise: Callable[[str], str | None]
     normaliser: str = ""
@@ -94,6 +98,10 @@ class Plan:
         """Without rules: pairs of each left row."""
         return self.k or (1 if self.assign == "best_left" else 10)
 
+    def floor(self, threshold: float) -> float:
+        """The score from which on pairs are kept."""
+        return threshold if not self.apart else 1 - self.apart * (1 - threshold)
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Found:
@@ -103,6 +111,8 @@ class Found:
         links: left, right, score, source.
         matcher: The linker, once it is asked for.
         threshold: The score from which on pairs were links.
+        near: left, right and score of pairs below the threshold between rows that no links join;
+            None where none were kept.
         facts: Figures by name.
         notes: What a reader should know.
     """
@@ -110,6 +120,7 @@ class Found:
     links: pa.Table
     matcher: Callable[[], Matcher] = field(repr=False)
     threshold: float
+    near: pa.Table | None
     facts: Facts
     notes: tuple[str, ...]
 
@@ -131,7 +142,7 @@ def run(plan: Plan, left: Frame, right: Frame, stages: Stages) -> Found:
     candidates = _candidates(plan, made, stages, alone) if plan.rules else None
     scored = _scored(plan, matcher, candidates, stages, alone)
     threshold = scored.facts["threshold"]
-    links = _assigned(plan, scored, stages)
+    links = _assigned(plan, scored, threshold, stages)
     facts = {"candidates": scored.facts["candidates"]}
     if plan.gold is not None:
         facts |= _against(plan.gold, links, scored, candidates, (len(left), len(right), alone))
@@ -139,7 +150,8 @@ def run(plan: Plan, left: Frame, right: Frame, stages: Stages) -> Found:
     if candidates is not None:
         facts["dropped_pairs"] = candidates.facts["dropped_pairs"]
         notes += candidates.facts["notes"]
-    return Found(links, matcher, threshold, facts, tuple(notes))
+    near = _near(scored, links, threshold, len(left)) if plan.apart else None
+    return Found(links, matcher, threshold, near, facts, tuple(notes))
 
 
 Both = tuple["pa.Table", "pa.Table"]
@@ -224,8 +236,9 @@ def _scored(
         read = matcher()
         least = read.threshold if plan.threshold is None else plan.threshold
         facts["threshold"] = float(least)
+        floor = plan.floor(least)
         if candidates is None:
-            found = read.nearest(plan.most, least)
+            found = read.nearest(plan.most, floor)
             facts["candidates"] = len(found.left)
             yield _nearest(found, alone)
             return
@@ -233,9 +246,9 @@ def _scored(
         batches = candidates.batches(PART)
         for number, batch in enumerate(_bar(batches, -(-candidates.rows // PART))):
             if number >= done:
-                yield _enough(read, batch, least)
+                yield _enough(read, batch, floor)
 
-    settings = [plan.threshold, None if candidates else plan.most, PART]
+    settings = [plan.threshold, plan.apart, None if candidates else plan.most, PART]
     return stages.keep("scored", settings, schema, make, goes_on=candidates is not None)
 
 
@@ -264,11 +277,11 @@ def _nearest(found: Scored, alone: bool) -> pa.Table:
     return pa.table({"left": left, "right": right, "score": score, "source": source})
 
 
-def _assigned(plan: Plan, scored: Kept, stages: Stages) -> pa.Table:
+def _assigned(plan: Plan, scored: Kept, threshold: float, stages: Stages) -> pa.Table:
     """Which scored pairs are links, sorted by left row, falling score, right row."""
 
     def make(facts: Facts, done: int) -> Iterator[Any]:
-        table = scored.read()
+        table = _strong(scored, threshold) if plan.apart else scored.read()
         order = [("left", "ascending"), ("score", "descending"), ("right", "ascending")]
         table = table.sort_by(order)
         if plan.k is not None:
@@ -277,6 +290,29 @@ def _assigned(plan: Plan, scored: Kept, stages: Stages) -> pa.Table:
         yield table.take(ASSIGNMENTS[plan.assign](*arrays))
 
     return stages.keep("links", [plan.assign, plan.k], scored.schema, make).read()
+
+
+def _strong(scored: Kept, threshold: float) -> pa.Table:
+    """Pairs from the threshold on; those below it are never in memory together."""
+    pa = arrow()
+    parts = (
+        batch.filter(pa.array(batch.column("score").to_numpy() >= threshold))
+        for batch in scored.batches()
+    )
+    return pa.Table.from_batches(list(parts), schema=scored.schema)
+
+
+def _near(scored: Kept, links: pa.Table, threshold: float, count: int) -> pa.Table:
+    """Pairs below the threshold of rows that no links join, neither directly nor through others."""
+    pa = arrow()
+    pairs = np.stack([links.column(side).to_numpy() for side in ("left", "right")], 1)
+    joined = components(pairs, count)
+    parts = [scored.schema.empty_table()]
+    for batch in scored.batches():
+        left, right = (joined[batch.column(side).to_numpy()] for side in ("left", "right"))
+        weak = (batch.column("score").to_numpy() < threshold) & (left != right)
+        parts.append(pa.Table.from_batches([batch.filter(pa.array(weak))]))
+    return pa.concat_tables(parts).select(["left", "right", "score"])
 
 
 def _against(

@@ -25,6 +25,8 @@ from tokenry.tables.pipeline import Plan, run
 from tokenry.tables.stages import SPILL, Stages, fingerprint
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     Columns = str | Sequence[str]
 
 ENGINES = {
@@ -102,6 +104,7 @@ class Run:
         on: The key columns of both.
         assign: How many links a row may have.
         settings: The others.
+        apart: How far below the threshold pairs are kept, as `Plan` says.
     """
 
     who: str
@@ -110,9 +113,14 @@ class Run:
     on: tuple[tuple[str, ...], tuple[str, ...]]
     assign: str
     settings: Settings
+    apart: float = 0.0
 
     def links(self) -> Links:
-        """Go through all stages.
+        """Go through all stages."""
+        return self.found()[0]
+
+    def found(self) -> tuple[Links, pa.Table | None]:
+        """Go through all stages, and give what was kept for a guard too.
 
         Raises:
             UsageError: If a setting is not allowed.
@@ -121,7 +129,7 @@ class Run:
         for name in self.settings:
             if name not in Settings.__annotations__:
                 raise UnknownNameError(f"{self.who}: the setting", name, Settings.__annotations__)
-        method = _linker(self.settings.get("method", METHOD), self.who)
+        method = linker(self.settings.get("method", METHOD), self.who)
         given, true = self._given()
         folder = self.settings.get("folder")
         with Stages(None if folder is None else Path(folder)) as stages:
@@ -130,7 +138,7 @@ class Run:
                 stages.mix([fingerprint(one.table) for one in (self.left, self.right)])
             plan = self._plan(method, made, names, true)
             found = run(plan, self.left, self.right, stages)
-        return Links(
+        links = Links(
             table=found.links,
             left=self.left,
             right=self.right,
@@ -143,6 +151,7 @@ class Run:
             notes=found.notes,
             matcher=found.matcher,
         )
+        return links, found.near
 
     def _given(self) -> tuple[aids.Given, NDArray[np.int64] | None]:
         """What linkers may ask for, and the true pairs."""
@@ -175,6 +184,7 @@ class Run:
             max_block=chosen.get("max_block", blocking.MAX_BLOCK),
             k=chosen.get("k"),
             threshold=chosen.get("threshold"),
+            apart=self.apart,
             assign=self.assign,
             normalise=rule(form),
             normaliser=_form(form),
@@ -219,7 +229,12 @@ def between(
     return Run(who=who, left=left, right=right, on=keys, assign=assign, settings=settings).links()
 
 
-def _linker(given: str | Linker, who: str) -> Linker:
+def linker(given: str | Linker, who: str) -> Linker:
+    """A linker by its name, or as it is.
+
+    Raises:
+        UsageError: If it is none.
+    """
     found = catalog.make(given) if isinstance(given, str) else given
     if not isinstance(found, Linker):
         raise UsageError(

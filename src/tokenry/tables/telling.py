@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tokenry.ops.clusters import components, members
 
 if TYPE_CHECKING:
+    from tokenry.method import Scored
     from tokenry.tables.clusters import Clusters
     from tokenry.tables.frames import Frame
     from tokenry.tables.links import Links
@@ -26,11 +27,13 @@ LONG = 600
 """Characters of a value."""
 
 
-def told(links: Links) -> dict[str, Any]:
+def told(links: Links, joining: NDArray[np.bool_] | None = None) -> dict[str, Any]:
     """A run as plain data, of bounded size.
 
     Args:
         links: What was found.
+        joining: Which of them join rows of one cluster, where there are clusters; the others are
+            told as what guards cut, and not as what was barely linked.
     """
     alone = links.right is links.left
     return {
@@ -50,7 +53,7 @@ def told(links: Links) -> dict[str, Any]:
         ],
         "notes": list(links.notes),
         "histogram": histogram(links.scores),
-        "examples": _examples(links),
+        "examples": _examples(links, joining),
         "clusters": [],
     }
 
@@ -70,8 +73,8 @@ def told_clusters(found: Clusters) -> dict[str, Any]:
     }
     if found.links is None:
         return {**_nothing(found.frame), "notes": list(found.notes), "clustering": facts}
-    run = told(found.links)
-    cut = _cut(found)
+    joining = _joining(found, found.links)
+    run, cut = told(found.links, joining), int((~joining).sum())
     notes = [*run["notes"], *found.notes]
     pictures = _pictures(found, found.links, cut)
     return {**run, "notes": notes, "clustering": {**facts, "cut": cut}, "clusters": pictures}
@@ -112,10 +115,10 @@ def _sources(links: Links) -> dict[str, int]:
     return {str(one["values"]): int(one["counts"]) for one in counted}
 
 
-def _examples(links: Links) -> list[dict[str, Any]]:
+def _examples(links: Links, joining: NDArray[np.bool_] | None) -> list[dict[str, Any]]:
     """Links that were nearly none, and pairs that were nearly links."""
-    scores = links.scores
-    order = np.argsort(scores, kind="stable")[:EXAMPLES]
+    order = np.argsort(links.scores, kind="stable")
+    order = (order if joining is None else order[joining[order]])[:EXAMPLES]
     pairs = [(int(links.rows("left")[i]), int(links.rows("right")[i]), True) for i in order]
     matcher = links.matcher()
     if len(links.left) * len(links.right) <= COMPARED:
@@ -142,19 +145,26 @@ def _nearly(links: Links, matcher: Any) -> list[tuple[int, int, bool]]:
     found = matcher.nearest(1)
     taken = np.zeros(len(links.left), dtype=bool)
     taken[links.rows("left")] = True
+    below = (found.score < links.threshold) & ~taken[found.left]
     if links.right is links.left:
         taken[links.rows("right")] = True
-    below = (found.score < links.threshold) & ~taken[found.left]
+        below = _once(found) & (found.score < links.threshold) & ~taken[found.left]
     order = np.flatnonzero(below)[np.argsort(-found.score[below], kind="stable")][:EXAMPLES]
     return [(int(found.left[i]), int(found.right[i]), False) for i in order]
 
 
-def _cut(found: Clusters) -> int:
-    """Links that the guards cut."""
-    links = found.links
-    if links is None:
-        return 0
-    return int((found.labels[links.rows("left")] != found.labels[links.rows("right")]).sum())
+def _once(found: Scored) -> NDArray[np.bool_]:
+    """Whether no pair before a pair of one table has the same two rows."""
+    both = np.sort(np.stack((found.left, found.right), 1), axis=1)
+    first = np.zeros(len(both), dtype=bool)
+    first[np.unique(both, axis=0, return_index=True)[1]] = True
+    return first
+
+
+def _joining(found: Clusters, links: Links) -> NDArray[np.bool_]:
+    """Which links join rows of one cluster; guards cut the others."""
+    same = found.labels[links.rows("left")] == found.labels[links.rows("right")]
+    return np.asarray(same, dtype=bool)
 
 
 def _pictures(found: Clusters, links: Links, cut: int) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Linking: which records of two tables are the same thing, how surely, at what cost."""
+"""Linking: which records of two tables, or of one, are the same thing, how surely, at what cost."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from tokenry.compare.blocked import Blocked, blocked
 from tokenry.compare.linked import LEARN, Linkable, LinkingData, known
 from tokenry.compare.linkers import Cosine, Linked, Meter, counted, cubed, encoder, link
 from tokenry.compare.records import Figure
@@ -61,14 +62,16 @@ class Linking(Task):
     An example is a left record, or a labelled pair. The score is F1 over all of them; each counts
     by what was found and what is true of it, so that differences are paired. Thresholds are chosen
     on a part of the examples that is not scored. The untouched model is the encoder alone: the
-    cosine of whole records.
+    cosine of whole records. Of one table every record is looked up among the others, a link counts
+    for both its records, and whatever reaches the threshold is one.
 
     Args:
         candidates: Right records that are kept for each left one before the assignment.
         assign: "one_to_one", "mutual", "best_left" or "greedy"; None for one to one where the known
-            links are, else the best for each left record.
+            links are, else the best for each left record. Not for one table.
         learn: Whether linkers may learn from known pairs that are neither scored nor used for the
             threshold.
+        block: Which records are compared, as `tokenry.link` reads it; all when not given.
 
     Raises:
         UsageError: If one is out of range.
@@ -86,13 +89,21 @@ class Linking(Task):
     dial = False
     weight = "weight"
 
-    def __init__(self, candidates: int = 5, assign: str | None = None, learn: bool = True) -> None:
+    def __init__(
+        self,
+        candidates: int = 5,
+        assign: str | None = None,
+        learn: bool = True,
+        block: str | Sequence[str] | None = None,
+    ) -> None:
         whole_number(self.slug, "candidates", candidates)
         allowed = [name for name in ASSIGNMENTS if name != "many"]
         if assign is not None and assign not in allowed:
             raise UnknownNameError("assignment", assign, allowed)
         self.candidates, self.assign, self.learn = candidates, assign, learn
+        self.block = block if block is None or isinstance(block, str) else list(block)
         self._data: LinkingData | None = None
+        self._pairs: Blocked | None = None
         self._meter: Meter | None = None
         self._known: Scored | None = None
         self._linker: Linker | None = None
@@ -100,8 +111,10 @@ class Linking(Task):
 
     def describe(self) -> str:
         """The task and its settings."""
+        block = "" if self.block is None else f", block={self.block!r}"
         return (
-            f"{self.slug}(candidates={self.candidates}, assign={self.assign}, learn={self.learn})"
+            f"{self.slug}(candidates={self.candidates}, assign={self.assign}, learn={self.learn}"
+            f"{block})"
         )
 
     def take(self, data: LinkingData) -> None:
@@ -110,17 +123,33 @@ class Linking(Task):
         there = known(data.part(LEARN)) if self._learns(data) else None
         pairs = 0 if there is None else len(there.score)
         learned = f"{pairs} other known pairs are there to learn from." if pairs else ""
-        if data.paired:
-            what = f"Each of {len(data.examples)} labelled pairs is a match or none."
-            self.figures = (*PAIRWISE, *COSTS)
-        else:
-            what = (
-                f"Each of {len(data.examples)} left records finds its own among "
-                f"{data.right.count} right ones, {self._assignment(data).replace('_', ' ')}; "
-                "B\u00b3 averages over left records."
+        if data.paired and self.block is not None:
+            raise UsageError(
+                f"{self.slug}: block={self.block!r} with labelled pairs; leave it out."
             )
-            self.figures = (*PAIRWISE, *CUBED, *COSTS)
-        self.explanation = f"{what} {type(self).explanation} {learned}".rstrip()
+        if data.alone and self.assign is not None:
+            raise UsageError(f"{self.slug}: assign={self.assign!r} with one table; leave it out.")
+        self._pairs = None if self.block is None else blocked(data, self.block)
+        self.figures = (*PAIRWISE, *COSTS) if data.paired else (*PAIRWISE, *CUBED, *COSTS)
+        told = "" if self._pairs is None else self._pairs.told
+        parts = (self._what(data), told, type(self).explanation, learned)
+        self.explanation = " ".join(part for part in parts if part)
+
+    def _what(self, data: LinkingData) -> str:
+        """What an example is."""
+        if data.paired:
+            return f"Each of {len(data.examples)} labelled pairs is a match or none."
+        if data.alone:
+            return (
+                f"Each of {len(data.examples)} records finds those of the same thing among the "
+                f"{data.left.count} of its table; a link counts for both. B\u00b3 averages over "
+                "records."
+            )
+        return (
+            f"Each of {len(data.examples)} left records finds its own among {data.right.count} "
+            f"right ones, {self._assignment(data).replace('_', ' ')}; B\u00b3 averages over left "
+            "records."
+        )
 
     def prepare(self, subject: Subject, examples: Sequence[Linkable]) -> None:
         """Make the encoder; what may be learned from is made of what is near for it."""
@@ -156,6 +185,7 @@ class Linking(Task):
             self._known,
             self.candidates,
             self._assignment(data),
+            self._pairs,
         )
         # Later passes find what the first one took from the system still there.
         self._grown[self._linker] = max(linked.bytes, self._grown.get(self._linker, 0))
@@ -272,6 +302,8 @@ class Linking(Task):
         return self.learn and any(one.wanted for one in data.part(LEARN))
 
     def _assignment(self, data: LinkingData) -> str:
+        if data.alone:
+            return "many"
         return self.assign or ("one_to_one" if data.one_to_one else "best_left")
 
     @property
