@@ -48,8 +48,8 @@ from tokenry.vocab.medical_words import WORDS
 
 SPECIAL = ["[PAD]", "[UNK]", "[MASK]"]
 PAD, MASK = SPECIAL.index("[PAD]"), SPECIAL.index("[MASK]")
-SIZE, LENGTH, WIDTH, LAYERS = 4000, 112, 128, 2
-MASKED, RATE, BATCH = 0.15, 1e-3, 32
+SIZE, LENGTH, LAYERS = 4000, 112, 2
+MASKED, BATCH = 0.15, 32
 MARGIN = 5.0
 
 
@@ -146,24 +146,26 @@ def hidden(count: int, draw: random.Random) -> set[int]:
     return set(draw.sample(range(count), max(1, round(MASKED * count))))
 
 
-def train(one: Twin, rows: list[int], steps: int, seed: int) -> BertForMaskedLM:
+def train(
+    one: Twin, rows: list[int], steps: int, seed: int, width: int, rate: float
+) -> BertForMaskedLM:
     """A small BERT, trained from a seed."""
     torch.manual_seed(seed)
     draw = random.Random(seed)
     model = BertForMaskedLM(
         BertConfig(
             vocab_size=one.size,
-            hidden_size=WIDTH,
+            hidden_size=width,
             num_hidden_layers=LAYERS,
             num_attention_heads=4,
-            intermediate_size=4 * WIDTH,
+            intermediate_size=4 * width,
             max_position_embeddings=LENGTH,
         )
     ).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rate)
     for step in range(steps):
         for group in optimizer.param_groups:
-            group["lr"] = RATE * min((step + 1) / (0.1 * steps), (steps - step) / (0.9 * steps))
+            group["lr"] = rate * min((step + 1) / (0.1 * steps), (steps - step) / (0.9 * steps))
         chosen = [one.passages[i] for i in draw.sample(rows, BATCH)]
         ids, labels = batch(chosen, [hidden(len(text), draw) for text in chosen])
         loss = cross_entropy(scores(model, ids, labels), labels[labels >= 0])
@@ -227,6 +229,8 @@ def main() -> None:
     parser.add_argument("text", type=Path)
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--seeds", type=int, default=6)
+    parser.add_argument("--width", type=int, default=128)
+    parser.add_argument("--rate", type=float, default=1e-3)
     arguments = parser.parse_args()
     texts, owners = passages(arguments.text)
     rows = random.Random(0).sample(range(len(texts)), len(texts))
@@ -248,7 +252,7 @@ def main() -> None:
     for seed in range(arguments.seeds):
         for name, one in twins.items():
             start = time.perf_counter()
-            model = train(one, rest, arguments.steps, seed)
+            model = train(one, rest, arguments.steps, seed, arguments.width, arguments.rate)
             figures = {kind: foreseen(model, one, some) for kind, some in cases.items()}
             figures["article"] = articles(model, one, owners, rest, test)
             shown = ", ".join(f"{kind} {value:.2f}" for kind, value in figures.items())
