@@ -4,10 +4,11 @@ The model is the small one of `recipes/zett_tiny.py`. Its tokenizer grows by mer
 from a folder of texts, and when there are no more of these, by words and runs of up to four words,
 the most frequent first. Rows of the new tokens are a hypernetwork's or FVT's, and texts are written
 with the longest tokens that fit. Beside recall stand the memory of the index and processor time of
-a search and of the full head, both for one place at a time, as in writing:
+a search and of the full head, both for one place at a time, as in writing. A million rows take
+minutes of a core to predict, and more to put into the index:
 
     zcat /usr/share/man/man1/*.gz > pages/man1.txt
-    python recipes/neighbour_vocabulary.py pages --sizes 7000 50000
+    python recipes/neighbour_vocabulary.py pages --sizes 7000 36829
     python recipes/neighbour_vocabulary.py pages --sizes 1000000 --rows zett --by score
 """
 
@@ -94,7 +95,7 @@ def main() -> None:
     """Print a line for each size, way of making rows and way of searching."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("texts", type=Path)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[7000, 50000])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[7000, 36829])
     parser.add_argument("--searched", type=int, nargs="+", default=[200])
     parser.add_argument("--rows", nargs="+", choices=("zett", "fvt"), default=["zett", "fvt"])
     parser.add_argument("--by", nargs="+", choices=("angle", "score"), default=["angle", "score"])
@@ -149,7 +150,7 @@ def measured(
     spent = time.process_time() - start
     best = torch.cat([head(part).argmax(-1) for part in places.split(16)])
     full = milliseconds(head, places[:20])
-    yield f"index of {made.bytes / 1e6:.0f} MB made in {spent:.0f} processor s"
+    yield f"index of {made.index_bytes / 1e6:.0f} MB made in {spent:.0f} processor s"
     for wide in searched:
         made.searched = wide
         held = (made.nearest(places) == best[:, None]).any(1).float().mean()

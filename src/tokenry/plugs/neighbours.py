@@ -63,7 +63,7 @@ class NeighbourHead(nn.Module):
         return self.head.weight
 
     @property
-    def bytes(self) -> int:
+    def index_bytes(self) -> int:
         """Memory of the index, the rows of the head itself left out."""
         return 0 if self._index is None else int(self._index.memory_usage)
 
@@ -86,7 +86,7 @@ class NeighbourHead(nn.Module):
         if self.by == "score":  # the bias counts once, the filling not at all
             asked = torch.cat([asked, torch.tensor([[1.0, 0.0]]).expand(len(asked), 2)], 1)
         self._index.expansion_search = self.searched
-        matches = self._index.search(asked.numpy(), self.candidates)
+        matches = self._index.search(normalize(asked, dim=1).numpy(), self.candidates)
         keys = torch.from_numpy(matches.keys.reshape(len(asked), -1).astype("int64"))
         return keys.to(hidden.device)
 
@@ -107,9 +107,9 @@ def _index(rows: Float[Tensor, "v d"]) -> Any:
         from usearch.index import Index
     except ImportError as error:
         raise MissingExtraError("NeighbourHead", "pip install 'tokenry[vocab]'") from error
-    # Half precision is enough to find what is scored exactly afterwards.
+    # Half precision is enough to find what is scored exactly afterwards, in numbers up to 1.
     index = Index(ndim=rows.shape[1], metric="cos", dtype="f16")
-    longest = rows.norm(dim=1).max()
+    longest = rows.norm(dim=1).max().clamp(min=torch.finfo(rows.dtype).tiny)
     parts = (rows / longest).split(_AT_ONCE)
     bar = tqdm(parts, "index of tokens", delay=2, leave=False, disable=None)
     for number, part in enumerate(bar):
