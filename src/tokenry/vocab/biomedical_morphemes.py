@@ -62,8 +62,12 @@ class BiomedicalMorphemes(Judge):
             Claim(
                 paper="Nevertheless models pre-trained with better cuts are no better downstream.",
                 effect="Two small models that differ in the tokenizer alone are equivalent.",
-                not_shown="It takes pre-training twins on biomedical text; this judge measures the "
-                "cuts alone.",
+                not_shown="one pair is not enough. With 10 % and 76 % of the morphemes (F) the "
+                "twins have 2.08 and 2.12 bits per byte of unseen passages, 1.74 and 1.85 of their "
+                "medical words, and a probe names the article of 36 % and 32 % of the passages: "
+                "the better cuts bring nothing, but equivalence takes more seeds "
+                "(recipes/biomedical_twins.py, causal models of two layers, 200 steps on 15 "
+                "articles of PubMed).",
             ),
         ),
         differs=(
