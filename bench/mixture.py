@@ -106,7 +106,7 @@ def made(folder: Path, merges: int) -> list[dict[str, Any]]:
     sizes = np.array([sum(len(text.encode()) for text in some) for some in texts])
     true = sizes / sizes.sum()
     usage = [usage_of(vocab, texts, name) for texts, name in zip(held, names, strict=True)]
-    figures, exact, drawn, seconds = timed(vocab, usage, merges)
+    figures, exact, drawn = timed(vocab, usage, merges)
     found = np.array([figures[f"bytes/{name}"].value for name in names])
     return [
         {
@@ -115,7 +115,6 @@ def made(folder: Path, merges: int) -> list[dict[str, Any]]:
             "error of a uniform guess": error(np.ones(len(names)), true),
             **{f"error by {how}": error(one, true) for how, one in guess.items()},
             "error in the paper": REPORTED.get(merges, "not reported"),
-            "seconds": round(seconds),
             "processor seconds": round(drawn),
             "of these without draws": round(exact),
             "peak MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
@@ -133,14 +132,14 @@ def made(folder: Path, merges: int) -> list[dict[str, Any]]:
     ]
 
 
-def timed(vocab: Vocab, usage: list[Usage], merges: int) -> tuple[Any, float, float, float]:
-    """The figures, processor seconds without and with draws of the texts, and seconds with."""
-    clocks = [(time.perf_counter(), time.process_time())]
+def timed(vocab: Vocab, usage: list[Usage], merges: int) -> tuple[Any, float, float]:
+    """The figures, and processor seconds without and with draws of the texts."""
+    clocks = [time.process_time()]
     for draws in (0, 20):
         figures = DataMixture(merges=merges, resamples=draws).judge(vocab, usage).figures
-        clocks.append((time.perf_counter(), time.process_time()))
-    (_, exact), (seconds, drawn) = np.diff(clocks, axis=0)
-    return figures, exact, drawn, seconds
+        clocks.append(time.process_time())
+    exact, drawn = np.diff(clocks)
+    return figures, exact, drawn
 
 
 def error(one: np.ndarray, true: np.ndarray) -> str:
