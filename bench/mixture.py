@@ -5,10 +5,10 @@
 
 TEXTS holds a folder of plain texts per category, such as `recipes/manpage_texts.py` makes. Half
 of the files of each are mixed and trained on; the others are what is judged with. The mean squared
-error of the shares stands beside that of a uniform guess and of the paper's two baselines, each by
-a line through the logarithms that is fitted to other mixtures: one from compression, bytes per
-token over those of a tokenizer trained on the category alone; and one that counts the tokens that
-are more frequent in a category than in any other. Beside them stands what the paper reports for
+error of the shares stands beside that of a uniform guess and of two simpler guesses, each by a line
+through the logarithms that is fitted to other mixtures: one from compression, bytes per token
+over those of a tokenizer trained on the category alone; and one that counts the tokens that are
+more frequent in a category than in any other. Beside them stands what the paper reports for
 samples of another source than the training text, as ours are. Processor seconds are those of a core
 with nothing else to do, once for the shares with all optimal mixtures and once with 20 draws of the
 texts as well; the baselines are not among them.

@@ -16,7 +16,7 @@ They are called equivalent where the 90 % interval of the difference over the se
 lies within 5 % of the bits, or five points: the test of equivalence at 5 %.
 
 Run from the repository root; the text is `pubmed.md` of the chunking evaluation
-(https://github.com/brandonstarxel/chunking_evaluation, MIT). About five minutes on one core:
+(https://github.com/brandonstarxel/chunking_evaluation, MIT). About ten minutes on one core:
 
     python recipes/biomedical_twins.py pubmed.md
 """
