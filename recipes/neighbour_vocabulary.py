@@ -1,19 +1,25 @@
-"""Measure how often an index over a very large vocabulary holds the token that the full head takes.
+"""Measure an index over a very large vocabulary: how often it holds the token that the head takes.
 
-The model is the small one of `recipes/zett_tiny.py`; its tokenizer grows by merges that are learned
-from a folder of texts, rows of the new tokens are a hypernetwork's or FVT's, and texts are written
-with the longest tokens that fit.
+The model is the small one of `recipes/zett_tiny.py`. Its tokenizer grows by merges that are learned
+from a folder of texts, and when there are no more of these, by words and runs of up to four words,
+the most frequent first. Rows of the new tokens are a hypernetwork's or FVT's, and texts are written
+with the longest tokens that fit. Beside recall stand the memory of the index and processor time of
+a search and of the full head, both for one place at a time, as in writing. A million rows take
+minutes of a core to predict, and more to put into the index:
 
     zcat /usr/share/man/man1/*.gz > pages/man1.txt
-    python recipes/neighbour_vocabulary.py pages --sizes 7000 50000 150000
+    python recipes/neighbour_vocabulary.py pages --sizes 7000 36829
+    python recipes/neighbour_vocabulary.py pages --sizes 1000000 --rows zett --by score
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +44,24 @@ def lines(folder: Path) -> Iterator[str]:
     for path in sorted(folder.glob("*")):
         with path.open(encoding="utf-8", errors="ignore") as file:
             yield from file
+
+
+def tokens(folder: Path, size: int) -> list[bytes]:
+    """Tokens of the texts: pieces first, then words and phrases until there are enough."""
+    found = dict.fromkeys(pieces(folder, size))
+    if len(found) < size:
+        found |= dict.fromkeys(phrases(folder, size))
+    return [*found][:size]
+
+
+def phrases(folder: Path, most: int, longest: int = 4) -> list[bytes]:
+    """Runs of words of one line with the space in front, the most frequent first."""
+    counts: Counter[str] = Counter()
+    for line in lines(folder):
+        parts = re.findall(r" ?[^\s\\]+", line)
+        for n in range(1, longest + 1):
+            counts.update("".join(parts[i : i + n]) for i in range(len(parts) - n + 1))
+    return [phrase.encode() for phrase, _ in counts.most_common(most)]
 
 
 def pieces(folder: Path, size: int) -> list[bytes]:
@@ -68,34 +92,32 @@ def written(base: PreTrainedTokenizerFast, more: list[bytes]) -> PreTrainedToken
 
 @torch.no_grad()
 def main() -> None:
-    """Print a line for each size and way of making rows."""
+    """Print a line for each size, way of making rows and way of searching."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("texts", type=Path)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[7000, 50000, 150000])
-    parser.add_argument("--searched", type=int, default=200)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[7000, 36829])
+    parser.add_argument("--searched", type=int, nargs="+", default=[200])
+    parser.add_argument("--rows", nargs="+", choices=("zett", "fvt"), default=["zett", "fvt"])
+    parser.add_argument("--by", nargs="+", choices=("angle", "score"), default=["angle", "score"])
     given = parser.parse_args()
     base = AutoTokenizer.from_pretrained(TINY / "model")
     model = AutoModelForCausalLM.from_pretrained(TINY / "model", dtype=torch.float32).eval()
     vocab = vocabulary(base)
     old, known = embeddings_of(model, vocab), set(vocab.spelled)
-    found = [spelled for spelled in pieces(given.texts, max(given.sizes)) if spelled not in known]
+    found = [spelled for spelled in tokens(given.texts, max(given.sizes)) if spelled not in known]
     pages = (FOLDER / "manpages.jsonl").read_text("utf-8").splitlines()[:8]
     texts = [json.loads(page)["text"][:1500] for page in pages]
-    for method in (Zett(hypernetwork=str(TINY / "hypernetwork")), FVT()):
-        rows = new_rows(method, vocab, old, found).embeddings
+    makers = {"zett": Zett(hypernetwork=str(TINY / "hypernetwork")), "fvt": FVT()}
+    for name in given.rows:
+        rows = new_rows(makers[name], vocab, old, found).embeddings
         for size in given.sizes:
             more = found[: size - len(vocab)]
-            writer, n = written(base, more), len(more)
-            ours, theirs = (torch.cat([a, b[:n]]) for a, b in _pairs(old, rows))
-            places, size = states(model, writer, ours, texts)
-            for by in ("angle", "score"):
-                share, seconds = recall(theirs, places, by, given.searched)
-                print(
-                    f"{method.card.slug}, {len(theirs)} tokens, by {by}: the best is among 20 at "
-                    f"{100 * share:.1f}% of {len(places)} places; {size:.2f} bytes a token, index "
-                    f"in {seconds:.0f} s",
-                    flush=True,
-                )
+            ours, theirs = (torch.cat([a, b[: len(more)]]) for a, b in _pairs(old, rows))
+            places, width = states(model, written(base, more), ours, texts)
+            print(f"{name}, {len(theirs)} tokens, {width:.2f} bytes each on {len(places)} places")
+            for by in given.by:
+                for one in measured(theirs, places, by, given.searched):
+                    print(f"  by {by}, {one}", flush=True)
 
 
 def _pairs(old: Any, rows: Any) -> list[tuple[torch.Tensor, torch.Tensor]]:
@@ -117,16 +139,34 @@ def states(
     return every, size / (len(every) - len(texts))
 
 
-def recall(rows: torch.Tensor, places: torch.Tensor, by: str, searched: int) -> tuple[float, float]:
-    """How often the best token is among the neighbours, and seconds to build the index."""
+def measured(
+    rows: torch.Tensor, places: torch.Tensor, by: str, searched: list[int]
+) -> Iterator[str]:
+    """How often the best token is among 20 neighbours, and what finding them takes."""
     head = torch.nn.Linear(rows.shape[1], len(rows), bias=False)
     head.weight.copy_(rows)
-    start = time.perf_counter()
-    made: Any = NeighbourHead(head, 20, searched, by)
-    seconds = time.perf_counter() - start
-    best = torch.cat([head(part).argmax(-1) for part in places.split(64)])
-    held = (made.nearest(places) == best[:, None]).any(1)
-    return float(held.float().mean()), seconds
+    start = time.process_time()
+    made: Any = NeighbourHead(head, 20, searched[0], by)
+    spent = time.process_time() - start
+    best = torch.cat([head(part).argmax(-1) for part in places.split(16)])
+    full = milliseconds(head, places[:20])
+    yield f"index of {made.index_bytes / 1e6:.0f} MB made in {spent:.0f} processor s"
+    for wide in searched:
+        made.searched = wide
+        held = (made.nearest(places) == best[:, None]).any(1).float().mean()
+        near = milliseconds(made.nearest, places[:20])
+        yield (
+            f"{wide} searched: the best is among 20 at {100 * held:.1f}%; {near:.2f} ms a place, "
+            f"full head {full:.2f} ms"
+        )
+
+
+def milliseconds(ask: Callable[[torch.Tensor], torch.Tensor], places: torch.Tensor) -> float:
+    """Processor time of one place alone."""
+    start = time.process_time()
+    for place in places:
+        ask(place[None])
+    return 1000 * (time.process_time() - start) / len(places)
 
 
 if __name__ == "__main__":

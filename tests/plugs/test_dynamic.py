@@ -320,6 +320,23 @@ def test_neighbours_by_score_are_the_tokens_of_the_highest_scores():
     assert shared["score"] > 19.5 > 17 > shared["angle"]
 
 
+@torch.no_grad()
+def test_a_wider_search_finds_more_and_states_may_be_of_any_size():
+    pytest.importorskip("usearch")
+    head = torch.nn.Linear(48, 3000, bias=False)
+    hidden = torch.randn(64, 48)
+    made = NeighbourHead(head, 20, searched=20)
+    assert made.index_bytes > 2 * 48 * 3000
+    near = torch.nn.functional.normalize(head.weight, dim=1)
+    best = (hidden @ near.T).argmax(-1, keepdim=True)
+    held = {}
+    for made.searched in (20, 400):
+        held[made.searched] = int((made.nearest(hidden) == best).any(1).sum())
+    assert held[20] <= held[400]
+    assert held[400] > 60
+    assert torch.equal(made.nearest(1e7 * hidden), made.nearest(hidden))
+
+
 def test_heads_without_rows_and_wrong_numbers_are_refused(bert):
     with pytest.raises(UnsupportedModelError, match="for a head"), neighbour_head(bert):
         pass

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
 import sysconfig
 from collections import Counter
 from dataclasses import replace
@@ -150,6 +152,18 @@ def test_program_is_the_dense_one():
                 b_eq=[1],
             )
             assert end == pytest.approx(sign * best.fun, abs=1e-3)
+
+
+def test_the_solver_says_nothing():
+    """Standard output is for what a command prints, such as JSON; banners come once a process."""
+    code = (
+        "import numpy as np; from tokenry.ops.merges import Replay\n"
+        "from tokenry.ops.mixture import MixtureProgram, history\n"
+        "seen = history(Replay([[0, 1, 0, 1]], np.ones((2, 1))), [(0, 1, 2)])\n"
+        "MixtureProgram(seen.weighed(np.eye(2))).solve()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not done.stdout + done.stderr
 
 
 def test_mixture_of_its_own_text_is_found_exactly(made):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.cluster import MiniBatchKMeans
+from sklearn.metrics import mutual_info_score
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from tokenry import data
@@ -84,6 +85,24 @@ def test_order_of_a_planted_grammar_is_worth_bits_and_that_of_draws_none():
     assert np.log2(10) - 0.02 < drawn["grammar"] < np.log2(10) + 0.3
     assert "order" not in figures(nested, 10)
     assert np.isnan(figures([[1, 2, 3]], 10, grammar=4)["order"])
+
+
+def test_a_planted_token_tells_its_category_and_drawn_ones_tell_nothing():
+    """Of three kinds one has token 7 in nine of ten sequences; the oracle is scikit-learn's."""
+    rng = np.random.default_rng(0)
+    kinds = {name: list(rng.integers(0, 7, (200, 5))) for name in "abc"}
+    kinds["b"] = [np.append(row, 7) if i % 10 else row for i, row in enumerate(kinds["b"])]
+    used = [usage_of_ids(rows, 9, name) for name, rows in kinds.items()]
+    found = VisualLanguage().judge(codes(9), used)
+    first, *rest = found.tables["telling tokens"]
+    assert (first["token"], first["mostly in"]) == ("<img_7>", "b")
+    labels = np.repeat([0, 1, 2], 200)
+    has = np.array([7 in row for rows in kinds.values() for row in rows])
+    bits = mutual_info_score(labels, has) / np.log(2) - 2 / (2 * 600 * np.log(2))
+    assert first["% of the category"] == pytest.approx(100 * bits / np.log2(3))
+    assert all(row["% of the category"] < 1 for row in rest)
+    assert found.figures["told"].value == pytest.approx(100 * bits / np.log2(3) / 8, abs=0.2)
+    assert "told" not in VisualLanguage().judge(codes(9), used[:1]).figures
 
 
 def test_nothing_is_refused():

@@ -289,9 +289,16 @@ def _lower(
 def _solver() -> Any:
     """HiGHS, silent, on one core: the same input gives the same output."""
     try:
-        solver = import_module("highspy").Highs()
+        highs: Any = import_module("highspy").Highs
     except ModuleNotFoundError as error:
         raise MissingExtraError("data-mixture", 'pip install "tokenry[vocab]"') from error
+
+    class Silent(highs):  # type: ignore[misc]
+        def enableCallbacks(self) -> None:  # noqa: N802 - which prints a banner unless told before
+            self.setOptionValue("output_flag", False)
+            super().enableCallbacks()
+
+    solver = Silent()
     solver.setOptionValue("output_flag", False)
     solver.setOptionValue("threads", 1)
     return solver

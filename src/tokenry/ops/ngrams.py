@@ -115,3 +115,41 @@ def heaps_exponent(grown: Int[np.ndarray, "m"]) -> float:
     places = np.unique(np.geomspace(1, len(grown), 30).astype(int))
     fitted: Float[np.ndarray, "2"] = np.polyfit(np.log(places), np.log(grown[places - 1]), 1)
     return float(fitted[0])
+
+
+def told(
+    groups: Sequence[Sequence[Ids]], size: int
+) -> tuple[Float[np.ndarray, " v"], Float[np.ndarray, "g v"]]:
+    """What the presence of each token in a sequence tells of the group that the sequence is of.
+
+    Args:
+        groups: The sequences of each group.
+        size: Tokens of the vocabulary.
+
+    Returns:
+        Mutual information in bits, less what chance brings to samples of this size (Miller), and 0
+        for tokens that all sequences have or none; and the share of each group's sequences that
+        have the token.
+
+    >>> bits, _ = told([[np.array([0, 1])] * 50, [np.array([0])] * 50], 3)
+    >>> bits.round(2).tolist()
+    [0.0, 0.99, 0.0]
+    """
+    sizes = np.array([len(rows) for rows in groups])
+    present = np.zeros((len(groups), size))
+    for row, sequences in zip(present, groups, strict=True):
+        for ids in sequences:
+            row[np.unique(ids)] += 1
+    shares = present / sizes[:, None]
+    weights = sizes / sizes.sum()
+    overall = weights @ shares
+    chance = (len(groups) - 1) / (2 * sizes.sum() * math.log(2))
+    bits = _of_yes(overall) - weights @ _of_yes(shares) - chance
+    return np.where((overall > 0) & (overall < 1), bits, 0.0), shares
+
+
+def _of_yes(share: Float[np.ndarray, "*v"]) -> Float[np.ndarray, "*v"]:
+    """Entropy in bits of a yes that comes with this probability."""
+    both = np.stack([share, 1 - share])
+    made: Float[np.ndarray, "*v"] = -(both * np.log2(np.where(both > 0, both, 1))).sum(0)
+    return made

@@ -10,11 +10,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import normalize
+from tqdm import tqdm
 
 from tokenry.errors import MissingExtraError, UnsupportedModelError, UsageError
 
 By = Literal["angle", "score"]
 """How neighbours are found."""
+
+_AT_ONCE = 10_000  # rows that are put into the index between two steps of the bar
 
 
 class NeighbourHead(nn.Module):
@@ -28,7 +31,8 @@ class NeighbourHead(nn.Module):
     Args:
         head: The model's own.
         candidates: Tokens that are scored (paper: k = 20); at the number of all tokens, all are.
-        searched: Tokens that the search looks at; more finds better neighbours (paper: 200).
+        searched: Tokens that the search looks at; more finds better neighbours (paper: 200). An
+            attribute too, which may be changed at any time.
         by: "angle", as the paper has it, or "score", for rows of different lengths, such as FVT's.
 
     Raises:
@@ -50,13 +54,18 @@ class NeighbourHead(nn.Module):
             )
         if by not in ("angle", "score"):
             raise UsageError(f"NeighbourHead: by={by!r}; allowed: 'angle' or 'score'.")
-        self.head, self.candidates, self.by = head, candidates, by
-        self._index: Any = _index(_rows(head, by), searched) if candidates < v else None
+        self.head, self.candidates, self.searched, self.by = head, candidates, searched, by
+        self._index: Any = _index(_rows(head, by)) if candidates < v else None
 
     @property
     def weight(self) -> Tensor:
         """The output rows."""
         return self.head.weight
+
+    @property
+    def index_bytes(self) -> int:
+        """Memory of the index, the rows of the head itself left out."""
+        return 0 if self._index is None else int(self._index.memory_usage)
 
     def forward(self, hidden: Float[Tensor, "*b d"]) -> Float[Tensor, "*b v"]:
         """Scores of all tokens."""
@@ -76,7 +85,8 @@ class NeighbourHead(nn.Module):
         asked = hidden.detach().float().cpu()
         if self.by == "score":  # the bias counts once, the filling not at all
             asked = torch.cat([asked, torch.tensor([[1.0, 0.0]]).expand(len(asked), 2)], 1)
-        matches = self._index.search(asked.numpy(), self.candidates)
+        self._index.expansion_search = self.searched
+        matches = self._index.search(normalize(asked, dim=1).numpy(), self.candidates)
         keys = torch.from_numpy(matches.keys.reshape(len(asked), -1).astype("int64"))
         return keys.to(hidden.device)
 
@@ -92,14 +102,19 @@ def _rows(head: nn.Linear, by: By) -> Float[Tensor, "v d"]:
     return torch.cat([rows, (lengths.max() - lengths).clamp(min=0).sqrt()], 1)
 
 
-def _index(rows: Float[Tensor, "v d"], searched: int) -> Any:
+def _index(rows: Float[Tensor, "v d"]) -> Any:
     try:
         from usearch.index import Index
     except ImportError as error:
         raise MissingExtraError("NeighbourHead", "pip install 'tokenry[vocab]'") from error
-    width = rows.shape[1]
-    index = Index(ndim=width, metric="cos", dtype="f32", expansion_search=searched)
-    index.add(torch.arange(len(rows)).numpy(), rows.numpy())
+    # Half precision is enough to find what is scored exactly afterwards, in numbers up to 1.
+    index = Index(ndim=rows.shape[1], metric="cos", dtype="f16")
+    longest = rows.norm(dim=1).max().clamp(min=torch.finfo(rows.dtype).tiny)
+    parts = (rows / longest).split(_AT_ONCE)
+    bar = tqdm(parts, "index of tokens", delay=2, leave=False, disable=None)
+    for number, part in enumerate(bar):
+        start = number * _AT_ONCE
+        index.add(torch.arange(start, start + len(part)).numpy(), part.numpy())
     return index
 
 

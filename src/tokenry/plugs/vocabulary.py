@@ -37,12 +37,12 @@ def vocabulary(tokenizer: Any, name: str | None = None) -> Vocab:
     """
     backend = engine(tokenizer)
     settings = json.loads(backend.to_str())
-    ids = backend.get_vocab(with_added_tokens=True)
+    added = {one["id"]: one for one in settings["added_tokens"]}
+    ids = _ids(settings["model"]["vocab"]) | {one["content"]: n for n, one in added.items()}
     size = max(ids.values(), default=-1) + 1
     pieces = [""] * size
     for piece, token in ids.items():
         pieces[token] = piece
-    added = {one["id"]: one for one in settings["added_tokens"]}
     special = _special(tokenizer, added)
     silent = set(special.values())
     spell = speller(settings)
@@ -131,6 +131,13 @@ def _special(tokenizer: Any, added: Mapping[int, Any]) -> dict[str, int]:
     taken = set(named.values())
     rest = {one: token for one, token in found.items() if token not in taken}
     return {role: token for role, token in named.items() if token is not None} | rest
+
+
+def _ids(vocab: Any) -> dict[str, int]:
+    """The token of each piece; a unigram model lists pieces with their scores."""
+    if isinstance(vocab, dict):
+        return vocab
+    return {piece: token for token, (piece, _) in enumerate(vocab)}
 
 
 def _merges(model: Mapping[str, Any], ids: Mapping[str, int]) -> Int[np.ndarray, "t 3"]:

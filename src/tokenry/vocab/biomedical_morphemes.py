@@ -62,8 +62,13 @@ class BiomedicalMorphemes(Judge):
             Claim(
                 paper="Nevertheless models pre-trained with better cuts are no better downstream.",
                 effect="Two small models that differ in the tokenizer alone are equivalent.",
-                not_shown="It takes pre-training twins on biomedical text; this judge measures the "
-                "cuts alone.",
+                not_shown="no better, but not equivalent either. With 10 % and 76 % of the "
+                "morphemes (F) three pairs have 2.06 and 2.18 bits per byte of unseen passages "
+                "(90 % interval of the difference -3.1 to +13.9 %), 1.75 and 1.89 of their medical "
+                "words (+4.1 to +12.4 %), and a probe names the article of 38 and 31 % of the "
+                "passages (-19.5 to +4.3 points): recipes/biomedical_twins.py --steps 200 --seeds "
+                "3, causal models of two layers, 15 articles of PubMed. So short a training is "
+                "not the paper's, and more seeds are needed.",
             ),
         ),
         differs=(

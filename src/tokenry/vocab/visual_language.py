@@ -15,6 +15,8 @@ from tokenry.method import Figure, Findings, In, Judge, Usage, Vocab
 from tokenry.ops import ngrams
 from tokenry.ops.grammar import bits_of_order
 
+_TELLING = 20  # tokens that the table of telling tokens holds
+
 
 @final
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +28,9 @@ class VisualLanguage(Judge):
     the first sequences and Heaps' exponent; entropy $H$ (Miller and Madow), entropy given the token
     before, Huffman's bits per token and what they save against $\lceil\log_2 v\rceil$. With a
     grammar also what order is worth: bits per token of short pieces under a context-free grammar
-    that was learned from others, and how many more the same pieces take in shuffled order.
+    that was learned from others, and how many more the same pieces take in shuffled order. Of
+    several categories, such as kinds of pictures or of what is in them, also how much of the
+    category the presence of one token tells.
 
     Args:
         longest: Longest runs of tokens.
@@ -81,7 +85,8 @@ class VisualLanguage(Judge):
             ),
         ),
         differs=(
-            "Granularity and topology are left out: they need labels or training.",
+            "Granularity is asked of the categories that sequences come in, whatever they are; the "
+            "paper's are objects, their parts and whole images. Topology is left out.",
             "Grammars are plain probabilistic ones, learned by expectation and maximisation from "
             "short pieces; the paper's are compound ones with neural rules.",
             "Slopes are also given by maximum likelihood, which the tail does not bend; entropies "
@@ -114,9 +119,12 @@ class VisualLanguage(Judge):
             runs += self._runs(one.category, rows)
         if not figures:
             raise UsageError("VisualLanguage: there is no text; give at least one category.")
+        telling: list[dict[str, Any]] = []
+        if len(usage) > 1:
+            figures["told"], telling = _told(vocab, usage)
         return Findings(
             figures=figures,
-            tables={"runs": runs},
+            tables={"runs": runs, "telling tokens": telling},
             notes=("Entropies given the token before are too low where most pairs occur once.",),
         )
 
@@ -181,3 +189,26 @@ def _conditional(rows: Sequence[Any]) -> float:
         return 0.0
     pairs = ngrams.ngram_counts(rows, 2)
     return ngrams.entropy(pairs) - ngrams.entropy(ngrams.ngram_counts(heads, 1))
+
+
+def _told(vocab: Vocab, usage: Sequence[Usage]) -> tuple[Figure, list[dict[str, Any]]]:
+    """How much of a sequence's category one token tells, and the tokens that tell most."""
+    groups = [[row for row in one.sequences if len(row)] for one in usage]
+    bits, shares = ngrams.told(groups, len(vocab))
+    all_ = ngrams.entropy(np.array([len(rows) for rows in groups]))
+    varied = bits[bits != 0]
+    figure = Figure(
+        value=100 * float(varied.mean()) / all_ if len(varied) else 0.0,
+        unit="% of a sequence's category, told by whether one token is in it, mean of tokens",
+    )
+    rows = [
+        {
+            "token": vocab.pieces[token],
+            "% of the category": 100 * float(bits[token]) / all_,
+            "mostly in": usage[int(shares[:, token].argmax())].category,
+            "% of its sequences": 100 * float(shares[:, token].max()),
+        }
+        for token in np.argsort(-bits, kind="stable")[:_TELLING]
+        if bits[token] > 0
+    ]
+    return figure, rows
