@@ -30,6 +30,10 @@ def list_(*, family: Family | None = None, json: Json = False) -> None:
     if json:
         console.write_json(cards)
         return
+    if not cards:
+        held = ", ".join(dict.fromkeys(card["family"] for card in catalog.cards()))
+        console.write(f"No method is of the family {family} yet; there are some of {held}.")
+        return
     table = console.table("Method", "What it does", "Needs", "Paper")
     for card in cards:
         paper = f"{card['name']}, {card['year']}" if card["arxiv"] else "plain baseline"
@@ -44,13 +48,13 @@ def show(method: str, /, *, json: Json = False) -> None:
     Example: `tokenry show pitome`
 
     Args:
-        method: Its name.
+        method: Its name; settings in parentheses behind it do not matter.
         json: Print for machines instead.
     """
     from tokenry.method import settings
 
-    card = catalog.card(method)
-    found = settings(catalog.find(method))
+    slug, _ = catalog.parse(method)
+    card, found = catalog.card(slug), settings(catalog.find(slug))
     if json:
         plain = [
             {"name": s.name, "allowed": s.allowed, "default": s.default, "doc": s.doc}
@@ -67,7 +71,7 @@ def show(method: str, /, *, json: Json = False) -> None:
 
 @app.command
 def find(
-    words: tuple[str, ...] = (),
+    words: Annotated[tuple[str, ...], Parameter(show_default=False)] = (),
     /,
     *,
     like: str | None = None,
