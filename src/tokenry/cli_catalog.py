@@ -43,7 +43,7 @@ def list_(*, family: Family | None = None, json: Json = False) -> None:
 
 @app.command
 def show(method: str, /, *, json: Json = False) -> None:
-    """Show one method: what it does, its paper, its settings, what holds of it here.
+    """Show one method: what it does, its paper, what holds of it here, how it is used and set.
 
     Example: `tokenry show pitome`
 
@@ -52,17 +52,22 @@ def show(method: str, /, *, json: Json = False) -> None:
         json: Print for machines instead.
     """
     from tokenry.method import settings
+    from tokenry.method.uses import use
 
     slug, _ = catalog.parse(method)
-    card, found = catalog.card(slug), settings(catalog.find(slug))
+    card, cls = catalog.card(slug), catalog.find(slug)
+    found, (call, page) = settings(cls), use(cls)
     if json:
         plain = [
             {"name": s.name, "allowed": s.allowed, "default": s.default, "doc": s.doc}
             for s in found
         ]
-        console.write_json({**card, "settings": plain})
+        console.write_json({**card, "use": call, "page": page, "settings": plain})
         return
     console.write(console.described(card))
+    if call or page:
+        more = f"docs/{page}.md" if page else ""
+        console.write(f"Use it: {'; more in '.join(filter(None, (call, more)))}\n")
     table = console.table("Setting", "What it is", "Allowed", "Default")
     for setting in found:
         table.add_row(setting.name, setting.doc, setting.allowed, repr(setting.default))
