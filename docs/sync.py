@@ -12,6 +12,7 @@ from tokenry import catalog
 from tokenry.card import FAMILIES
 from tokenry.finder import CardIndex, Found
 from tokenry.method import Method, Probe, settings
+from tokenry.method.uses import use
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "docs"))
@@ -74,6 +75,7 @@ def method_page(cls: type[Method], near: Sequence[Found] = ()) -> str:
     parts = [
         f"# {card['name']}\n\n{card['summary']}",
         _facts(card, any(setting.name == "keep" for setting in settings(cls))),
+        *_use(cls),
         f"## Settings\n\n{_settings(cls)}",
         f"## Claims\n\n{_claims(card)}",
         f"## Departures\n\n{_departures(card)}",
@@ -126,6 +128,13 @@ def _facts(card: dict[str, Any], keeps: bool) -> str:
         facts["Output equals the untouched model's"] = same
     facts["[The dial](../reference/keep.md)"] = card["dial"]
     return "\n".join(["| | |", "|---|---|", *(f"| {k} | {v} |" for k, v in facts.items())])
+
+
+def _use(cls: type[Method]) -> list[str]:
+    """The section on how a method is used, if its contract says how."""
+    call, page = use(cls)
+    parts = [f"```python\n{call}\n```" if call else "", f"[](../{page}.md)" if page else ""]
+    return ["\n\n".join(["## Use", *filter(None, parts)])] if any(parts) else []
 
 
 def _rule(cls: type[Method]) -> str:

@@ -1,7 +1,10 @@
 """No network, shapes checked at run time, and tiny models for every test."""
 
+import json
 import os
+import subprocess
 import sys
+from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
 
@@ -37,6 +40,47 @@ def _settings_check_themselves():
 
     for cls in catalog.classes():
         cls.__init__.__no_type_check__ = True
+
+
+@dataclass
+class Done:
+    """How a program ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory):
+    """Run a program in a process of its own: `program(source, folder, "a", "b").out`.
+
+    Each begins with torch and transformers imported and tokenry not; see `fork_server.py`.
+    """
+    here = tmp_path_factory.mktemp("programs")
+    server = Path(__file__).with_name("fork_server.py")
+    pipe = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, server], **pipe) as running:
+
+        def program(source, folder, *arguments):
+            script, out, err = here / "program.py", here / "out", here / "err"
+            script.write_text(source, encoding="utf-8")
+            for file in (out, err):
+                file.unlink(missing_ok=True)
+            request = {
+                "argv": [str(word) for word in (script, *arguments)],
+                "folder": str(folder),
+                "environment": dict(os.environ),
+                "out": str(out),
+                "err": str(err),
+            }
+            running.stdin.write(f"{json.dumps(request)}\n")
+            running.stdin.flush()
+            code = int(running.stdout.readline())
+            return Done(code, out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8"))
+
+        yield program
+        running.stdin.close()
 
 
 @pytest.fixture(scope="session")

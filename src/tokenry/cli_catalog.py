@@ -30,6 +30,10 @@ def list_(*, family: Family | None = None, json: Json = False) -> None:
     if json:
         console.write_json(cards)
         return
+    if not cards:
+        held = ", ".join(dict.fromkeys(card["family"] for card in catalog.cards()))
+        console.write(f"No method is of the family {family} yet; there are some of {held}.")
+        return
     table = console.table("Method", "What it does", "Needs", "Paper")
     for card in cards:
         paper = f"{card['name']}, {card['year']}" if card["arxiv"] else "plain baseline"
@@ -39,26 +43,31 @@ def list_(*, family: Family | None = None, json: Json = False) -> None:
 
 @app.command
 def show(method: str, /, *, json: Json = False) -> None:
-    """Show one method: what it does, its paper, its settings, what holds of it here.
+    """Show one method: what it does, its paper, what holds of it here, how it is used and set.
 
     Example: `tokenry show pitome`
 
     Args:
-        method: Its name.
+        method: Its name; settings in parentheses behind it do not matter.
         json: Print for machines instead.
     """
     from tokenry.method import settings
+    from tokenry.method.uses import use
 
-    card = catalog.card(method)
-    found = settings(catalog.find(method))
+    slug, _ = catalog.parse(method)
+    card, cls = catalog.card(slug), catalog.find(slug)
+    found, (call, page) = settings(cls), use(cls)
     if json:
         plain = [
             {"name": s.name, "allowed": s.allowed, "default": s.default, "doc": s.doc}
             for s in found
         ]
-        console.write_json({**card, "settings": plain})
+        console.write_json({**card, "use": call, "page": page, "settings": plain})
         return
     console.write(console.described(card))
+    if call or page:
+        more = f"docs/{page}.md" if page else ""
+        console.write(f"Use it: {'; more in '.join(filter(None, (call, more)))}\n")
     table = console.table("Setting", "What it is", "Allowed", "Default")
     for setting in found:
         table.add_row(setting.name, setting.doc, setting.allowed, repr(setting.default))
@@ -67,7 +76,7 @@ def show(method: str, /, *, json: Json = False) -> None:
 
 @app.command
 def find(
-    words: tuple[str, ...] = (),
+    words: Annotated[tuple[str, ...], Parameter(show_default=False)] = (),
     /,
     *,
     like: str | None = None,

@@ -153,7 +153,7 @@ def search(
     *,
     k: Annotated[int, Parameter(name=["-k", "--k"])] = 10,
     rankers: str | None = None,
-    where: list[str] | None = None,
+    where: Annotated[list[str] | None, Parameter(negative="")] = None,
     width: int = 300,
     json: Json = False,
 ) -> int:

@@ -1,8 +1,8 @@
 """The command line, in this process or in one of its own, and a model folder to point it at."""
 
-import subprocess
 import sys
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 from PIL import Image
@@ -37,15 +37,9 @@ def tokenry(capsys, monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def process(tmp_path):
+def process(tmp_path, program):
     """Run a command in a process of its own."""
-
-    def process(*words):
-        command = [sys.executable, "-c", PROGRAM, *map(str, words)]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-        return Done(done.returncode, done.stdout, done.stderr)
-
-    return process
+    return partial(program, PROGRAM, tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -99,6 +99,18 @@ def test_list_for_machines_and_by_family(tokenry):
     ]
 
 
+def test_a_family_without_methods_is_said_to_have_none(tokenry):
+    done = tokenry("list", "--family", "codes")
+    assert done.code == 0
+    assert "No method is of the family codes yet; there are some of vision, cache," in done.out
+    assert tokenry("list", "--family", "codes", "--json").out == "[]\n"
+
+
+def test_show_takes_a_name_with_settings(tokenry):
+    assert tokenry("show", "tome(schedule=ratio)").out == tokenry("show", "tome").out
+    assert "parentheses do not match" in tokenry("show", "tome(schedule").err
+
+
 def test_list_holds_methods_of_installed_packages(tokenry, monkeypatch):
     package = Path(__file__).parents[1] / "common" / "example_package"
     monkeypatch.syspath_prepend(str(package))

@@ -1,8 +1,6 @@
 """`import tokenry`: names on demand, and verbs that win over the folders of the same name."""
 
 import importlib
-import subprocess
-import sys
 from importlib import metadata
 
 import pytest
@@ -19,18 +17,18 @@ import tokenry
         "importlib.reload(tokenry)",
     ],
 )
-def test_verbs_stay_functions_in_every_import_order(lines):
+def test_verbs_stay_functions_in_every_import_order(lines, program, tmp_path):
     probe = (
         f"{lines}\nimport tokenry\n"
         "print(tokenry.compare.__module__, tokenry.report.__module__)\n"
         "from tokenry.report import words\nfrom tokenry.compare import stats\n"
         "print(type(tokenry.compare).__name__, type(tokenry.report).__name__)"
     )
-    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)
-    assert done.stdout.split("\n")[:2] == [
+    done = program(probe, tmp_path)
+    assert done.out.split("\n")[:2] == [
         "tokenry.compare.run tokenry.report.page",
         "function function",
-    ], done.stderr
+    ], done.err
 
 
 @pytest.mark.parametrize("name", tokenry.__all__)

@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
-LINES = [
-    "import tokenry",
-    "from tokenry.compare import stats; import tokenry.compare.pareto",
-]
-EACH = """
-import sys
-
-for lines in sys.argv[1:]:
-    for name in [name for name in sys.modules if name.partition(".")[0] == "tokenry"]:
-        del sys.modules[name]  # what others provide is imported once, ours each time anew
-    scope = {}
-    exec(lines + "\\nimport tokenry", scope)
-    tokenry = scope["tokenry"]
-    assert tokenry.compare.__name__ == "compare"
-    try:
-        tokenry.compare("zoo:x", [], [])
-    except tokenry.TokenryError as error:
-        print(error)
+VERB = """
+import tokenry
+assert tokenry.compare.__name__ == "compare"
+try:
+    tokenry.compare("zoo:x", [], [])
+except tokenry.TokenryError as error:
+    print(error)
 """
 
 
-def test_the_verb_stays_whatever_is_imported():
-    command = [sys.executable, "-c", EACH, *LINES]
-    done = subprocess.run(command, capture_output=True, text=True)
-    said = done.stdout.splitlines()
-    assert len(said) == len(LINES), done.stderr
-    assert all(line.startswith("compare: methods is empty") for line in said)
+@pytest.mark.parametrize(
+    "line",
+    ["import tokenry", "from tokenry.compare import stats; import tokenry.compare.pareto"],
+)
+def test_the_verb_stays_whatever_is_imported(line, program, tmp_path):
+    done = program(line + VERB, tmp_path)
+    assert done.out.startswith("compare: methods is empty"), done.err
 
 
 def test_the_folder_offers_its_names():

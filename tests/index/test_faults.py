@@ -86,44 +86,47 @@ def test_every_moment_of_every_change_leaves_a_committed_state(tmp_path, encoder
     assert states == {tuple(before), tuple(added), tuple(deleted)}
 
 
-CHILD = """
-import sys
+# Starts once, then forks: a child for each way to write, which goes on until it is killed.
+WRITERS = """
+import os, sys
 sys.path.insert(0, {here!r})
 from conftest import Words
 from test_faults import records
 from tokenry import Index
-path, mode = sys.argv[1:]
-with Index(path, Words()) as index:
-    if mode != "build":
-        index.add(records(range(30)))
-    print("ready", flush=True)
-    for version in range(1000):
-        index.add(records(range(30), version) if mode == "add" else records([100 + version]))
-        if mode == "compact":
-            index.delete([str(version % 30)])
-            index.compact()
+
+def write(path, mode):
+    with Index(path, Words()) as index:
+        if mode != "build":
+            index.add(records(range(30)))
+        print(mode, os.getpid(), flush=True)
+        for version in range(1000):
+            index.add(records(range(30), version) if mode == "add" else records([100 + version]))
+            if mode == "compact":
+                index.delete([str(version % 30)])
+                index.compact()
+
+for path in sys.argv[1:]:
+    if not os.fork():
+        write(path, os.path.basename(path))
+        os._exit(0)
+for path in sys.argv[1:]:
+    print("ended by", os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
 """
 
 
 def test_a_killed_process_leaves_a_sound_index(tmp_path, encoder):
     modes = ("build", "add", "compact")
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-c", CHILD.format(here=str(HERE)), tmp_path / mode, mode],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for mode in modes
-    ]
-    for mode, process in zip(modes, running, strict=True):
-        assert process.stdout.readline() == "ready\n"
-        with pytest.raises(StoreError, match="another process is writing"):
-            Index(tmp_path / mode, encoder)
-        time.sleep(0.5)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
-        assert assert_sound(tmp_path / mode, encoder)
+    code = WRITERS.format(here=str(HERE))
+    command = [sys.executable, "-c", code, *(tmp_path / mode for mode in modes)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+        processes = dict(running.stdout.readline().split() for _ in modes)
+        for mode in modes:
+            with pytest.raises(StoreError, match="another process is writing"):
+                Index(tmp_path / mode, encoder)
+            time.sleep(0.5)
+            os.kill(int(processes[mode]), signal.SIGKILL)
+            assert running.stdout.readline() == f"ended by {-signal.SIGKILL}\n"
+            assert assert_sound(tmp_path / mode, encoder)
 
 
 @contextlib.contextmanager

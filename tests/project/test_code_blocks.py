@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -63,25 +61,20 @@ def reader(tmp_path):
 
 
 @pytest.mark.parametrize("page", [marked(page) for page in PAGES if blocks(page, "python")])
-def test_a_reader_can_paste_the_whole_page(page, reader):
-    script = reader / "page.py"
-    script.write_text("\n\n".join(blocks(page, "python")), encoding="utf-8")
-    done = subprocess.run([sys.executable, script], cwd=reader, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+def test_a_reader_can_paste_the_whole_page(page, reader, program):
+    done = program("\n\n".join(blocks(page, "python")), reader)
+    assert done.code == 0, done.err
 
 
 @pytest.mark.parametrize(
     ("page", "name", "some"),
     [("own-method", "Longest", {"padding", "compile"}), ("own-linker", "CommonWords", {"ties"})],
 )
-def test_the_method_of_a_how_to_passes_every_check(page, name, some, tmp_path):
+def test_the_method_of_a_how_to_passes_every_check(page, name, some, tmp_path, program):
     body = blocks(ROOT / "docs" / "how-to" / f"{page}.md", "python")[0]
     (tmp_path / "mine.py").write_text(body, encoding="utf-8")
     check = f"from tokenry.cli import main; main(['check', 'mine:{name}', '--json'])"
-    done = subprocess.run(
-        [sys.executable, "-c", check], cwd=tmp_path, capture_output=True, text=True
-    )
-    found = json.loads(done.stdout)
+    found = json.loads(program(check, tmp_path).out)
     assert some <= {result["name"] for result in found}
     assert [result for result in found if result["outcome"] != "passed"] == []
 

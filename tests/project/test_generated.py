@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from tokenry import catalog
+from tokenry.method import settings
+from tokenry.method.uses import use
 
 ROOT = Path(__file__).parents[2]
 CLAIMS = [
@@ -69,6 +71,18 @@ def test_every_method_has_a_page_and_a_way_to_it(sync):
     for slug in (*catalog.names("vision"), *catalog.names("probes")):
         assert f"({slug}.md)" in pages["index.md"]
         assert f"`{slug}`" in pages[f"{slug}.md"]
+
+
+@pytest.mark.parametrize("cls", catalog.classes(), ids=lambda cls: cls.card.slug)
+def test_every_method_says_how_it_is_used(cls, sync):
+    call, page = use(cls)
+    assert call or page
+    assert not page or (ROOT / "docs" / f"{page}.md").is_file()
+    if call:
+        module, _, name = ast.unparse(ast.parse(call, mode="eval").body.func).rpartition(".")
+        assert callable(getattr(importlib.import_module(module), name))
+        assert "keep=" not in call or any(s.name == "keep" for s in settings(cls))
+    assert f"## Use\n\n```python\n{call}" in sync.method_page(cls) or not call
 
 
 @pytest.mark.parametrize("test", CLAIMS)

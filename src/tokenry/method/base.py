@@ -41,7 +41,10 @@ class In:
     def __repr__(self) -> str:
         left = "(" if self.open in ("left", "both") else "["
         right = ")" if self.open in ("right", "both") else "]"
-        return f"{left}{self.low:g}, {self.high:g}{right}"
+        low, high = (
+            f"{end:.0f}" if float(end).is_integer() else f"{end:g}" for end in (self.low, self.high)
+        )
+        return f"{left}{low}, {high}{right}"
 
 
 @dataclass(frozen=True, slots=True)
