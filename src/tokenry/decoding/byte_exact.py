@@ -97,8 +97,8 @@ class ByteExact(ByteReader):
                 "knows little German, and two layers with 2,048 tokens of their own that read "
                 "German manual pages: alone 1.83 and 2.18 bits per byte of pages held out, by the "
                 "product 1.61 (12 % better than the best, 95 % interval 0.08 to 0.37 bits), by the "
-                "average 1.69 (8 %, 0.00 to 0.28); 20 pages, recipes/byte_ensemble.py. A weak member "
-                "costs: on 8 English pages 1.12 and 2.59 alone make 1.28 and 1.43.",
+                "average 1.69 (8 %, 0.00 to 0.28); 20 pages, recipes/byte_ensemble.py. A weak "
+                "member costs: on 8 English pages 1.12 and 2.59 alone make 1.28 and 1.43.",
             ),
         ),
         differs=(
