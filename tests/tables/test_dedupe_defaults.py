@@ -96,3 +96,10 @@ def test_scores_without_an_upper_end_are_not_asked_to_stand_apart(odds):
     assert "not asked to stand apart" in found.notes[0]
     with pytest.raises(UsageError, match="there are scores up to 5"):
         tokenry.dedupe(table, "name", method=odds, apart=2)
+
+
+def test_very_many_pairs_are_not_asked_to_stand_apart_and_that_is_said(monkeypatch):
+    monkeypatch.setattr("tokenry.tables.deduping.MANY", 1)
+    table = {"name": ["abcdefghij", "abcdefghix", "abcdefyyix", "abcdqqqyix"]}
+    found = tokenry.dedupe(table, "name", method="char-ngrams")
+    assert "More than 1 pairs" in found.notes[0]

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 APART = 1.5
 """How far clusters stand apart where nobody said from which score on rows are the same."""
+MANY = 5_000_000
+"""Pairs up to which clusters stand apart unasked; with 13 million, 4 GB did not suffice."""
 CHAIN = 50
 """Rows of a cluster up to which nobody is warned."""
 
@@ -53,7 +55,8 @@ def dedupe(
         on: Key columns.
         apart: How many times as far as a cluster reaches the nearest row outside is at least; how
             far is 1 - score. When not given: 1.5, or 0 where a threshold or `known` pairs say from
-            which score on rows are the same. 0 asks for nothing.
+            which score on rows are the same, or there are more than five million pairs. 0 asks for
+            nothing.
         largest: Rows of a cluster; a larger one is solved again at a higher threshold.
         density: The share of a cluster's possible pairs that must be links.
         bridges: Cut single weak links between groups that hold together well.
@@ -92,10 +95,8 @@ def dedupe(
     scored = links.table.select(["left", "right", "score"])
     if near is not None:
         scored = arrow().concat_tables([scored, near])
-    notes: list[str] = []
-    if apart is None and gap and _top(scored) > 1 + ROUNDING:
-        gap = 0.0
-        notes.append(f"Scores go up to {_top(scored):.3g}: clusters were not asked to stand apart.")
+    notes = [] if apart is not None or not gap else _unasked(scored)
+    gap = 0.0 if notes else gap
     labels = guarded_components(
         np.stack((scored.column("left").to_numpy(), scored.column("right").to_numpy()), 1),
         scored.column("score").to_numpy(),
@@ -115,6 +116,19 @@ def _told(settings: Settings) -> bool:
     """Whether anybody said from which score on rows are the same."""
     given = settings.get("threshold") is not None or settings.get("known") is not None
     return given or linker(settings.get("method", METHOD), "dedupe").threshold is not None
+
+
+def _unasked(scored: pa.Table) -> list[str]:
+    """Why clusters are not asked to stand apart, if they cannot well be."""
+    if len(scored) > MANY:
+        return [
+            f"More than {MANY:,} pairs: clusters were not asked to stand apart, which takes "
+            "gigabytes of memory; give apart=1.5 to ask for it."
+        ]
+    top = _top(scored)
+    if top > 1 + ROUNDING:
+        return [f"Scores go up to {top:.3g}: clusters were not asked to stand apart."]
+    return []
 
 
 def _top(scored: pa.Table) -> float:
