@@ -91,7 +91,7 @@ def test_refuses_what_does_not_go_together(given, message):
 
 
 def test_refuses_an_unknown_column():
-    with pytest.raises(UnknownNameError, match="has no column 'c'"):
+    with pytest.raises(UnknownNameError, match="column 'c' is unknown"):
         tokenry.classify_pairs(PAIRS, "a", "c", method=LinkTransformer(), encoder=Trigrams())
 
 

@@ -87,5 +87,5 @@ def test_refuses_what_cannot_be(given, message):
 
 
 def test_refuses_an_unknown_column():
-    with pytest.raises(UnknownNameError, match="has no column 'c'"):
+    with pytest.raises(UnknownNameError, match="column 'c' is unknown"):
         tokenry.transform_rows(TABLE, "c", referee=Writer())

@@ -127,7 +127,7 @@ def test_refuses_what_teaches_nothing(folder, given, message):
 
 
 def test_refuses_an_unknown_column_and_a_full_folder(folder):
-    with pytest.raises(UnknownNameError, match="has no column 'c'"):
+    with pytest.raises(UnknownNameError, match="column 'c' is unknown"):
         tokenry.tune_classifier(texts(9), folder, left="text", label="c")
     with pytest.raises(UsageError, match="holds something"):
         tokenry.tune_classifier(texts(60), folder, left="text", label="kind", out=folder)
