@@ -163,21 +163,13 @@ def compare(
         json: Print the findings for machines instead.
     """
     _prepare(max_loss, out, picture)
-    where: Any = {"out": results, "device": device, "budget_seconds": budget_seconds}
-    counts: Any = {"limit": limit, "seed": seed, "batch_size": batch_size, "repeats": repeats}
-    inputs: Any = {"image_size": image_size, "query": query, "max_tokens": max_tokens}
-    inputs["block"] = block and catalog.split(block)
+    given: Any = {"limit": limit, "seed": seed, "batch_size": batch_size, "repeats": repeats}
+    given |= {"image_size": image_size, "query": query, "max_tokens": max_tokens}
+    given |= {"out": results, "device": device, "budget_seconds": budget_seconds}
+    given |= {"task": task and catalog.split(task), "block": block and catalog.split(block)}
     with console.noting_interrupts() as interrupts:
-        found = tokenry.compare(
-            model,
-            catalog.split(methods),
-            data,
-            keep=_numbers(keep),
-            task=task and catalog.split(task),
-            **where,
-            **counts,
-            **inputs,
-        )
+        names = catalog.split(methods)
+        found = tokenry.compare(model, names, data, keep=_numbers(keep), **given)
     return _conclude(found, bool(interrupts), results, out, picture, (max_loss, by), json)
 
 

@@ -16,6 +16,7 @@ from tokenry.ops.clusters import components
 from tokenry.ops.merge_tree import merge_tree, pairs_inside
 
 N = 8
+PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43)
 SCORES = st.sampled_from([0.2, 0.4, 0.5, 0.5, 0.7, 0.9, 1.0])
 EDGES = st.dictionaries(st.sampled_from(list(combinations(range(N), 2))), SCORES, max_size=16)
 SOURCES = st.none() | st.lists(st.integers(-1, 3), min_size=N, max_size=N).map(np.array)
@@ -187,8 +188,10 @@ def averaged(edges, threshold):
 def test_average_linkage_joins_the_two_nearest_clusters(data):
     pool = list(combinations(range(N), 2))
     chosen = data.draw(st.lists(st.sampled_from(pool), unique=True, max_size=14))
-    # No two scores are equal, so that there is one answer.
-    edges = {pair: 0.3 + 0.7 * (i * 0.618 % 1) for i, pair in enumerate(chosen)}
+    # Square roots of primes: no two means of such scores are equal, so that there is one answer.
+    edges = {
+        pair: 0.3 + 0.7 * (prime**0.5 % 1) for pair, prime in zip(chosen, PRIMES, strict=False)
+    }
     for threshold in (0.25, 0.5):
         found = ops.average_link(*arrays(edges), N, threshold=threshold)
         assert sets(found) == averaged(edges, threshold)

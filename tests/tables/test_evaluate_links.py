@@ -243,7 +243,7 @@ def test_duplicates_are_known_by_their_own_ids_or_by_row():
             {"left": [1], "right": [2]},
             {"source": "rule"},
             UnknownNameError,
-            "no column 'rule'",
+            "column 'rule' is unknown",
         ),
     ],
 )

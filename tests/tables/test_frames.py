@@ -94,7 +94,7 @@ def test_what_is_no_table_is_refused(given, says):
 
 def test_a_missing_column_is_named_with_its_neighbours():
     frame = read(COLUMNS, "the left table")
-    with pytest.raises(UnknownNameError, match=r"the left table's column 'nmae'.*name"):
+    with pytest.raises(UnknownNameError, match=r"in the left table, column 'nmae'.*name"):
         frame.check("link", ("nmae",))
 
 

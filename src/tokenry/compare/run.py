@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tokenry.compare import subject as subjects
 from tokenry.compare.configurations import configure
 from tokenry.compare.configurations import keeps as dial
-from tokenry.compare.kinds import KINDS, check_methods, load_data
+from tokenry.compare.kinds import KINDS, Kind, check_methods, load_data
 from tokenry.compare.results import Results
 from tokenry.compare.runner import Runner
 from tokenry.compare.store import Store
@@ -111,14 +111,20 @@ def compare(
         check_methods(kind, stacks, found.name)
         wanted = make_tasks(named(kind.task) if chosen is None else chosen, settings, found.kind)
         examples = load_data(kind, data, found.name)
-        if batch_size is None:
-            options = replace(options, batch_size=kind.pass_of(len(examples.examples), limit))
+        options = _sized(options, batch_size, kind, len(examples.examples))
         with subjects.undisturbed(found.model, found.device):
             Runner(settle(found, configured, wanted, examples, options), store, began).run(progress)
     results = Results.open(folder)
     if out is None:
         weakref.finalize(results, shutil.rmtree, folder, ignore_errors=True)
     return results
+
+
+def _sized(options: Options, given: int | None, kind: Kind, count: int) -> Options:
+    """The options, with the batches that suit the kind of data where no size was given."""
+    if given is not None:
+        return options
+    return replace(options, batch_size=kind.pass_of(count, options.limit))
 
 
 @contextmanager

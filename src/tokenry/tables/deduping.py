@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from typing_extensions import Unpack
 
+    from tokenry.tables.frames import Frame
     from tokenry.tables.links import Links
     from tokenry.tables.settings import Columns
 
@@ -78,11 +79,6 @@ def dedupe(
     keys = named(on, None, None, frame, frame, "dedupe")
     gap = float((0.0 if _told(settings) else APART) if apart is None else apart)
     check_guards(largest, density, gap)
-    sources = None
-    if source is not None:
-        frame.check("dedupe", (source,))
-        codes = frame.table.column(source).combine_chunks().dictionary_encode().indices
-        sources = codes.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
     links, near = Run(
         who="dedupe",
         left=frame,
@@ -92,24 +88,34 @@ def dedupe(
         settings=settings,
         apart=gap,
     ).found()
-    scored = links.table.select(["left", "right", "score"])
-    if near is not None:
-        scored = arrow().concat_tables([scored, near])
+    scored = _scored(links, near)
     notes = [] if apart is not None or not gap else _unasked(scored)
-    gap = 0.0 if notes else gap
     labels = guarded_components(
-        np.stack((scored.column("left").to_numpy(), scored.column("right").to_numpy()), 1),
+        np.stack([scored.column(side).to_numpy() for side in ("left", "right")], 1),
         scored.column("score").to_numpy(),
         len(frame),
         largest=largest,
         density=density,
         bridges=bridges,
-        sources=sources,
-        apart=gap,
+        sources=None if source is None else _sources(frame, source),
+        apart=0.0 if notes else gap,
         threshold=links.threshold,
     )
     notes += [*_cut(links, labels), *_chains(labels)]
     return Clusters(frame=frame, labels=labels, links=links, notes=tuple(notes))
+
+
+def _sources(frame: Frame, column: str) -> NDArray[np.int64]:
+    """The number of each row's source; -1 where none is named."""
+    frame.check("dedupe", (column,))
+    codes = frame.table.column(column).combine_chunks().dictionary_encode().indices
+    return np.asarray(codes.fill_null(-1).to_numpy(zero_copy_only=False), dtype=np.int64)
+
+
+def _scored(links: Links, near: pa.Table | None) -> pa.Table:
+    """The links, and what was kept below the threshold."""
+    found = links.table.select(["left", "right", "score"])
+    return found if near is None else arrow().concat_tables([found, near])
 
 
 def _told(settings: Settings) -> bool:

@@ -54,7 +54,7 @@ class Frame:
         for name in columns:
             if name not in known:
                 raise UnknownNameError(
-                    f"{who}: {self.name}'s column",
+                    f"{who}: in {self.name}, column",
                     name,
                     known,
                     f"Its columns: {', '.join(known) or 'none'}.",
