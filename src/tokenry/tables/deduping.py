@@ -79,16 +79,8 @@ def dedupe(
     keys = named(on, None, None, frame, frame, "dedupe")
     gap = float((0.0 if _told(settings) else APART) if apart is None else apart)
     check_guards(largest, density, gap)
-    links, near = Run(
-        who="dedupe",
-        left=frame,
-        right=frame,
-        on=keys,
-        assign="many",
-        settings=settings,
-        apart=gap,
-    ).found()
-    scored = _scored(links, near)
+    sources = None if source is None else _sources(frame, source)
+    links, scored = _found(frame, keys, settings, gap)
     notes = [] if apart is not None or not gap else _unasked(scored)
     labels = guarded_components(
         np.stack([scored.column(side).to_numpy() for side in ("left", "right")], 1),
@@ -97,7 +89,7 @@ def dedupe(
         largest=largest,
         density=density,
         bridges=bridges,
-        sources=None if source is None else _sources(frame, source),
+        sources=sources,
         apart=0.0 if notes else gap,
         threshold=links.threshold,
     )
@@ -112,10 +104,21 @@ def _sources(frame: Frame, column: str) -> NDArray[np.int64]:
     return np.asarray(codes.fill_null(-1).to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
-def _scored(links: Links, near: pa.Table | None) -> pa.Table:
-    """The links, and what was kept below the threshold."""
-    found = links.table.select(["left", "right", "score"])
-    return found if near is None else arrow().concat_tables([found, near])
+def _found(
+    frame: Frame, on: tuple[tuple[str, ...], tuple[str, ...]], settings: Settings, apart: float
+) -> tuple[Links, pa.Table]:
+    """The links, and all pairs that were kept, those below the threshold too."""
+    links, near = Run(
+        who="dedupe",
+        left=frame,
+        right=frame,
+        on=on,
+        assign="many",
+        settings=settings,
+        apart=apart,
+    ).found()
+    kept = links.table.select(["left", "right", "score"])
+    return links, kept if near is None else arrow().concat_tables([kept, near])
 
 
 def _told(settings: Settings) -> bool:
