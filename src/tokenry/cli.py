@@ -5,7 +5,6 @@ Exit codes: 0 all well, 1 a gate failed, 2 wrong usage, 130 stopped by Ctrl-C.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -318,7 +317,7 @@ def _prepare(max_loss: float | None, *files: Path | None) -> None:
     for file in files:
         if file is not None and not file.parent.is_dir():
             raise UsageError(f"tokenry: the folder of {file} does not exist; make it first.")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # standard error is for the bar
+    console.quiet_models()
 
 
 def _conclude(

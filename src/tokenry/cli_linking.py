@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from cyclopts import App, Parameter
 
 import tokenry
 from tokenry import catalog, console
+from tokenry.cli_files import writable
 from tokenry.errors import UsageError
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Chosen:
 
     def settings(self, who: str) -> dict[str, Any]:
         """The settings of the public functions; what was not given is left to them."""
-        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # standard error is for bars
+        console.quiet_models()
         found = {name: getattr(self, name) for name in _PASSED if getattr(self, name) is not None}
         found["normalise"] = self.normalise
         if self.block is not None:
@@ -155,7 +155,7 @@ def link(
         json: Print the findings for machines instead.
         chosen: What all these commands share.
     """
-    _writable("link", out, chosen.report)
+    writable("link", out, chosen.report)
     linked: Callable[..., Links] = partial(
         tokenry.link,
         left,
@@ -219,7 +219,7 @@ def dedupe(
         json: Print the findings for machines instead.
         chosen: What all these commands share.
     """
-    _writable("dedupe", out, chosen.report)
+    writable("dedupe", out, chosen.report)
     deduped: Callable[..., Clusters] = partial(
         tokenry.dedupe,
         table,
@@ -272,7 +272,7 @@ def aggregate(
         json: Print the findings for machines instead.
         chosen: What all these commands share.
     """
-    _writable("aggregate", out, chosen.report)
+    writable("aggregate", out, chosen.report)
     found = tokenry.aggregate(
         fine,
         coarse,
@@ -323,19 +323,6 @@ def _say(
     elif links is not None:
         for line in links.shown(SHOWN):
             console.write(line)
-
-
-def _writable(who: str, out: Path | None, report: Path | None = None) -> None:
-    """Refuse now what would fail after hours."""
-    if report is not None and not report.parent.is_dir():
-        raise UsageError(f"{who}: the folder of {report} does not exist; make it first.")
-    if out is None:
-        return
-    from tokenry.tables.files import check_ending
-
-    if not out.parent.is_dir():
-        raise UsageError(f"{who}: the folder of {out} does not exist; make it first.")
-    check_ending(out)
 
 
 def _columns(text: str | None) -> list[str] | None:

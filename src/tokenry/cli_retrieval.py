@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -64,7 +63,7 @@ def chunks(
     """
     if out is not None and not out.parent.is_dir():
         raise UsageError(f"chunks: the folder of {out} does not exist; make it first.")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    console.quiet_models()
     found = tokenry.chunks(
         documents,
         questions,
@@ -126,7 +125,7 @@ def index(
     from tokenry.index.building import build
     from tokenry.index.sources import Source
 
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # standard error is for the bar
+    console.quiet_models()
     read = Source(source, text_column=text_column, id_column=id_column)
     found = build(
         read,
@@ -179,7 +178,7 @@ def search(
     from tokenry.index.index import Index
     from tokenry.index.searching import RANKERS
 
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    console.quiet_models()
     wanted = dict(_pair(one) for one in where or [])
     with Index.open(idx) as held:
         hits = held.search(query, k, rankers=rankers or RANKERS, where=wanted or None)
@@ -228,7 +227,7 @@ def eval_(
     """
     from tokenry.index.searching import RANKERS
 
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    console.quiet_models()
     ways = [way.strip() for way in (rankers or RANKERS).split(",")]
     found = tokenry.evaluate(idx, queries, rankers=ways, split=split, worst=worst, seed=seed)
     if json:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +10,7 @@ from cyclopts import App, Parameter
 
 import tokenry
 from tokenry import catalog, console
+from tokenry.cli_files import writable
 from tokenry.errors import UsageError
 
 Json = Annotated[bool, Parameter(negative="", show_default=False)]
@@ -83,11 +83,11 @@ def tune_classifier(
         json: Print the findings for machines instead.
         training: How long and on what.
     """
-    _quiet()
+    console.quiet_models()
     given: Any = {"left": catalog.split(left), "encoding": encoding, **asdict(training)}
     beside = None if right is None else catalog.split(right)
     found = tokenry.tune_classifier(table, classifier, right=beside, label=label, out=out, **given)
-    _say(found, json)
+    console.write_found(found, json)
 
 
 @app.command(name="transform-rows")
@@ -130,8 +130,8 @@ def transform_rows(
         encoding: Of csv and jsonl files; UTF-8 when not given.
         json: Print the findings for machines instead.
     """
-    _writable(out)
-    _quiet()
+    writable("transform-rows", out)
+    console.quiet_models()
     shots = [_shot(one) for one in shot or ()]
     found = tokenry.transform_rows(
         table,
@@ -145,20 +145,9 @@ def transform_rows(
     )
     if out is not None:
         found.write(out, formulas=formulas)
-    _say(found, json)
+    console.write_found(found, json)
     if out is not None and not json:
         console.write(f"Table: {out}")
-
-
-def _writable(out: Path | None) -> None:
-    """Refuse now what would fail later."""
-    if out is None:
-        return
-    from tokenry.tables.files import check_ending
-
-    if not out.parent.is_dir():
-        raise UsageError(f"transform-rows: the folder of {out} does not exist; make it first.")
-    check_ending(out)
 
 
 def _shot(given: str) -> tuple[str, str]:
@@ -166,14 +155,3 @@ def _shot(given: str) -> tuple[str, str]:
     if not sign:
         raise UsageError(f"transform-rows: --shot {given!r} has no =; write TEXT=NEW.")
     return before, after
-
-
-def _quiet() -> None:
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # standard error is for bars
-
-
-def _say(found: Any, json: bool) -> None:
-    if json:
-        console.write_json(found.to_dict())
-    else:
-        console.write(str(found))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,7 +10,7 @@ from cyclopts import App, Parameter
 
 import tokenry
 from tokenry import catalog, console
-from tokenry.errors import UsageError
+from tokenry.cli_files import writable
 
 Json = Annotated[bool, Parameter(negative="", show_default=False)]
 Form = Literal["text", "letters", "none"]
@@ -110,11 +109,11 @@ def tune(
         training: How long and on what.
         reading: How texts are read.
     """
-    _quiet()
+    console.quiet_models()
     columns: Any = _columns(left=left, right=right, text=text)
     given = {**asdict(training), **_read(reading)}
     found = tokenry.tune(table, out=out, label=label, cluster=cluster, **columns, **given)
-    _say(found, json)
+    console.write_found(found, json)
 
 
 @app.command(name="classify-pairs")
@@ -162,27 +161,16 @@ def classify_pairs(
         json: Print the findings for machines instead.
         reading: How texts are read.
     """
-    _writable(out)
-    _quiet()
+    writable("classify-pairs", out)
+    console.quiet_models()
     columns: Any = _columns(left=left, right=right)
     given: Any = {"method": method, "classifier": classifier, "threshold": threshold}
     found = tokenry.classify_pairs(table, label=label, **columns, **given, **_read(reading))
     if out is not None:
         found.write(out, formulas=formulas)
-    _say(found, json)
+    console.write_found(found, json)
     if out is not None and not json:
         console.write(f"Table: {out}")
-
-
-def _writable(out: Path | None) -> None:
-    """Refuse now what would fail later."""
-    if out is None:
-        return
-    from tokenry.tables.files import check_ending
-
-    if not out.parent.is_dir():
-        raise UsageError(f"classify-pairs: the folder of {out} does not exist; make it first.")
-    check_ending(out)
 
 
 def _read(reading: Reading) -> dict[str, Any]:
@@ -192,14 +180,3 @@ def _read(reading: Reading) -> dict[str, Any]:
 
 def _columns(**given: str | None) -> dict[str, list[str]]:
     return {name: catalog.split(one) for name, one in given.items() if one is not None}
-
-
-def _quiet() -> None:
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # standard error is for bars
-
-
-def _say(found: Any, json: bool) -> None:
-    if json:
-        console.write_json(found.to_dict())
-    else:
-        console.write(str(found))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -94,7 +93,7 @@ def audit(
     """
     if not out.parent.is_dir():
         raise UsageError(f"tokenry: the folder of {out} does not exist; make it first.")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    console.quiet_models()
     found = tokenry.audit(
         tokenizers,
         text,
@@ -170,7 +169,7 @@ def transplant(
     """
     from tokenry.compare.transplants import transplant_on
 
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # standard error is for the bar
+    console.quiet_models()
     learned: Any = {"source_text": source_text, "dictionary": dictionary}
     learned |= {"source_words": source_words, "target_words": target_words}
     measured: Any = {"held_out": held_out, "train_steps": train_steps, "rate": rate, "seed": seed}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -66,6 +67,19 @@ def ask(question: str) -> str | None:
     if not line:
         sys.stderr.write("\n")
     return line or None
+
+
+def write_found(found: Any, as_json: bool) -> None:
+    """Print findings, or what they are as plain data, for machines."""
+    if as_json:
+        write_json(found.to_dict())
+    else:
+        write(str(found))
+
+
+def quiet_models() -> None:
+    """Leave standard error to bars, unless the environment wants to hear of transformers."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 
 def write_json(content: Any) -> None:
