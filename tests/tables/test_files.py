@@ -27,6 +27,14 @@ def test_a_mark_of_utf8_is_no_part_of_a_name(tmp_path):
     assert columns(tmp_path / "a.tsv", b"a\tb\n1\t2\n") == {"a": ["1"], "b": ["2"]}
 
 
+def test_a_file_with_the_mark_of_utf16_is_advised_so(tmp_path):
+    content = "name\nZoë\n".encode("utf-16")
+    (tmp_path / "a.csv").write_bytes(content)
+    with pytest.raises(DataError, match=r"is not UTF-8.*encoding='utf-16'"):
+        read_file(tmp_path / "a.csv")
+    assert read_file(tmp_path / "a.csv", "utf-16").to_pydict() == {"name": ["Zoë"]}
+
+
 def test_another_encoding_is_asked_for_and_then_read(tmp_path):
     content = "name\nZoë\n".encode("latin-1")
     for name in ("a.csv", "a.jsonl"):

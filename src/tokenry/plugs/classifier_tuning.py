@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from itertools import islice
@@ -19,6 +18,7 @@ from tqdm import tqdm
 from tokenry import zoo
 from tokenry.errors import TokenryError, UsageError
 from tokenry.ops.batches import rounds
+from tokenry.plugs.fresh_folder import fresh_folder, whole
 from tokenry.plugs.text_classifier import TextClassifier
 from tokenry.plugs.tuning import Tuned, descend, set_rate, share, training
 from tokenry.plugs.tuning_examples import Best
@@ -155,20 +155,13 @@ def _checked(
             f"tune_classifier: steps={steps}, batch_size={batch_size}, rate={rate} for {count} "
             "texts; take one step at least, a batch that the texts fill, and a positive rate."
         )
-    folder = None if out is None else Path(out)
-    if folder is not None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"tune_classifier: {folder} holds something; give a new folder.")
-    return folder
+    return None if out is None else fresh_folder("tune_classifier", out)
 
 
 def _save(classifier: TextClassifier, folder: Path | None) -> None:
-    """All of it, or nothing."""
     if folder is None:
         return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as made:
-        inside = Path(made) / "classifier"
-        model: Any = classifier.model
-        model.save_pretrained(str(inside))
-        classifier.tokenizer.save_pretrained(str(inside))
-        inside.replace(folder)
+    model: Any = classifier.model
+    with whole(folder) as place:
+        model.save_pretrained(str(place))
+        classifier.tokenizer.save_pretrained(str(place))

@@ -15,6 +15,7 @@ from tokenry import catalog
 from tokenry.data import load_text
 from tokenry.errors import UsageError
 from tokenry.method import END, TokenizerTrainer
+from tokenry.plugs.fresh_folder import fresh_folder, whole
 
 _ROLES = {
     END: "eos_token",
@@ -99,9 +100,7 @@ def train_tokenizer(
     265
     """
     rule = _trainer(method, size)
-    folder = Path(out)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"train_tokenizer: {folder} holds something; give a new folder.")
+    folder = fresh_folder("train_tokenizer", out)
     texts = {e.text: None for source in sources for e in load_text(source).examples}
     cuts = [_cut(text) for text in texts]
     kept = [text[:cut] for text, cut in zip(texts, cuts, strict=True)]
@@ -112,8 +111,8 @@ def train_tokenizer(
     tokenizer = rule.train(kept)
     seconds = time.perf_counter() - start
     found = tokenizer.get_vocab_size()
-    folder.mkdir(parents=True, exist_ok=True)
-    _wrapped(tokenizer).save_pretrained(folder)
+    with whole(folder) as place:
+        _wrapped(tokenizer).save_pretrained(place)
     return Learned(
         method=rule.describe(),
         folder=folder,

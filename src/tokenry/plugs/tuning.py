@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-import tempfile
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from tokenry import catalog
 from tokenry.errors import TokenryError, UsageError
 from tokenry.method import Batch, PairObjective
 from tokenry.plugs.dropped_heads import dropped_heads
+from tokenry.plugs.fresh_folder import fresh_folder, whole
 from tokenry.plugs.text_encoder import sentence_transformers
 from tokenry.plugs.tuning_examples import Best, Examples, Pair, examples, of_pairs
 
@@ -252,21 +252,14 @@ def _checked(
             f"tune: {count} pairs fill no batch of {batch_size}; give more, or a smaller "
             "batch_size."
         )
-    folder = None if out is None else Path(out)
-    if folder is not None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"tune: {folder} holds something; give a new folder.")
-    return folder
-
-
-def _save(encoder: Any, folder: Path | None) -> None:
-    """All of it, or nothing."""
-    if folder is None:
-        return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as fresh:
-        encoder.save_pretrained(str(Path(fresh) / "encoder"), create_model_card=False)
-        (Path(fresh) / "encoder").replace(folder)
+    return None if out is None else fresh_folder("tune", out)
 
 
 def _hidden(progress: bool | None) -> bool | None:
     return None if progress is None else not progress
+
+
+def _save(encoder: Any, folder: Path | None) -> None:
+    if folder is not None:
+        with whole(folder) as place:
+            encoder.save_pretrained(str(place), create_model_card=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,11 +18,11 @@ from tokenry.plugs.text_classifier import TextClassifier
 from tokenry.tables import frames, sides
 from tokenry.tables.aids import Given
 from tokenry.tables.engine import arrow
-from tokenry.tables.files import write_file
 from tokenry.tables.frames import Frame
 from tokenry.tables.normalise import Form, rule
 from tokenry.tables.stages import Stages
 from tokenry.tables.tuning_data import truth
+from tokenry.tables.widened import Widened
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,7 +32,7 @@ Names = str | Sequence[str]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, slots=True)
-class Classified:
+class Classified(Widened):
     """A table with what was found for each of its rows.
 
     Attributes:
@@ -44,23 +43,10 @@ class Classified:
         figures: Precision, recall and f1 on rows with a label that nothing was learned from.
     """
 
-    frame: Frame
     columns: dict[str, NDArray[Any]]
     method: str
     threshold: float | None
     figures: dict[str, float]
-
-    def __len__(self) -> int:
-        return len(self.frame)
-
-    @property
-    def table(self) -> Any:
-        """The table with the columns that were added, in its own type."""
-        return self.frame.back(self._table())
-
-    def write(self, path: str | Path, *, formulas: bool = False) -> None:
-        """Write it to a .csv, .tsv, .jsonl or .parquet file; see `Links.write`."""
-        write_file(self._table(), Path(path).expanduser(), formulas=formulas)
 
     def to_dict(self) -> dict[str, Any]:
         """The findings as plain data, without the rows."""

@@ -53,9 +53,12 @@ def read_file(path: Path, encoding: str | None = None) -> pa.Table:
 
 def _not_encoded(path: Path, encoding: str | None, error: Exception) -> DataError:
     given = encoding or "UTF-8"
+    with path.open("rb") as file:
+        marked = file.read(2) in (b"\xff\xfe", b"\xfe\xff")
+    likely = "utf-16" if marked else "latin-1"
     return DataError(
         f"{path}: is not {given} ({str(error).splitlines()[0]}); say what it is, as in "
-        "encoding='latin-1' (on the command line --encoding latin-1)."
+        f"encoding={likely!r} (on the command line --encoding {likely})."
     )
 
 

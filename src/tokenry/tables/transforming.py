@@ -14,9 +14,8 @@ from tokenry.ops.questions import rewritten
 from tokenry.ops.replies import read_text
 from tokenry.tables import frames, sides
 from tokenry.tables.engine import arrow
-from tokenry.tables.files import write_file
-from tokenry.tables.frames import Frame
 from tokenry.tables.normalise import rule
+from tokenry.tables.widened import Widened
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,7 +24,7 @@ TASK = "Correct the spelling."
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, slots=True)
-class Transformed:
+class Transformed(Widened):
     """A table with a text that was written for each of its rows.
 
     Attributes:
@@ -36,23 +35,10 @@ class Transformed:
         silent: Of how many of them it wrote nothing.
     """
 
-    frame: Frame
     column: str
     texts: list[str | None]
     asked: int
     silent: int
-
-    def __len__(self) -> int:
-        return len(self.frame)
-
-    @property
-    def table(self) -> Any:
-        """The table with the column that was added, in its own type."""
-        return self.frame.back(self._table())
-
-    def write(self, path: str | Path, *, formulas: bool = False) -> None:
-        """Write it to a .csv, .tsv, .jsonl or .parquet file; see `Links.write`."""
-        write_file(self._table(), Path(path).expanduser(), formulas=formulas)
 
     def to_dict(self) -> dict[str, Any]:
         """The findings as plain data, without the rows."""
