@@ -9,7 +9,10 @@ begun that would not be done after `--minutes`, but the first round always is. *
 of the plain answer that stands in the prompt in runs of four tokens and more; to *rewrite* go
 prompts of which that is 0.9 at least. The *limit* is what the measured cost of a pass over n tokens
 and the reached acceptance allow: the seconds of the prompt's pass and of the passes that were made;
-*limit_speedup* is what it makes of plain decoding.
+*limit_speedup* is what it makes of plain decoding. Passes are timed behind texts as long as those
+of the kind, before and after each batch. *beside* is what was spent beside passes of the model,
+drafts and draft models included, as a share of plain decoding's time: where no draft was verified,
+it is all that a contestant can lose, and a larger difference in speed is the machine's.
 """
 
 from __future__ import annotations
@@ -41,7 +44,7 @@ RESULTS = Path(__file__).parent / "results" / "decoding.json"
 KINDS = ("chat", "edit", "summary", "log", "rewrite")
 RUN, COPIED = 4, 0.9
 SIZES = (1, 2, 4, 8, 16, 32, 64)
-CONTEXT = 384
+TIMED = 5
 
 
 class Silent(Drafter):
@@ -86,19 +89,36 @@ def contestants() -> list[Contestant]:
     return [*found, *(Contestant(cls.card.slug, cls()) for cls in fit)]
 
 
-def cost_curve(model: Any, b: int) -> dict[int, float]:
-    """Median seconds of a pass over n tokens behind `CONTEXT` cached ones."""
-    ids = torch.randint(100, 20_000, (b, CONTEXT + max(SIZES)))
-    cache = DynamicCache(config=model.config)
-    model(ids[:, :CONTEXT], past_key_values=cache, logits_to_keep=1)
-    spent: dict[int, list[float]] = {n: [] for n in SIZES}
-    for _ in range(9):
-        for n in SIZES:
-            start = time.perf_counter()
-            model(ids[:, CONTEXT : CONTEXT + n], past_key_values=cache)
-            spent[n].append(time.perf_counter() - start)
-            cache.crop(-n)
-    return {n: statistics.median(values) for n, values in spent.items()}
+@dataclass
+class Costs:
+    """What passes over n tokens behind a text take.
+
+    Attributes:
+        b: Texts at once.
+        context: Tokens before the pass.
+        spent: Seconds by n.
+    """
+
+    b: int
+    context: int
+    spent: dict[int, list[float]] = field(default_factory=lambda: {n: [] for n in SIZES})
+
+    def time(self, model: Any) -> None:
+        """Time `TIMED` passes of each size."""
+        ids = torch.randint(100, 20_000, (self.b, self.context + max(SIZES)))
+        cache = DynamicCache(config=model.config)
+        model(ids[:, : self.context], past_key_values=cache, logits_to_keep=1)
+        for _ in range(TIMED):
+            for n, taken in self.spent.items():
+                start = time.perf_counter()
+                model(ids[:, self.context : self.context + n], past_key_values=cache)
+                taken.append(time.perf_counter() - start)
+                cache.crop(-n)
+
+    @property
+    def curve(self) -> dict[int, float]:
+        """The median of each size."""
+        return {n: statistics.median(taken) for n, taken in self.spent.items()}
 
 
 def between(curve: dict[int, float], n: int) -> float:
@@ -113,28 +133,75 @@ def between(curve: dict[int, float], n: int) -> float:
 
 @dataclass
 class Tally:
-    """What one contestant did on the prompts of one kind."""
+    """What one contestant did on the prompts of one kind.
+
+    Attributes:
+        sizes: Tokens of each pass after the prompt's that a drafter made.
+        prompts: Seconds of the passes over the prompts.
+        plain: Passes after the prompt's that plain decoding needs.
+    """
 
     seconds: float = 0.0
+    beside: float = 0.0
     tokens: int = 0
     passes: int = 0
-    ideal: float = 0.0
-    ideal_plain: float = 0.0
+    sizes: list[int] = field(default_factory=list)
+    prompts: float = 0.0
+    plain: int = 0
     copied: float = 0.0
     same: int = 0
     texts: int = 0
 
 
-def write(
-    model: Any, inputs: dict[str, Any], one: Contestant, tokens: int
-) -> tuple[Any, Any, float]:
-    """The texts, the trace of a drafter, and the seconds; a draft model is loaded before."""
+@dataclass
+class Written:
+    """What came of one call.
+
+    Attributes:
+        text: The new tokens.
+        trace: Of a drafter; None without one.
+        seconds: In all.
+        beside: Of them, those beside passes of the model.
+    """
+
+    text: Any
+    trace: Any
+    seconds: float
+    beside: float
+
+
+class Clock:
+    """Adds up the seconds of a model's passes."""
+
+    def __init__(self, model: Any) -> None:
+        self.inside = self._began = 0.0
+        self._hooks = (
+            model.register_forward_pre_hook(self._before),
+            model.register_forward_hook(self._after),
+        )
+
+    def _before(self, *_: Any) -> None:
+        self._began = time.perf_counter()
+
+    def _after(self, *_: Any) -> None:
+        self.inside += time.perf_counter() - self._began
+
+    def stop(self) -> float:
+        """The seconds."""
+        for hook in self._hooks:
+            hook.remove()
+        return self.inside
+
+
+def write(model: Any, inputs: dict[str, Any], one: Contestant, tokens: int) -> Written:
+    """One call of `generate`; a draft model is loaded before."""
     held = attach(model, one.method) if one.method else nullcontext()
     with held as attachment:
-        start = time.perf_counter()
+        clock, start = Clock(model), time.perf_counter()
         out = model.generate(**inputs, max_new_tokens=tokens, do_sample=False, **one.asked)
-        spent = time.perf_counter() - start
-    return out[:, inputs["input_ids"].shape[1] :], getattr(attachment, "trace", None), spent
+        seconds = time.perf_counter() - start
+    text, trace = out[:, inputs["input_ids"].shape[1] :], getattr(attachment, "trace", None)
+    return Written(text, trace, seconds, seconds - clock.stop())
 
 
 def measure(
@@ -142,33 +209,32 @@ def measure(
     inputs: dict[str, Any],
     runs: list[Contestant],
     tokens: int,
-    curve: dict[int, float],
     tallies: dict[str, Tally],
     repeats: int = 1,
 ) -> None:
     """All contestants on one more batch, in turn, there and back; the quickest time counts."""
-    plain: Any = None
-    prompt = write(model, inputs, runs[0], tokens=1)[2]
-    again: dict[str, list[float]] = {one.name: [] for one in runs}
-    for turn in range(1, repeats):
+    prompt = write(model, inputs, runs[0], tokens=1).seconds
+    found: dict[str, list[Written]] = {one.name: [] for one in runs}
+    for turn in range(repeats):
         for one in runs[:: -1 if turn % 2 else 1]:
-            again[one.name].append(write(model, inputs, one, tokens)[2])
+            found[one.name].append(write(model, inputs, one, tokens))
+    plain = found[runs[0].name][0].text
+    asked = inputs["input_ids"].tolist()
     for one in runs:
-        out, trace, spent = write(model, inputs, one, tokens)
-        tally = tallies.setdefault(one.name, Tally())
-        tally.seconds += min([spent, *again[one.name]])
-        plain = out if plain is None else plain
-        tally.same += sum(_same(a, b) for a, b in zip(out.tolist(), plain.tolist(), strict=True))
-        tally.texts += len(out)
+        tally, turns = tallies.setdefault(one.name, Tally()), found[one.name]
+        text, trace = turns[-1].text, turns[-1].trace
+        tally.seconds += min(turn.seconds for turn in turns)
+        tally.beside += min(turn.beside for turn in turns)
+        tally.same += sum(_same(a, b) for a, b in zip(text.tolist(), plain.tolist(), strict=True))
+        tally.texts += len(text)
         tally.tokens += int((plain != model.generation_config.eos_token_id).sum())
-        asked = inputs["input_ids"].tolist()
         pairs = zip(asked, plain.tolist(), strict=True)
         tally.copied += sum(copied(source, answer) for source, answer in pairs)
         if trace is not None:
             tally.passes += trace.passes
-            sizes = (trace.offered.clamp(min=0).amax(1) + 1).tolist()
-            tally.ideal += prompt + sum(between(curve, n) for n in sizes)
-            tally.ideal_plain += prompt + (trace.plain - 1) * curve[1]
+            tally.sizes += (trace.offered.clamp(min=0).amax(1) + 1).tolist()
+            tally.prompts += prompt
+            tally.plain += trace.plain - 1
 
 
 def copied(source: list[int], answer: list[int]) -> float:
@@ -182,21 +248,23 @@ def _same(mine: list[int], plain: list[int]) -> bool:
     return mine[:n] == plain[:n]
 
 
-def row_of(name: str, tallies: dict[str, Tally]) -> dict[str, Any]:
+def row_of(name: str, tallies: dict[str, Tally], curve: dict[int, float]) -> dict[str, Any]:
     """One contestant's line of the table."""
     tally, plain = tallies[name], tallies["plain generate"]
     row: dict[str, Any] = {
         "contestant": name,
         "tokens_per_second": round(tally.tokens / tally.seconds, 1),
         "speedup": round(plain.seconds / tally.seconds, 3),
+        "beside": round(tally.beside / plain.seconds, 3),
         "identical": f"{tally.same} of {tally.texts}",
     }
     if tally.passes:
+        ideal = tally.prompts + sum(between(curve, n) for n in tally.sizes)
         row["tokens_per_pass"] = round(tally.tokens / tally.passes, 2)
         row["seconds"] = round(tally.seconds, 3)
-        row["limit_seconds"] = round(tally.ideal, 3)
-        row["share_of_limit"] = round(tally.ideal / tally.seconds, 3)
-        row["limit_speedup"] = round(tally.ideal_plain / tally.ideal, 2)
+        row["limit_seconds"] = round(ideal, 3)
+        row["share_of_limit"] = round(ideal / tally.seconds, 3)
+        row["limit_speedup"] = round((tally.prompts + tally.plain * curve[1]) / ideal, 2)
     return row
 
 
@@ -221,7 +289,7 @@ def rewrites(model: Any, tokenizer: Any, tokens: int) -> Iterator[str]:
     plain = Contestant("plain generate")
     for text in paragraphs():
         inputs = batch(tokenizer, [text])
-        answer = write(model, inputs, plain, tokens)[0]
+        answer = write(model, inputs, plain, tokens).text
         if copied(inputs["input_ids"][0].tolist(), answer[0].tolist()) >= COPIED:
             yield text
 
@@ -245,30 +313,40 @@ class Block:
     Attributes:
         kind: The kind.
         b: Prompts at once.
-        curve: What passes cost at that size.
         runs: Who takes part.
+        costs: What passes take behind texts of the first batch's length.
         tallies: What they did so far.
         took: Seconds of the last batch.
     """
 
     kind: str
     b: int
-    curve: dict[int, float]
     runs: list[Contestant]
+    costs: Costs | None = None
     tallies: dict[str, Tally] = field(default_factory=dict)
     took: float = 0.0
 
     def step(self, model: Any, inputs: dict[str, Any], tokens: int, repeats: int) -> None:
         """One more batch; what has been found so far is recorded."""
         began = time.monotonic()
-        if not self.tallies:
+        if self.costs is None:
             write(model, inputs, self.runs[1], tokens=2)  # times passes on first use
-        measure(model, inputs, self.runs, tokens, self.curve, self.tallies, repeats)
+            self.costs = Costs(self.b, inputs["input_ids"].shape[1] + tokens // 2)
+        self.costs.time(model)
+        measure(model, inputs, self.runs, tokens, self.tallies, repeats)
+        self.costs.time(model)
         self.took = time.monotonic() - began
-        rows = [row_of(name, self.tallies) for name in self.tallies]
+        self._record(self.costs)
+
+    def _record(self, costs: Costs) -> None:
+        curve = costs.curve
+        named = {"kind": self.kind, "batch": self.b}
+        relative = {str(n): round(seconds / curve[1], 3) for n, seconds in curve.items()}
+        one = {"context": costs.context, "ms_of_one_token": round(1e3 * curve[1], 2)}
+        record("curve", {**named, **one, "times_one": relative})
+        rows = [row_of(name, self.tallies, curve) for name in self.tallies]
         plain = self.tallies["plain generate"]
-        share = round(plain.copied / plain.texts, 2)
-        record("by_kind", {"kind": self.kind, "batch": self.b, "copied": share, "rows": rows})
+        record("by_kind", {**named, "copied": round(plain.copied / plain.texts, 2), "rows": rows})
 
 
 def main() -> None:
@@ -287,12 +365,8 @@ def main() -> None:
     every = contestants()
     blocks: list[Block] = []
     for b in arguments.batches:
-        curve = cost_curve(loaded.model, b)
-        relative = {str(n): round(seconds / curve[1], 3) for n, seconds in curve.items()}
-        costs = {"batch": b, "ms_of_one_token": round(1e3 * curve[1], 2), "times_one": relative}
-        record("curve", costs)
         runs = [one for one in every if b == 1 or one.batches]
-        blocks += [Block(kind, b, curve, runs) for kind in arguments.kinds]
+        blocks += [Block(kind, b, runs) for kind in arguments.kinds]
     again = rewrites(loaded.model, loaded.processor, arguments.tokens)
     sources = {
         kind: again if kind == "rewrite" else iter(shipped(kind)) for kind in arguments.kinds
@@ -314,7 +388,7 @@ def record(part: str, block: dict[str, Any]) -> None:
     result = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     result["environment"] = environment()
     same = {key: block[key] for key in ("kind", "batch") if key in block}
-    others = [b for b in result.get(part, []) if any(b[k] != v for k, v in same.items())]
+    others = [b for b in result.get(part, []) if any(b.get(k) != v for k, v in same.items())]
     result[part] = [*others, block]
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

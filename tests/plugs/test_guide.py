@@ -299,7 +299,7 @@ def test_what_reading_a_text_will_take_is_known(models, monkeypatch):
     monkeypatch.setattr(guide, "curve", lambda model, batch: CHEAP)
     held = Guide("DySpec", draft, target)
     assert held.unread(0, LONG) == 0, "a given budget asks no price"
-    assert held.weigh() == 0.01
+    assert held.weigh() == CHEAP.cost(WINDOW)
     assert held.unread(0, LONG) == pytest.approx(120 / 64 * 0.02)
     assert held.unread(0, LONG[:WINDOW]) == 0
     held.under(0, LONG, 6, [], whole=False)

@@ -36,6 +36,7 @@ def places(
     worth: Float[Tensor, " f"],
     tokens: Int[Tensor, "f k"],
     key: Key,
+    drawn: bool = True,
 ) -> tuple[Float[Tensor, "f k"], Float[Tensor, "f k"]]:
     """How promising the places under some nodes are, and what the tokens put there are worth.
 
@@ -45,6 +46,7 @@ def places(
         tokens: What is proposed under it, in order.
         key: Whether a place counts by its reach, or by what the likeliest token left would be
             worth there; neither looks at the token that was put there by chance.
+        drawn: Whether chance put the tokens in order; else the likeliest come first.
 
     Returns:
         The key of each place, never larger than the one before, and the worth of its token.
@@ -53,11 +55,13 @@ def places(
     chance = probs.gather(1, tokens)
     if key == "reach":
         left = 1 - pad(chance.cumsum(1)[:, :-1], (1, 0))
+    elif not drawn:
+        left = chance
     else:
         best = probs.topk(k)
-        order = torch.full_like(probs, k, dtype=torch.long)
-        order.scatter_(1, tokens, torch.arange(k, device=probs.device).expand_as(tokens))
-        taken = order.gather(1, best.indices).cummax(1).values
+        same = best.indices[:, :, None] == tokens[:, None]
+        order = torch.where(same.any(2), same.int().argmax(2), k)
+        taken = order.cummax(1).values
         turns = torch.arange(k, device=probs.device).expand_as(tokens).contiguous()
         left = best.values.gather(1, torch.searchsorted(taken, turns))
     left = torch.where(chance > 0, left.clamp(0, 1), 0).cummin(1).values
@@ -94,7 +98,7 @@ class Growth:
         k = min(self._count, probs.shape[1])
         tokens = race(probs, k) if self._drawn else probs.topk(k).indices
         above, worth = (pad(x, (0, 1), value=1.0)[self._new] for x in (self._keys, self._worth))
-        keys, worths = places(probs, worth, tokens, self._key)
+        keys, worths = places(probs, worth, tokens, self._key, self._drawn)
         keys = keys.minimum(above[:, None])  # equal but for rounding, and the parent comes first
         fit = (keys > 0) & (keys >= self._least)
         self._tokens = torch.cat([self._tokens, tokens[fit]])

@@ -78,7 +78,8 @@ class Chosen:
 
     Args:
         curve: What passes cost.
-        step: Seconds that drafting takes for each node, as long as it was not timed; at most.
+        step: Seconds that a draft of one node takes, as long as drafting was not timed; a drafter
+            that says so drafts a single node first.
     """
 
     def __init__(self, curve: Curve, step: float = 0.0) -> None:
@@ -117,7 +118,8 @@ class Chosen:
     def trial(self) -> int:
         """How many nodes to draft in thought beside a pass without drafts."""
         credit, dear = max(self._credit, 0.0), _TRIED * self._cost[0]
-        fit = [k for k in range(1, len(self._cost)) if self._drafting(k) <= credit]
+        most = 2 if self._step and not self._drafts else len(self._cost)
+        fit = [k for k in range(1, most) if self._drafting(k) <= credit]
         if self._now or not fit:
             return 0
         self._thought = max((k for k in fit if self._cost[k] <= dear), default=1)

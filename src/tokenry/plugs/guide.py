@@ -70,9 +70,13 @@ class Guide:
         self._spent = 0.0
 
     def weigh(self) -> float:
-        """Learn what passes of the draft model cost, so that `unread` knows; the cost of one."""
+        """Learn what passes of the draft model cost, so that `unread` knows.
+
+        Returns:
+            Seconds until a first node is drafted after the end of a text alone.
+        """
         self._curve = curve(self._draft, 1)
-        return self._curve.cost(1)
+        return self._curve.cost(min(WINDOW, self._curve.most))
 
     def unread(self, row: int, text: Int[Tensor, " n"]) -> float:
         """Seconds that it takes to read what is not read of a text; 0 where that is little.
@@ -93,7 +97,9 @@ class Guide:
         return spent
 
     def _held(self, row: int) -> _Text:
-        return self._texts.setdefault(row, _Text(self._draft, 0))
+        if row not in self._texts:
+            self._texts[row] = _Text(self._draft, 0)
+        return self._texts[row]
 
     def start(self, rows: int) -> None:
         """Let go of the texts of rows that the next batch has not."""
