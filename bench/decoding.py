@@ -26,15 +26,15 @@ import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from difflib import SequenceMatcher
 from itertools import islice, product
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from decoding_texts import batch, copied, paragraphs, shipped
 from transformers import DynamicCache
 
-from tokenry import catalog, data, zoo
+from tokenry import catalog, zoo
 from tokenry.card import Card
 from tokenry.method import Drafter, DraftView, TokenTree
 from tokenry.plugs.attach import attach
@@ -42,7 +42,7 @@ from tokenry.plugs.attach import attach
 MODEL, DRAFT = "zoo:smollm2-135m", "zoo:smollm2-draft"
 RESULTS = Path(__file__).parent / "results" / "decoding.json"
 KINDS = ("chat", "edit", "summary", "log", "rewrite")
-RUN, COPIED = 4, 0.9
+COPIED = 0.9
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 TIMED = 5
 
@@ -237,12 +237,6 @@ def measure(
             tally.plain += trace.plain - 1
 
 
-def copied(source: list[int], answer: list[int]) -> float:
-    """The share of an answer that stands in its source in runs of `RUN` tokens and more."""
-    blocks = SequenceMatcher(None, source, answer, autojunk=False).get_matching_blocks()
-    return sum(block.size for block in blocks if block.size >= RUN) / len(answer)
-
-
 def _same(mine: list[int], plain: list[int]) -> bool:
     n = min(len(mine), len(plain))
     return mine[:n] == plain[:n]
@@ -268,22 +262,6 @@ def row_of(name: str, tallies: dict[str, Tally], curve: dict[int, float]) -> dic
     return row
 
 
-def shipped(kind: str) -> list[str]:
-    """Prompts of the package."""
-    return [e.text for e in data.load_text("prompts").where(domain=kind)]
-
-
-def paragraphs() -> list[str]:
-    """One paragraph each of the manual pages, to be written again as it is."""
-    found: dict[str, str] = {}
-    for example in data.load_text("manpages").examples:
-        for part in example.text.split("\n\n"):
-            text = " ".join(part.split())
-            if 250 < len(text) < 450 and text[0].isupper() and text.endswith("."):
-                found.setdefault(example.meta["page"], f"Repeat this text word for word:\n\n{text}")
-    return list(found.values())
-
-
 def rewrites(model: Any, tokenizer: Any, tokens: int) -> Iterator[str]:
     """Paragraphs of whose plain answer at least `COPIED` is copied."""
     plain = Contestant("plain generate")
@@ -292,18 +270,6 @@ def rewrites(model: Any, tokenizer: Any, tokens: int) -> Iterator[str]:
         answer = write(model, inputs, plain, tokens).text
         if copied(inputs["input_ids"][0].tolist(), answer[0].tolist()) >= COPIED:
             yield text
-
-
-def batch(tokenizer: Any, texts: list[str]) -> dict[str, Any]:
-    """Prompts in the chat template, padded on the left."""
-    asked = [
-        tokenizer.apply_chat_template(
-            [{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True
-        )
-        for text in texts
-    ]
-    tokenizer.padding_side = "left"
-    return dict(tokenizer(asked, return_tensors="pt", padding=True, add_special_tokens=False))
 
 
 @dataclass

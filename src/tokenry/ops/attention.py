@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
@@ -136,30 +138,33 @@ def column_mass(
         bias: Added to the scores of each key.
     """
     (b, h, t, _), (g, s) = queries.shape, keys.shape[1:3]
-    mass = queries.new_zeros(b, g, h // g, s, dtype=torch.float32)
+    heads = h // g
+    mass = queries.new_zeros(b * g, heads, s, dtype=torch.float32)
     columns = keys.float().flatten(0, 1).transpose(-1, -2)
-    rows = min(t, max(16, _SCORES // (b * h * s)))
+    hidden = None if allowed is None else ~allowed.expand(b, g, -1, -1).flatten(0, 1)
+    mute = None if real is None else ~real.repeat_interleave(g, 0)
+    # Rows fill a chunk before key heads do: a product of many rows keeps all threads busy.
+    rows = min(t, max(16, _SCORES // (heads * s)))
+    groups = min(b * g, max(1, _SCORES // (heads * rows * s)))
     if t > rows:  # read by many chunks: worth one copy in the order of reading
         columns = columns.contiguous()
-    triangle = torch.ones(rows, rows, dtype=torch.bool, device=keys.device).triu(1)
     # One piece of memory for all chunks: new pages for each would cost as much as the softmax.
-    room = mass.new_empty(b * h * rows * s)
-    for start in range(0, t, rows):
-        stop = min(start + rows, t)
-        n, reach = stop - start, s - t + stop if allowed is None else s
-        some = grouped(queries[:, :, start:stop].float() * scale, g).flatten(0, 1)
-        flat = room[: b * h * n * reach].view(b * g, -1, reach)
-        torch.bmm(some, columns[..., :reach], out=flat)
-        scores = flat.view(b, g, h // g, n, reach)
+    room = mass.new_empty(groups * heads * rows * s)
+    triangle = torch.ones(rows, rows, dtype=torch.bool, device=keys.device).triu(1)
+    for first, start in product(range(0, b * g, groups), range(0, t, rows)):
+        last, stop = min(first + groups, b * g), min(start + rows, t)
+        n, reach = stop - start, s - t + stop if hidden is None else s
+        flat = room[: (last - first) * heads * n * reach].view(last - first, -1, reach)
+        asked = by_key_head(queries, g).flatten(0, 1)[first:last, :, start:stop].float() * scale
+        torch.bmm(asked.flatten(1, 2), columns[first:last, :, :reach], out=flat)
+        scores = flat.view(-1, heads, n, reach)
         if bias is not None:
-            scores += bias[:, :, None, None, :reach]
-        if allowed is None:
-            scores[..., reach - n :].masked_fill_(triangle[:n, :n], float("-inf"))
-        else:
-            scores.masked_fill_(~allowed[:, :, None, start:stop], float("-inf"))
+            scores += bias.flatten(0, 1)[first:last, None, None, :reach]
+        ahead = triangle[:n, :n] if hidden is None else hidden[first:last, None, start:stop]
+        scores[..., reach - ahead.shape[-1] :].masked_fill_(ahead, float("-inf"))
         torch.softmax(scores, -1, out=scores)
-        if real is not None:
+        if mute is not None:
             # Not a product: the row of a query that reads nothing is NaN.
-            scores.masked_fill_(~real[:, None, None, start:stop, None], 0)
-        mass[..., :reach] += scores.sum(-2)
-    return mass.flatten(1, 2)
+            scores.masked_fill_(mute[first:last, None, start:stop, None], 0)
+        mass[first:last, :, :reach] += scores.sum(-2)
+    return mass.view(b, h, s)
