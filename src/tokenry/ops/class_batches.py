@@ -1,4 +1,8 @@
-"""Batches of so many items of so many classes, and of classes that are easily confused."""
+"""Batches of so many items of so many classes, and of classes that are easily confused.
+
+`tokenry.ops.batches.by_group` deals out every row, in batches that differ in size; here each batch
+has the same make-up, as a loss over classes asks for, and what of a large class was not drawn waits.
+"""
 
 from __future__ import annotations
 
