@@ -1,7 +1,7 @@
 """Batches of so many items of so many classes, and of classes that are easily confused.
 
-`tokenry.ops.batches.by_group` deals out every row, in batches that differ in size; here each batch
-has the same make-up, as a loss over classes asks for, and what of a large class was not drawn waits.
+`tokenry.ops.batches.by_group` deals out every row, in batches that differ in size; here all batches
+are made up alike, so that a loss sees as much of each class, and some items wait for long.
 """
 
 from __future__ import annotations
