@@ -11,7 +11,8 @@ import torch
 
 from tokenry.decoding import ByteExact
 from tokenry.errors import UsageError
-from tokenry.plugs.bytes import ByteEnsemble, ByteLM
+from tokenry.plugs.byte_ensemble import ByteEnsemble
+from tokenry.plugs.bytes import ByteLM
 
 A, B = ord("a"), ord("b")
 MERGES = [("a", "b"), ("a", "a"), ("b", "ab")]
