@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from tokenry.compare import stats
-from tokenry.compare.records import Figure, Interval, Summary, TaskInfo
+from tokenry.compare.records import Figure, Summary, TaskInfo
 from tokenry.errors import UnknownNameError
+
+_NOTHING = 1e-12  # what rounding leaves of an end at zero
 
 
 class Choice(NamedTuple):
@@ -18,7 +20,12 @@ class Choice(NamedTuple):
 
 
 def choose(
-    untouched: Summary, others: Sequence[Summary], task: TaskInfo, max_loss: float, by: str
+    untouched: Summary,
+    others: Sequence[Summary],
+    task: TaskInfo,
+    max_loss: float,
+    by: str,
+    exact: Collection[str] = (),
 ) -> Choice:
     """The cheapest configuration that is shown to lose no more than `max_loss`.
 
@@ -29,17 +36,19 @@ def choose(
         max_loss: Largest mean loss of score, at least 0.
         by: What shall be least: "seconds", which a configuration must be shown to have fewer of,
             or a cost of the task.
+        exact: Labels of methods whose output is the untouched model's whatever the examples.
 
     Raises:
         UnknownNameError: If the task has no such cost.
     """
-    safe = [s for s in others if _worst(s.difference, task) >= -max_loss]
+    worst = {id(s): _worst(s, task, s.method in exact) for s in others}
+    safe = [s for s in others if worst[id(s)] >= -max_loss]
     if by == "seconds":
         fast = [s for s in safe if s.faster == "faster"]
         if not fast:
             return _untouched(untouched, task, max_loss, len(safe), "faster")
         chosen = min(fast, key=lambda s: s.seconds.value)
-        return Choice(chosen, _shown(chosen, task))
+        return Choice(chosen, _shown(chosen, task, worst[id(chosen)]))
     cost = _cost(task, by)
     # Of few examples the interval is no wider than what was seen.
     known = [s for s in safe if s.n >= stats.FEWEST]
@@ -48,14 +57,17 @@ def choose(
         return _untouched(untouched, task, max_loss, len(safe), f"cheaper ({cost.title})")
     chosen = min(less, key=lambda s: (s.figures[by], s.seconds.value))
     part = chosen.figures[by] / untouched.figures[by]
-    return Choice(
-        chosen, _shown(chosen, task, f"{cost.title} is {part:.1%} of the untouched model's, ")
-    )
+    share = f"{cost.title} is {part:.1%} of the untouched model's, "
+    return Choice(chosen, _shown(chosen, task, worst[id(chosen)], share))
 
 
-def _worst(difference: Interval, task: TaskInfo) -> float:
-    """The end of an interval on the side of a loss, as a gain."""
-    return difference.low if task.higher_is_better else -difference.high
+def _worst(summary: Summary, task: TaskInfo, exact: bool) -> float:
+    """The end of the difference's interval on the side of a loss, as a gain."""
+    apart = summary.difference
+    end = apart.low if task.higher_is_better else -apart.high
+    if task.binary and not exact and abs(end) < _NOTHING:  # no example was lost, which says little
+        return -stats.unseen(summary.n)
+    return end
 
 
 def _cost(task: TaskInfo, name: str) -> Figure:
@@ -79,11 +91,10 @@ def _untouched(summary: Summary, task: TaskInfo, max_loss: float, safe: int, bet
     )
 
 
-def _shown(summary: Summary, task: TaskInfo, share: str = "") -> str:
-    loss = max(0.0, -_worst(summary.difference, task))
+def _shown(summary: Summary, task: TaskInfo, worst: float, share: str = "") -> str:
     return (
-        f"With 95 % confidence, {task.metric} loses no more than {loss:.4g} (mean difference "
-        f"{summary.difference.value:+.4g} on {summary.n} examples), {share}and a pass is "
-        f"{summary.speedup.value:.2f} times as fast ({summary.speedup.low:.2f} to "
+        f"With 95 % confidence, {task.metric} loses no more than {max(0, -worst):.4g} (mean "
+        f"difference {summary.difference.value:+.4g} on {summary.n} examples), {share}and a pass "
+        f"is {summary.speedup.value:.2f} times as fast ({summary.speedup.low:.2f} to "
         f"{summary.speedup.high:.2f})."
     )

@@ -154,8 +154,11 @@ class Results:
 
         "Shown" is: the 95 % interval of the paired difference of scores ends above `-max_loss`
         (below `max_loss` where lower scores are better), and the configuration is distinguishably
-        faster than the untouched model. If none qualifies, the untouched model is the answer. A
-        method at `keep=1` is the untouched model again; what makes it look faster is chance.
+        faster than the untouched model. Where scores are right or wrong and none was lost, the
+        interval ends at what may stay unseen on so many examples, unless the method is exact. If
+        none qualifies, the untouched model is the answer. A method at `keep=1` is the untouched
+        model again; what makes it look faster is chance.
+
         With `by` another cost, the configuration with the least of it is chosen, whatever its
         speed.
 
@@ -178,7 +181,8 @@ class Results:
         untouched = next(s for s in summaries if (s.method, s.keep) == REFERENCE)
         others = [s for s in summaries if s is not untouched]
         acting = [s for s in others if s.keep < 1 or not self._dials(s)]
-        found, confidence = choose(untouched, acting, info, max_loss, by)
+        exact = {one.label for one in self.infos if one.card.get("exact")}
+        found, confidence = choose(untouched, acting, info, max_loss, by, exact)
         return Best(
             found.method, found.keep, found, confidence, self.code(found.method, found.keep)
         )
