@@ -122,14 +122,6 @@ DISTANCES = (16, 96, 384)
 PLACES = (*DISTANCES, "all three")
 
 
-@pytest.fixture(scope="module")
-def smollm():
-    from tokenry import zoo
-
-    loaded = zoo.load("zoo:smollm2-135m")
-    return loaded.model, loaded.processor
-
-
 def source(tokenizer, name):
     """The tokens of a standard library file."""
     text = Path(importlib.import_module(name).__file__).read_text(encoding="utf-8")
@@ -190,8 +182,8 @@ def agreements(model, tokenizer):
 
 
 @pytest.mark.slow
-def test_claim_agrees_more_than_reuse(smollm):
-    means = agreements(*smollm)
+def test_claim_agrees_more_than_reuse(smollm2):
+    means = agreements(smollm2.model, smollm2.processor)
     for where in PLACES:
         assert means[where, "pie"] > 0.85, means
         assert means[where, "pie"] > means[where, "reuse"] + 0.1, means
@@ -208,8 +200,8 @@ def operations(model, ids, strategy):
 
 
 @pytest.mark.slow
-def test_claim_saves_85_percent_of_the_operations(smollm):
-    model, tokenizer = smollm
+def test_claim_saves_85_percent_of_the_operations(smollm2):
+    model, tokenizer = smollm2.model, smollm2.processor
     ids = source(tokenizer, "textwrap")[:1024]
     assert operations(model, ids, "pie") < 0.15 * operations(model, ids, "recompute")
 
