@@ -13,14 +13,14 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from tokenry.errors import AttachError, UsageError
+from tokenry.errors import UsageError
 from tokenry.method import CachePolicy, KVView
 from tokenry.ops.attention import attend, column_mass
 from tokenry.ops.budget import kept_count
 from tokenry.ops.rope import angles, turn
 from tokenry.ops.slots import reachable, take_slots
 from tokenry.plugs.admission import Admission
-from tokenry.plugs.attachment import MARK, Attachment
+from tokenry.plugs.attachment import MARK, Attachment, refuse_second
 from tokenry.plugs.attention import Call, install
 from tokenry.plugs.cache import TrackedLayer
 from tokenry.plugs.cache_trace import CacheTrace, traced
@@ -59,12 +59,7 @@ class Caching(Attachment[CachePolicy]):
         self._owner = type(method).__name__
         self._decoder: Any
         self._decoder, row = find_decoder(model)
-        other = self._decoder.__dict__.get(MARK)
-        if other is not None:
-            raise AttachError(
-                f"attach: {type(model).__name__} already carries {other.method.describe()}; "
-                "leave its with-block or call its detach() first."
-            )
+        refuse_second(model, self._decoder)
         self._attentions = row.attentions(self._decoder)
         self._inv_freq = row.frequencies(self._decoder)
         self._admission = Admission.of(method, self._decoder, self._inv_freq)
