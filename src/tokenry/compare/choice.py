@@ -79,11 +79,10 @@ def _cost(task: TaskInfo, name: str) -> Figure:
 
 
 def _untouched(summary: Summary, task: TaskInfo, max_loss: float, safe: int, better: str) -> Choice:
-    why = (
-        "no method is shown to lose so little"
-        if safe == 0
-        else f"{safe} configurations lose so little, but none is shown to be {better}"
-    )
+    why = {
+        0: "no method is shown to lose so little",
+        1: f"one configuration loses so little, but is not shown to be {better}",
+    }.get(safe, f"{safe} configurations lose so little, but none is shown to be {better}")
     return Choice(
         summary,
         f"Keep the untouched model: of the allowed loss of {max_loss:g} in {task.metric}, {why} on "
