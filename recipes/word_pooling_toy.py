@@ -27,7 +27,8 @@ from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import tokenry.data
-from tokenry.plugs.pooling import END, UNITS, PooledModel, WordCollator
+from tokenry.plugs.pooling import UNITS, PooledModel
+from tokenry.plugs.word_batches import END, WordCollator
 from tokenry.vocab import WordPooling
 
 METHOD = WordPooling(prefix=2, longest=12)

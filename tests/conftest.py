@@ -99,6 +99,17 @@ def recipes():
 
 
 @pytest.fixture(scope="session")
+def smollm2():
+    """A small chat model and its tokenizer, loaded once; whoever borrows them leaves no trace."""
+    from tokenry import zoo
+
+    found = zoo.find("smollm2-135m")
+    if not found.installed:
+        pytest.skip(found.install)
+    return zoo.load("zoo:smollm2-135m")
+
+
+@pytest.fixture(scope="session")
 def linkers():
     """Two linkers that need no package, and two small tables with their links."""
     path = Path(__file__).parent / "compare" / "linkers.py"

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from tokenry import zoo
 from tokenry.checks.models import tiny_decoder
 from tokenry.method import KVView
 from tokenry.plugs.attach import attach
@@ -130,8 +129,7 @@ CITIES = ("Oslo", "Lima", "Cairo", "Paris", "Quito", "Dublin", "Tokyo", "Berlin"
 class Haystack:
     """A small chat model, pages of documentation, and a four-digit number somewhere in them."""
 
-    def __init__(self):
-        loaded = zoo.load("zoo:smollm2-135m")
+    def __init__(self, loaded):
         self.model, self.tokenizer = loaded.model, loaded.processor
         pages = "\n".join(topics[name] for name in sorted(topics))
         self.straw = self.encode(pages[:400_000])
@@ -172,9 +170,9 @@ class Haystack:
 
 
 @pytest.fixture(scope="session")
-def haystack():
+def haystack(smollm2):
     """Needles for a real model."""
-    return Haystack()
+    return Haystack(smollm2)
 
 
 def best(score, real, count, first=0, last=0):

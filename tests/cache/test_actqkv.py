@@ -1,5 +1,6 @@
 """Probe, blocks, budget and the two kinds of distance against loops; what the probe finds."""
 
+import copy
 import itertools
 import math
 
@@ -319,10 +320,11 @@ def test_on_real_text_the_probe_reads_more_of_the_needle(haystack):
     for which in range(4):
         text, where, question, _ = haystack.hide(1200, which)
         chunk = haystack.straw[-5000 - 300 * which :][: 256 - len(question)] + question
+        with attach(haystack.model, ActQKV(keep=0.2)):
+            filled = haystack.model(torch.tensor([text]), logits_to_keep=1).past_key_values
         for warmup in (1, 1000):
             with attach(haystack.model, ActQKV(keep=0.2, warmup=warmup)) as attachment:
-                out = haystack.model(torch.tensor([text]), logits_to_keep=1)
-                cache = out.past_key_values
+                cache = copy.deepcopy(filled)
                 haystack.model(torch.tensor([chunk]), past_key_values=cache, logits_to_keep=1)
             read = [set(tokens[0, 0].tolist()) for tokens in attachment.trace.tokens]
             shares.append(np.mean([len(tokens & set(where)) / len(where) for tokens in read]))

@@ -13,14 +13,9 @@ from transformers import DynamicCache
 from tokenry import attach
 from tokenry.cache import D2O, H2O, KeyNorm, RandomSlots, SnapKV, StreamingLLM
 from tokenry.method import CachePolicy
-from tokenry.zoo import find, load
 
-MODEL = "zoo:smollm2-135m"
 PROMPT, GOES_ON = 512, 64
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not find(MODEL).installed, reason=find(MODEL).install),
-]
+pytestmark = pytest.mark.slow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,19 +36,14 @@ def some(longer_than, count=8):
 
 
 @pytest.fixture(scope="module")
-def loaded():
-    return load(MODEL)
-
-
-@pytest.fixture(scope="module")
-def goes_on(loaded):
+def goes_on(smollm2):
     """Log-probabilities of 64 tokens behind a prompt of 512 that a policy has cut.
 
     All policies start from copies of one watched cache, so that each prompt is read once.
     """
-    model, read = loaded.model, []
+    model, read = smollm2.model, []
     for name in some(longer_than=5000):
-        ids = loaded.processor(topics[name][:5000], return_tensors="pt").input_ids
+        ids = smollm2.processor(topics[name][:5000], return_tensors="pt").input_ids
         ids, before = ids[:, : PROMPT + GOES_ON], DynamicCache()
         with torch.no_grad(), attach(model, Watch(keep=0.999)):
             model(ids[:, : PROMPT - 1], past_key_values=before, logits_to_keep=1)
@@ -124,9 +114,9 @@ PLACES = ("Paris", "Oslo", "Lima", "Cairo", "Rome", "Tokyo", "Delhi", "Quito")
 
 
 @pytest.fixture(scope="module")
-def right(loaded):
+def right(smollm2):
     """How many of 24 numbers, hidden in texts at eight depths, are found from the cut cache."""
-    model, tokens, source, questions = loaded.model, loaded.processor, random.Random(0), []
+    model, tokens, source, questions = smollm2.model, smollm2.processor, random.Random(0), []
     for i, name in enumerate(some(longer_than=2500, count=24)):
         number = "".join(source.choice("0123456789") for _ in range(4))
         place, text = PLACES[i % 8], topics[name][:1400]

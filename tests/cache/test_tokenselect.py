@@ -263,7 +263,10 @@ def test_what_has_no_rotation_is_refused():
 @pytest.mark.parametrize("length", [1000, 2000])
 def test_claim_finds_what_a_window_has_lost(haystack, length):
     """Four-digit numbers in pages of documentation, a quarter of the slots for both."""
-    methods = TokenSelect(keep=0.25), StreamingLLM(keep=0.25)
-    found = [sum(haystack.finds(method, length, i) for i in range(6)) for method in methods]
-    print(f"{length} tokens, of 6: TokenSelect {found[0]}, StreamingLLM {found[1]}")
-    assert found[0] >= found[1] + 3
+    found = sum(haystack.finds(TokenSelect(keep=0.25), length, i) for i in range(6))
+    window, left = 0, 6
+    while window + left > found - 3 and left:  # until those that are left cannot matter
+        left -= 1
+        window += haystack.finds(StreamingLLM(keep=0.25), length, left)
+    print(f"{length} tokens, of 6: TokenSelect {found}, StreamingLLM {window} to {window + left}")
+    assert found >= window + left + 3

@@ -148,13 +148,13 @@ def test_identity_catches_a_policy_that_acts_at_keep_one(monkeypatch):
 
 
 def test_leak_catches_a_cache_that_is_held(monkeypatch):
-    held, record = [], caching.Caching._record
+    held, traced = [], caching.traced
 
-    def hoard(self, layers, now):
+    def hoard(layers, read, selects):
         held.append(layers)
-        return record(self, layers, now)
+        return traced(layers, read, selects)
 
-    monkeypatch.setattr(caching.Caching, "_record", hoard)
+    monkeypatch.setattr(caching, "traced", hoard)
     assert "referred to" in checks.one(Sound, "leak").message
 
 

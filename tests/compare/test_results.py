@@ -89,7 +89,7 @@ def test_a_mean_loss_below_the_limit_is_not_enough():
 def test_the_untouched_model_is_best_when_nothing_is_faster():
     best = results(PLAIN + SLOW).best(max_loss=0.01)
     assert best.method == "none"
-    assert "1 configurations lose so little, but none is shown to be faster" in best.confidence
+    assert "one configuration loses so little, but is not shown to be faster" in best.confidence
 
 
 def test_best_where_lower_is_better():
@@ -142,6 +142,17 @@ def test_rows_of_other_batches_are_paired_by_example():
     assert results(PLAIN + joined).summary() == results(PLAIN + SAFE).summary()
 
 
+def test_right_answers_alone_do_not_show_that_little_is_lost():
+    right = replace(COSINE, binary=True)
+    same = PLAIN + [replace(row, score=1.0) for row in SAFE]
+    assert results(same, (right,)).best(0.05).method == "none"
+    best = results(same, (right,)).best(0.1)
+    assert best.method == "tome"
+    assert "loses no more than 0.0881 (mean difference +0 on 40 examples)" in best.confidence
+    exact = replace(TOME, card={"slug": "tome", "exact": True})
+    assert results(same, (right,), (exact,)).best(0).method == "tome"
+
+
 def test_nothing_measured():
     assert results([]).summary() == []
     assert results(SAFE).summary() == []
@@ -153,7 +164,7 @@ def test_several_tasks():
     both = results(PLAIN + SAFE + right, (COSINE, other))
     assert [s.task for s in both.summary()] == ["agreement"] * 2 + ["probe"] * 2
     assert [s.p_value for s in both.summary("probe")] == [1.0, 1.0]
-    assert both.best(0, task="probe").method == "tome"
+    assert both.best(0.1, task="probe").method == "tome"
     with pytest.raises(UnknownNameError, match="task 'prob' is unknown; nearest: probe"):
         both.summary("prob")
 

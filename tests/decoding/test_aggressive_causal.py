@@ -4,7 +4,6 @@ import pytest
 import torch
 
 import tokenry
-from tokenry import zoo
 from tokenry.data.manpages import manpages
 from tokenry.decoding import AggressiveDecoding
 
@@ -27,20 +26,18 @@ def paragraphs(count):
 
 
 @pytest.fixture(scope="module")
-def chat():
-    loaded = zoo.load("zoo:smollm2-135m")
-
+def chat(smollm2):
     def ask(text):
         message = [{"role": "user", "content": ASK + text}]
-        whole = loaded.processor.apply_chat_template(
+        whole = smollm2.processor.apply_chat_template(
             message, add_generation_prompt=True, tokenize=False
         )
         parts = [*whole.partition(text)]
-        sizes = [len(loaded.processor(part, add_special_tokens=False).input_ids) for part in parts]
-        ids = loaded.processor(whole, return_tensors="pt", add_special_tokens=False).input_ids
+        sizes = [len(smollm2.processor(part, add_special_tokens=False).input_ids) for part in parts]
+        ids = smollm2.processor(whole, return_tensors="pt", add_special_tokens=False).input_ids
         return ids, (sizes[0], -sizes[2])
 
-    return loaded.model, ask
+    return smollm2.model, ask
 
 
 def test_copying_from_the_prompt_takes_half_the_passes(chat):

@@ -11,7 +11,8 @@ import torch
 
 from tokenry.decoding import ByteExact
 from tokenry.errors import UsageError
-from tokenry.plugs.bytes import ByteEnsemble, ByteLM
+from tokenry.plugs.byte_ensemble import ByteEnsemble
+from tokenry.plugs.bytes import ByteLM
 
 A, B = ord("a"), ord("b")
 MERGES = [("a", "b"), ("a", "a"), ("b", "ab")]
@@ -172,12 +173,9 @@ def bench():
 
 
 @pytest.mark.slow
-def test_claim_prompts_that_end_inside_a_word(bench):
+def test_claim_prompts_that_end_inside_a_word(bench, smollm2):
     """Names in Python source, cut inside, seen before in the prompt; the bench has more of them."""
-    from tokenry import zoo
-
-    loaded = zoo.load("zoo:smollm2-135m")
-    right, _ = bench.completed(loaded.model, loaded.processor, 14)
+    right, _ = bench.completed(smollm2.model, smollm2.processor, 14)
     print({way: sum(found) for way, found in right.items()})
     assert sum(right["byte-exact"]) >= sum(right["token healing"]) >= sum(right["plain"])
     assert bench.sign_test(*bench.uneven(right["byte-exact"], right["plain"])) < 0.05

@@ -8,7 +8,8 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from tokenry import attach
 from tokenry.errors import UnknownNameError, UsageError
-from tokenry.plugs.bytes import ByteEnsemble, ByteLM
+from tokenry.plugs.byte_ensemble import ByteEnsemble
+from tokenry.plugs.bytes import ByteLM
 from tokenry.plugs.spelling import unfinished
 
 PREFIXES = [

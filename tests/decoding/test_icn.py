@@ -12,7 +12,6 @@ from scipy.stats import wilcoxon
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from tokenry import zoo
 from tokenry.decoding import ICN
 from tokenry.method import Form
 from tokenry.plugs.exploring import explore
@@ -234,23 +233,19 @@ def right(answers, gold):
     return names & set(gold)
 
 
-@pytest.fixture(scope="module")
-def smollm():
-    loaded = zoo.load("zoo:smollm2-135m")
-    return loaded.model, loaded.processor
-
-
 @pytest.mark.slow
-def test_claim_finds_more_right_answers(smollm):
+def test_claim_finds_more_right_answers(smollm2):
     counts = {"icn": 0, "top": 0}
     for question in ("Name a country.", "Name an animal.", "Name a color."):
         for strategy in counts:
-            found = explore(*smollm, question, 30, strategy=strategy)
+            found = explore(smollm2.model, smollm2.processor, question, 30, strategy=strategy)
             counts[strategy] += len(right(found.distinct, GOLD[question]))
     assert counts["icn"] > counts["top"]
 
 
 @pytest.mark.slow
-def test_claim_the_query_moves_away_from_explored_keys(smollm):
-    shifts = [explore(*smollm, question, 11).shifts[0] for question in GOLD]
+def test_claim_the_query_moves_away_from_explored_keys(smollm2):
+    shifts = [
+        explore(smollm2.model, smollm2.processor, question, 11).shifts[0] for question in GOLD
+    ]
     assert wilcoxon(shifts, alternative="less").pvalue < 0.05

@@ -12,7 +12,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from tokenry import data, zoo
+from tokenry import data
 from tokenry.decoding import Octopus
 from tokenry.errors import UsageError
 from tokenry.method import Call
@@ -87,8 +87,7 @@ def test_who_is_chosen(probabilities, threshold, general):
 class Emoji:
     """Names of emoji from 18 subgroups, and what a real model thinks at the end of each prompt."""
 
-    def __init__(self):
-        loaded = zoo.load("zoo:smollm2-135m")
+    def __init__(self, loaded):
         self.model, self.tokenizer = loaded.model, loaded.processor
         every = [(e.label, e.meta["subgroup"]) for e in data.load("emoji:google")]
         sizes = Counter(group for _, group in every)
@@ -126,8 +125,8 @@ class Emoji:
 
 
 @pytest.fixture(scope="module")
-def emoji():
-    return Emoji()
+def emoji(smollm2):
+    return Emoji(smollm2)
 
 
 @pytest.mark.slow

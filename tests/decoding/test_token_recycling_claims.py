@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from tokenry import zoo
 from tokenry.decoding import TokenRecycling
 from tokenry.plugs.attach import attach
 
@@ -22,9 +21,8 @@ def logs():
 
 
 @pytest.mark.slow
-def test_a_table_kept_from_request_to_request_drafts_better():
-    loaded = zoo.load("zoo:smollm2-135m")
-    model, tokenizer = loaded.model, loaded.processor
+def test_a_table_kept_from_request_to_request_drafts_better(smollm2):
+    model, tokenizer = smollm2.model, smollm2.processor
     prompts = [tokenizer(text, return_tensors="pt") for text in logs()]
     settings = {"max_new_tokens": NEW, "do_sample": False, "pad_token_id": 0}
     hot, cold = [], []

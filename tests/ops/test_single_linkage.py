@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tokenry.errors import UsageError
+from tokenry.ops import single_linkage
 from tokenry.ops.clusters import adjusted_rand
 from tokenry.ops.pooled import best_pooled_cut, pool
 from tokenry.ops.single_linkage import best_cut, linked
@@ -33,6 +34,13 @@ def test_labels_are_those_of_dbscan(groups, distance):
     x, _ = groups
     theirs = DBSCAN(eps=distance, min_samples=1, metric="cosine").fit_predict(x)
     assert adjusted_rand(linked(x, distance), theirs) == 1.0
+
+
+def test_blocks_make_no_difference(groups, monkeypatch):
+    x, _ = groups
+    whole = linked(x, 0.05)
+    monkeypatch.setattr(single_linkage, "_BLOCK", 7)
+    assert linked(x, 0.05).tolist() == whole.tolist()
 
 
 def test_a_greater_distance_only_joins(groups):

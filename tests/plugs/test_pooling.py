@@ -14,8 +14,9 @@ from transformers import AutoTokenizer
 
 from tokenry.checks.models import tiny_decoder
 from tokenry.errors import UnknownNameError, UnsupportedModelError, UsageError
-from tokenry.plugs.pooling import END, PooledConfig, PooledModel, WordCollator, byte_tokenizer
+from tokenry.plugs.pooling import PooledConfig, PooledModel
 from tokenry.plugs.vocabulary import vocabulary
+from tokenry.plugs.word_batches import END, WordCollator, byte_tokenizer
 from tokenry.vocab import WordPooling
 
 TEXTS = ["the cat  sat\non the mat", "a dog, ünder it"]

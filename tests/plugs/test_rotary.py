@@ -15,7 +15,6 @@ from transformers import (
     LlamaForCausalLM,
 )
 
-from tokenry import zoo
 from tokenry.errors import UnsupportedModelError, UsageError
 from tokenry.ops.rounding import rounded_rotation, shift_error
 from tokenry.plugs.rotary import attention_shift_error, frequencies, rotary_shift_error
@@ -156,12 +155,11 @@ def test_numbers_out_of_range(wrong):
 
 
 @pytest.mark.slow
-def test_claim_the_first_token_errs_most_in_a_real_model():
+def test_claim_the_first_token_errs_most_in_a_real_model(smollm2):
     """SmolLM2 on 128 tokens of a licence: the first errs five times as much as the others."""
-    loaded = zoo.load("zoo:smollm2-135m")
-    ids = loaded.processor(LICENSE.read_text(), return_tensors="pt")["input_ids"][:, :127]
-    ids = torch.cat([torch.tensor([[loaded.model.config.bos_token_id]]), ids], 1)
-    table = attention_shift_error(loaded.model, ids)
+    ids = smollm2.processor(LICENSE.read_text(), return_tensors="pt")["input_ids"][:, :127]
+    ids = torch.cat([torch.tensor([[smollm2.model.config.bos_token_id]]), ids], 1)
+    table = attention_shift_error(smollm2.model, ids)
     print(table)
     for row in table.rows:
         others = sum(row.by_key[1:]) / (len(row.by_key) - 1)

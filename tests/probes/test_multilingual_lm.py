@@ -169,9 +169,9 @@ def test_too_few_kinds_to_learn_from_are_refused():
 
 
 @pytest.mark.slow
-def test_claim_kinds_of_names_are_told_best_before_the_last_layer():
+def test_claim_kinds_of_names_are_told_best_before_the_last_layer(smollm2):
     probe = MultilingualLM(task="kinds", languages=("de", "ru"), count=60, depths=(0.25, 1.0))
-    found = tokenry.probe("zoo:smollm2-135m", probe, bos=True, batch_size=32)
+    found = tokenry.probe(smollm2, probe, bos=True, batch_size=32)
     right = {tuple(group.conditions.values()): group.score.value for group in found.summary()}
     findings = found.measurement.findings
     assert right["en", 0.25] > right["en", 1.0] + 0.1
@@ -180,9 +180,9 @@ def test_claim_kinds_of_names_are_told_best_before_the_last_layer():
 
 
 @pytest.mark.slow
-def test_claim_related_languages_align():
+def test_claim_related_languages_align(smollm2):
     probe = MultilingualLM(languages=("de", "fr", "ru", "zh_CN"), count=60, depths=(1.0,))
-    found = tokenry.probe("zoo:smollm2-135m", probe, bos=True, batch_size=16).measurement
+    found = tokenry.probe(smollm2, probe, bos=True, batch_size=16).measurement
     margins = {}
     for score in found.scores:
         if score.conditions["language"] == "en":

@@ -15,12 +15,9 @@ from tokenry.errors import UsageError
 from tokenry.method import Response
 from tokenry.ops.answers import accuracy, effective_length, parse
 from tokenry.probes import NeedleThreading
-from tokenry.zoo import find, load
 
 TASKS = ("single", "multiple", "conditional", "thread", "multi-thread")
 SMALL = {"lengths": (2000, 4000), "depths": 3, "repeats": 4, "steps": 5, "threads": 2}
-SMOLLM2 = find("smollm2-135m")
-needs_smollm2 = pytest.mark.skipif(not SMOLLM2.installed, reason=SMOLLM2.install)
 
 
 def solved(text):
@@ -236,14 +233,11 @@ def test_responses_must_belong_to_the_items():
 
 
 @pytest.mark.slow
-@needs_smollm2
-def test_claim_needles_before_threads():
-    model = load("zoo:smollm2-135m")
-
+def test_claim_needles_before_threads(smollm2):
     def right(**settings):
         probe = NeedleThreading(digits=4, lengths=(400,), **settings)
-        return tokenry.probe(model, probe, progress=False).summary()[0].score
+        return tokenry.probe(smollm2, probe, batch_size=11, progress=False).summary()[0].score
 
-    needle, thread = right(), right(task="thread", repeats=55)
+    needle, thread = right(repeats=3), right(task="thread", repeats=33)
     assert needle.low > thread.high
     assert needle.high < NeedleThreading().threshold

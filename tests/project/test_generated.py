@@ -6,6 +6,7 @@ import ast
 import importlib.util
 import shutil
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -85,11 +86,17 @@ def test_every_method_says_how_it_is_used(cls, sync):
     assert f"## Use\n\n```python\n{call}" in sync.method_page(cls) or not call
 
 
+@cache
+def functions(file):
+    """The functions at the top of a file of the project."""
+    tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
 @pytest.mark.parametrize("test", CLAIMS)
 def test_claim_names_a_test_that_exists(test):
     file, _, name = test.partition("::")
-    tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
-    assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    assert name in functions(file)
 
 
 @pytest.mark.parametrize("card", catalog.cards(), ids=lambda card: card["slug"])

@@ -15,7 +15,10 @@ HEAVY = ("torch", "transformers", "numpy", "pandas", "PIL")
 
 def listed(path: Path) -> list[str] | None:
     """The literal `__all__` of a module; None when it has none."""
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    source = path.read_text(encoding="utf-8")
+    if "__all__" not in source:
+        return None
+    for node in ast.parse(source).body:
         targets = [node.target] if isinstance(node, ast.AnnAssign) else getattr(node, "targets", [])
         if any(isinstance(t, ast.Name) and t.id == "__all__" for t in targets):
             return ast.literal_eval(node.value)

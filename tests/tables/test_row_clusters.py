@@ -49,6 +49,13 @@ def test_smaller_clusters_than_asked_for_are_single_rows():
     assert cluster_vectors(x, least=3).tolist() == [0, 0, 0, 0, 1, 2, 3]
 
 
+def test_a_chain_is_a_cluster_however_thin():
+    turned = 0.2 * np.arange(5)
+    x = np.stack((np.cos(turned), np.sin(turned)), 1)
+    assert cluster_vectors(x, distance=0.03, least=5).tolist() == [0] * 5
+    assert cluster_vectors(x, distance=0.03, least=6).tolist() == [*range(5)]
+
+
 @pytest.mark.parametrize("by", ["average", "ward"])
 def test_equal_rows_are_one_cluster_and_others_are_not(by):
     x = np.repeat(np.eye(4), [3, 2, 1, 1], axis=0)

@@ -137,17 +137,15 @@ def test_a_folder_loads_with_the_same_predictor_only(predict, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_real_model_predicts_and_every_window_is_read_by_another_copy(tmp_path):
+def test_a_real_model_predicts_and_every_window_is_read_by_another_copy(tmp_path, smollm2):
     """Ends of characters that begin a window are no text; they are coded all the same."""
-    from tokenry import zoo
     from tokenry.plugs.bytes import ByteLM
 
-    loaded = zoo.load("zoo:smollm2-135m")
     text = "Paris is né"
-    first = CodedTokenizer(ByteLM(loaded.model, loaded.processor, invalid="keep"))
+    first = CodedTokenizer(ByteLM(smollm2.model, smollm2.processor, invalid="keep"))
     first.save(tmp_path)
     codes = first.encode(text)
-    again = ByteLM(loaded.model, loaded.processor, invalid="keep")
+    again = ByteLM(smollm2.model, smollm2.processor, invalid="keep")
     other = CodedTokenizer.load(tmp_path, again)
     print(len(text.encode()) / len(codes), "bytes a code")
     assert other.decode(codes) == text

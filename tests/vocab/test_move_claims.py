@@ -16,7 +16,6 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from tokenry import zoo
 from tokenry.data.text_loader import load_text
 from tokenry.plugs.bits import bits_per_byte
 from tokenry.plugs.moving import transplant
@@ -149,15 +148,14 @@ def test_wechsel_leads_and_needs_its_dictionary(tmp_path):
         assert led < trailed - 0.1
 
 
-def test_fvt_keeps_more_than_copies_of_shared_tokens():
+def test_fvt_keeps_more_than_copies_of_shared_tokens(smollm2):
     """The paper's case: a smaller vocabulary of the domain's own, for a large model."""
     texts, held = english()
     new = tokenizer(texts, 6000)
-    loaded = zoo.load("zoo:smollm2-135m")
     found = {}
     for method in ("fvt", "lexical-copy"):
         one = transplant(
-            loaded.model, loaded.processor, new, method, special={"<end>": "<|im_end|>"}
+            smollm2.model, smollm2.processor, new, method, special={"<end>": "<|im_end|>"}
         )
         parts = [text[200:700] for text in held[:4]]
         found[method] = bits_per_byte(one.model, one.tokenizer, parts).per_byte

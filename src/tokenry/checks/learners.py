@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer
 
 from tokenry.errors import UsageError
 from tokenry.method import TokenizerTrainer
-from tokenry.method import settings as declared
 
 SIZE = 6000
 """Tokens that may be learned: room for all runs of six letters."""
@@ -23,9 +21,8 @@ def bases(count: int = 8, seed: int = 0) -> list[str]:
 
 
 def _made(cls: type[TokenizerTrainer]) -> TokenizerTrainer:
-    """The method with room for much; one that goes through its texts again does so seldom."""
-    few: Any = {"documents": 50} if any(s.name == "documents" for s in declared(cls)) else {}
-    return cls(size=SIZE, **few)
+    """The method with room for much, as it is set for a few texts."""
+    return cls(size=SIZE, **cls.for_few_texts)
 
 
 @cache

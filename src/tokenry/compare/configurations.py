@@ -211,6 +211,7 @@ def _described(stack: Sequence[Method], keep: float) -> MethodInfo:
     )
     years = [card["year"] for card in cards if card["year"]]
     facts = {"name": name, "needs": needs, "year": max(years, default=None)}
+    facts["exact"] = all(card["exact"] for card in cards)
     return MethodInfo(
         label="+".join(part.label for part in parts),
         cls="",

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from tokenry.compare.data_frame import Backend, data_frame
 from tokenry.compare.records import UNTOUCHED, Interval, Skipped
-from tokenry.compare.results import frame_backend
 from tokenry.compare.stats import LEVEL, RESAMPLES
 from tokenry.errors import UsageError
 from tokenry.method import Condition, Measurement
@@ -84,7 +84,7 @@ class Probed:
             for key, values in groups.items()
         )
 
-    def to_frame(self, backend: Literal["pandas", "polars"] | None = None) -> Any:
+    def to_frame(self, backend: Backend | None = None) -> Any:
         """One row per item as a data frame, each condition and secondary score a column.
 
         Args:
@@ -94,8 +94,6 @@ class Probed:
             MissingExtraError: If it is not installed.
             UsageError: If `backend` is something else.
         """
-        import narwhals
-
         scores = self.measurement.scores
         columns: dict[str, list[Any]] = {"item": [score.item for score in scores]}
         for name in dict.fromkeys(name for score in scores for name in score.conditions):
@@ -103,7 +101,7 @@ class Probed:
         columns["score"] = [score.value for score in scores]
         for name in dict.fromkeys(name for score in scores for name in score.more):
             columns[name] = [score.more.get(name) for score in scores]
-        return narwhals.from_dict(columns, backend=frame_backend(backend)).to_native()
+        return data_frame(columns, backend)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the single scores, as plain data."""
@@ -204,7 +202,7 @@ class ProbedPolicies:
             "skipped": [asdict(skipped) for skipped in self.skipped],
         }
 
-    def to_frame(self, backend: Literal["pandas", "polars"] | None = None) -> Any:
+    def to_frame(self, backend: Backend | None = None) -> Any:
         """One row per item, policy and keep; see `Probed.to_frame`.
 
         Args:

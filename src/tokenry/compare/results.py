@@ -7,17 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenry.compare import code, stats
+from tokenry.compare import code
+from tokenry.compare.choice import choose
 from tokenry.compare.curves import Curve, curve
+from tokenry.compare.data_frame import Backend, data_frame
 from tokenry.compare.records import (
     UNTOUCHED,
     Best,
-    Figure,
     Interval,
     MethodInfo,
     Picture,
@@ -28,7 +29,7 @@ from tokenry.compare.records import (
     TaskInfo,
 )
 from tokenry.compare.summaries import REFERENCE, Configuration, summarize
-from tokenry.errors import MissingExtraError, UnknownNameError, UsageError
+from tokenry.errors import UnknownNameError, UsageError
 
 __all__ = [
     "Best",
@@ -153,8 +154,11 @@ class Results:
 
         "Shown" is: the 95 % interval of the paired difference of scores ends above `-max_loss`
         (below `max_loss` where lower scores are better), and the configuration is distinguishably
-        faster than the untouched model. If none qualifies, the untouched model is the answer. A
-        method at `keep=1` is the untouched model again; what makes it look faster is chance.
+        faster than the untouched model. Where scores are right or wrong and none was lost, the
+        interval ends at what may stay unseen on so many examples, unless the method is exact. If
+        none qualifies, the untouched model is the answer. A method at `keep=1` is the untouched
+        model again; what makes it look faster is chance.
+
         With `by` another cost, the configuration with the least of it is chosen, whatever its
         speed.
 
@@ -174,23 +178,13 @@ class Results:
         summaries = self._summaries[info.slug]
         if not summaries:
             raise UsageError("best: nothing was measured; run the comparison to its first batch.")
-        sign = 1 if info.higher_is_better else -1
-        reference = next(s for s in summaries if (s.method, s.keep) == REFERENCE)
-        acting = [s for s in summaries if s is reference or s.keep < 1 or not self._dials(s)]
-        safe = [s for s in acting if _worst(s.difference, sign) >= -max_loss]
-        if by == "seconds":
-            fast = [s for s in safe if s.faster == "faster"]
-            chosen = min(fast, key=lambda s: s.seconds.value, default=reference)
-            words = _confidence(chosen, info, max_loss, len(safe) - 1)
-        else:
-            cost = _cost(info, by)
-            # Of few examples the interval is no wider than what was seen.
-            known = [s for s in safe if s.n >= stats.FEWEST]
-            less = [s for s in known if s.figures[by] < reference.figures[by]]
-            chosen = min(less, key=lambda s: (s.figures[by], s.seconds.value), default=reference)
-            words = _confidence(chosen, info, max_loss, len(safe) - 1, cost, reference)
+        untouched = next(s for s in summaries if (s.method, s.keep) == REFERENCE)
+        others = [s for s in summaries if s is not untouched]
+        acting = [s for s in others if s.keep < 1 or not self._dials(s)]
+        exact = {one.label for one in self.infos if one.card.get("exact")}
+        found, confidence = choose(untouched, acting, info, max_loss, by, exact)
         return Best(
-            chosen.method, chosen.keep, chosen, words, self.code(chosen.method, chosen.keep)
+            found.method, found.keep, found, confidence, self.code(found.method, found.keep)
         )
 
     def curves(self, task: str | None = None) -> list[Curve]:
@@ -246,7 +240,7 @@ class Results:
         found = [self._picture(mine[one]) for one in every if one in mine]
         return [picture for picture in found if picture is not None]
 
-    def to_frame(self, backend: Literal["pandas", "polars"] | None = None) -> Any:
+    def to_frame(self, backend: Backend | None = None) -> Any:
         """The rows as a data frame; each further score, cost, setting and condition is a column.
 
         Args:
@@ -256,8 +250,6 @@ class Results:
             MissingExtraError: If it is not installed.
             UsageError: If `backend` is something else.
         """
-        import narwhals
-
         columns: dict[str, list[Any]] = {
             name: [getattr(row, name) for row in self._rows]
             for name in ("task", "method", "keep", "example", "score", "seconds")
@@ -271,7 +263,7 @@ class Results:
                 found[f"example_{name}" if name in (*columns, *found) else name] = value
         for name in sorted({name for found in more for name in found}):
             columns[name] = [found.get(name) for found in more]
-        return narwhals.from_dict(columns, backend=frame_backend(backend)).to_native()
+        return data_frame(columns, backend)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the single rows, as plain data."""
@@ -336,61 +328,3 @@ class Results:
             groups=groups,
             thumbnail=thumbnail,
         )
-
-
-def _worst(difference: Interval, sign: int) -> float:
-    """The end of an interval on the side of a loss, as a gain."""
-    return difference.low if sign > 0 else -difference.high
-
-
-def _cost(task: TaskInfo, name: str) -> Figure:
-    """A cost of the task by its name."""
-    costs = {f.name: f for f in task.figures if f.unit != "number"}
-    if name not in costs:
-        raise UnknownNameError("cost", name, ["seconds", *costs])
-    return costs[name]
-
-
-def _confidence(
-    summary: Summary,
-    task: TaskInfo,
-    max_loss: float,
-    safe: int,
-    cost: Figure | None = None,
-    reference: Summary | None = None,
-) -> str:
-    if summary.method == UNTOUCHED:
-        better = "faster" if cost is None else f"cheaper ({cost.title})"
-        why = (
-            "no method is shown to lose so little"
-            if safe == 0
-            else f"{safe} configurations lose so little, but none is shown to be {better}"
-        )
-        return (
-            f"Keep the untouched model: of the allowed loss of {max_loss:g} in {task.metric}, "
-            f"{why} on {summary.n} examples."
-        )
-    loss = -_worst(summary.difference, 1 if task.higher_is_better else -1)
-    share = ""
-    if cost is not None and reference is not None:
-        part = summary.figures[cost.name] / reference.figures[cost.name]
-        share = f"{cost.title} is {part:.1%} of the untouched model's, "
-    return (
-        f"With 95 % confidence, {task.metric} loses no more than {abs(max(loss, 0)):.4g} (mean "
-        f"difference {summary.difference.value:+.4g} on {summary.n} examples), {share}and a pass "
-        f"is {summary.speedup.value:.2f} times as fast ({summary.speedup.low:.2f} to "
-        f"{summary.speedup.high:.2f})."
-    )
-
-
-def frame_backend(backend: str | None) -> Literal["pandas", "polars"]:
-    """The data frame library to use: the one asked for, or the one that is installed."""
-    from importlib.util import find_spec
-
-    if backend not in (None, "pandas", "polars"):
-        raise UsageError(f"to_frame: backend={backend!r}; allowed: 'pandas', 'polars' or None.")
-    if backend != "polars" and find_spec("pandas") is not None:
-        return "pandas"
-    if backend != "pandas" and find_spec("polars") is not None:
-        return "polars"
-    raise MissingExtraError("to_frame", f"pip install {backend or 'pandas'}")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from tokenry.errors import UsageError
 from tokenry.method.base import In, Method
@@ -22,6 +22,10 @@ of its own."""
 @dataclass(frozen=True, kw_only=True)
 class TokenizerTrainer(Method):
     """Learns a vocabulary from text, as a tokenizer of the `tokenizers` library."""
+
+    for_few_texts: ClassVar[Mapping[str, Any]] = {}
+    """Settings for a few lines of text, where the defaults go through them needlessly often; the
+    common checks learn with them."""
 
     size: Annotated[int, In(2, 10_000_000), "most tokens, special ones included"] = 8192
 

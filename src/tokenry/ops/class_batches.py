@@ -1,4 +1,8 @@
-"""Batches of so many items of so many classes, and of classes that are easily confused."""
+"""Batches of so many items of so many classes, and of classes that are easily confused.
+
+`tokenry.ops.batches.by_group` deals out every row, in batches that differ in size; here all batches
+are made up alike, so that a loss sees as much of each class, and some items wait for long.
+"""
 
 from __future__ import annotations
 

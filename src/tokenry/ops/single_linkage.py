@@ -14,13 +14,13 @@ from scipy.cluster.hierarchy import fcluster, single
 
 from tokenry.errors import UsageError
 from tokenry.ops.clusters import adjusted_rand, components
-from tokenry.ops.near import alike_vectors
 
 Labels = Int[np.ndarray, " n"]
 Vectors = Float[np.ndarray, "n d"]
 
 DISTANCES = tuple(round(0.01 * step, 2) for step in range(1, 101))
 """The cosine distances that `best_cut` tries."""
+_BLOCK = 1024  # rows that are compared with all others at a time
 
 
 class Cut(NamedTuple):
@@ -42,11 +42,19 @@ def linked(vectors: Vectors, distance: float) -> Labels:
         vectors: Of length one.
         distance: Of cosines, 1 - cos.
 
+    Returns:
+        Labels that count from 0 in the order of first rows.
+
     >>> linked(np.array([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0], [-1.0, 0.0]]), 0.4).tolist()
     [0, 0, 0, 1]
     """
-    pairs, _ = alike_vectors(vectors, 1 - distance)
-    return components(pairs, len(vectors))
+    labels = np.arange(len(vectors))
+    # Block by block: the pairs of a large cluster are too many to be listed.
+    for start in range(0, len(vectors), _BLOCK):
+        near = vectors[start : start + _BLOCK] @ vectors[start:].T >= 1 - distance
+        pairs = labels[np.stack(np.nonzero(near), 1) + start]
+        labels = components(pairs, len(vectors))[labels]
+    return labels
 
 
 def best_cut(vectors: Vectors, gold: Labels, distances: Sequence[float] = DISTANCES) -> Cut:

@@ -1,4 +1,4 @@
-"""Clusters of vectors by their distances, through scikit-learn; what is like no other is alone."""
+"""Clusters of vectors by their distances; what is like no other is alone."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from tokenry.errors import MissingExtraError, UsageError
+from tokenry.ops.single_linkage import linked
 
 By = Literal["single", "average", "ward", "hdbscan"]
-"""single: what a chain of near neighbours joins (DBSCAN); average: by the mean distance of two
+"""single: what a chain of near neighbours joins; average: by the mean distance of two
 clusters; ward: by how much a cluster's scatter would grow; hdbscan: by where vectors lie dense."""
 DISTANCES: dict[By, float] = {"single": 0.1, "average": 0.2, "ward": 0.5}
 """How far apart two things of one cluster may be: a cosine distance, with ward a Euclidean one."""
@@ -38,7 +39,7 @@ def cluster_vectors(
 
     Raises:
         UsageError: If a setting is out of range or means nothing with `by`.
-        MissingExtraError: If scikit-learn is not installed.
+        MissingExtraError: If scikit-learn is not installed, which all ways but single need.
 
     >>> cluster_vectors(np.array([[1.0, 0], [0, 1], [1, 0], [-1, 0]])).tolist()
     [0, 1, 0, 2]
@@ -56,9 +57,13 @@ def cluster_vectors(
     few = LEAST.get(by, 2) if least is None else least
     if len(vectors) < few:
         return np.arange(len(vectors))
-    found = np.asarray(_method(by, far, few).fit_predict(vectors), dtype=np.int64)
-    noise = found < 0
-    found[noise] = len(vectors) + np.flatnonzero(noise)
+    if by == "single":
+        found = linked(vectors, far)
+        alone = np.bincount(found)[found] < few
+    else:
+        found = np.asarray(_method(by, far, few).fit_predict(vectors), dtype=np.int64)
+        alone = found < 0
+    found[alone] = len(vectors) + np.flatnonzero(alone)
     _, first, labels = np.unique(found, return_index=True, return_inverse=True)
     made: Int[np.ndarray, " n"] = np.argsort(np.argsort(first))[labels]
     return made
@@ -69,8 +74,6 @@ def _method(by: By, distance: float, least: int) -> Any:
         from sklearn import cluster
     except ImportError as error:
         raise MissingExtraError("cluster_vectors", 'pip install "tokenry[linking]"') from error
-    if by == "single":
-        return cluster.DBSCAN(eps=distance, min_samples=least, metric="cosine")
     if by == "hdbscan":
         return cluster.HDBSCAN(min_cluster_size=least, min_samples=1, metric="cosine", copy=True)
     metric = "euclidean" if by == "ward" else "cosine"

@@ -6,6 +6,9 @@ from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from torch import nn
+
+from tokenry.errors import AttachError
 from tokenry.method import Method
 
 if TYPE_CHECKING:
@@ -42,3 +45,17 @@ class Attachment(ABC, Generic[M]):
     @abstractmethod
     def detach(self) -> None:
         """Give the model back exactly as it was; a second call does nothing."""
+
+
+def refuse_second(model: nn.Module, part: nn.Module) -> None:
+    """Refuse a model of which a part carries a method already.
+
+    Raises:
+        AttachError: If it does.
+    """
+    other = part.__dict__.get(MARK)
+    if other is not None:
+        raise AttachError(
+            f"attach: {type(model).__name__} already carries {other.method.describe()}; "
+            "leave its with-block or call its detach() first."
+        )

@@ -13,50 +13,20 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from tokenry.errors import AttachError, UsageError
+from tokenry.errors import UsageError
 from tokenry.method import CachePolicy, KVView
 from tokenry.ops.attention import attend, column_mass
 from tokenry.ops.budget import kept_count
 from tokenry.ops.rope import angles, turn
 from tokenry.ops.slots import reachable, take_slots
 from tokenry.plugs.admission import Admission
-from tokenry.plugs.attachment import MARK, Attachment
+from tokenry.plugs.attachment import MARK, Attachment, refuse_second
 from tokenry.plugs.attention import Call, install
 from tokenry.plugs.cache import TrackedLayer
+from tokenry.plugs.cache_trace import CacheTrace, traced
 from tokenry.plugs.decoders import find_decoder
 from tokenry.plugs.past import cache_in, put_cache
 from tokenry.plugs.reading import read
-
-
-@dataclass(frozen=True, slots=True)
-class CacheTrace:
-    """What the cache holds after a pass, and what the last query read of it.
-
-    Attributes:
-        seen: How many tokens a full cache would hold.
-        resident: Slots held by each layer with full attention.
-        read: Slots that the last query read in each.
-        tokens: For each layer which tokens are held, or were read by a selecting policy.
-        bytes_resident: Bytes of keys and values held in these layers.
-        bytes_read: Bytes of them that the last query read.
-        bytes_full: Bytes that a full cache would take.
-        selects: Whether the policy reads selectively.
-    """
-
-    seen: int
-    resident: tuple[int, ...]
-    read: tuple[int, ...]
-    tokens: tuple[Int[Tensor, "b g _"], ...]
-    bytes_resident: int
-    bytes_read: int
-    bytes_full: int
-    selects: bool
-
-    @property
-    def share(self) -> float:
-        """Mean share of the full cache's slots that is held, or read by a selecting policy."""
-        counts = self.read if self.selects else self.resident
-        return sum(counts) / (len(counts) * self.seen)
 
 
 @dataclass(slots=True)
@@ -89,12 +59,7 @@ class Caching(Attachment[CachePolicy]):
         self._owner = type(method).__name__
         self._decoder: Any
         self._decoder, row = find_decoder(model)
-        other = self._decoder.__dict__.get(MARK)
-        if other is not None:
-            raise AttachError(
-                f"attach: {type(model).__name__} already carries {other.method.describe()}; "
-                "leave its with-block or call its detach() first."
-            )
+        refuse_second(model, self._decoder)
         self._attentions = row.attentions(self._decoder)
         self._inv_freq = row.frequencies(self._decoder)
         self._admission = Admission.of(method, self._decoder, self._inv_freq)
@@ -352,7 +317,11 @@ class Caching(Attachment[CachePolicy]):
         if self._acts and not self.method.selects:
             with torch.no_grad():
                 self._cut(layers, now)
-        self.trace = self._record(layers, now)
+        read = [
+            now.read.get(index, layer.tokens)
+            for index, layer in zip(self._full, layers, strict=True)
+        ]
+        self.trace = traced(layers, read, self.method.selects)
 
     def _cut(self, layers: list[TrackedLayer], now: _Pass) -> None:
         seen, depth = layers[0].seen, len(layers)
@@ -372,26 +341,3 @@ class Caching(Attachment[CachePolicy]):
     def _scale(self, index: int) -> float:
         module: Any = self._attentions[index]
         return float(getattr(module, "scaling", None) or module.head_dim**-0.5)
-
-    def _record(self, layers: list[TrackedLayer], now: _Pass) -> CacheTrace:
-        resident = tuple(layer.slots for layer in layers)
-        tokens = [
-            now.read.get(index, layer.tokens)
-            for index, layer in zip(self._full, layers, strict=True)
-        ]
-        read = tuple(held.shape[-1] for held in tokens)
-        slot = [_bytes_per_slot(layer) for layer in layers]
-        return CacheTrace(
-            seen=layers[0].seen,
-            resident=resident,
-            read=read,
-            tokens=tuple(tokens),
-            bytes_resident=sum(layer.nbytes for layer in layers),
-            bytes_read=sum(n * each for n, each in zip(read, slot, strict=True)),
-            bytes_full=sum(layers[0].seen * each for each in slot),
-            selects=self.method.selects,
-        )
-
-
-def _bytes_per_slot(layer: TrackedLayer) -> int:
-    return sum(x[:, :, :1].numel() * x.element_size() for x in (layer.keys, layer.values))

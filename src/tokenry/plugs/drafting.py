@@ -17,7 +17,8 @@ from transformers.generation.utils import GenerateDecoderOnlyOutput, GenerateEnc
 from tokenry.errors import UsageError
 from tokenry.method import Drafter
 from tokenry.plugs.attachment import MARK, Attachment
-from tokenry.plugs.caching import CacheTrace, Caching
+from tokenry.plugs.cache_trace import CacheTrace
+from tokenry.plugs.caching import Caching
 from tokenry.plugs.drafting_admission import (
     admit_cache,
     refuse_call,

@@ -17,7 +17,8 @@ from tokenry.method import MarkedPolicy, MarkedView
 from tokenry.ops.landmark import Marks, place_marks
 from tokenry.plugs.attention import Call
 from tokenry.plugs.cache import BatchedLayer
-from tokenry.plugs.caching import CacheTrace, Caching
+from tokenry.plugs.cache_trace import CacheTrace
+from tokenry.plugs.caching import Caching
 from tokenry.plugs.past import cache_in, put_cache
 
 TOKEN, BLOCK, PASS = "landmark_token_id", "landmark_block", "tokenry_pass"

@@ -12,7 +12,7 @@ from tokenry.errors import AttachError, UsageError
 from tokenry.method import Heads, LayerView, TokenReducer
 from tokenry.ops.budget import Budget
 from tokenry.ops.plan import Plan
-from tokenry.plugs.attachment import MARK, Attachment
+from tokenry.plugs.attachment import MARK, Attachment, refuse_second
 from tokenry.plugs.blocks import MEAN_POOLED, config, find_tower, interpolating
 from tokenry.plugs.trace import TokenState, Trace, grid_origin
 
@@ -37,12 +37,7 @@ class Reduction(Attachment[TokenReducer]):
         self._scoring = False
         self._planned: dict[int, tuple[int, ...]] = {}
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
-        other = self._tower.__dict__.get(MARK)
-        if other is not None:
-            raise AttachError(
-                f"attach: {type(model).__name__} already carries {other.method.describe()}; "
-                "leave its with-block or call its detach() first."
-            )
+        refuse_second(model, self._tower)
         rows, columns = _patches(_pair(config(self._tower).image_size), self._tower)
         self._counts(rows * columns + self._protected)  # an unreachable keep fails now, not later
         self._put_on()

@@ -68,7 +68,7 @@ class NeedleThreading(Probe):
                 paper="Following a thread is harder than finding a needle.",
                 effect="Accuracy on single needles is higher than on threads of two steps.",
                 test="tests/probes/test_needle_threading.py::test_claim_needles_before_threads",
-                measured="0.31 (95 % interval 0.18 to 0.44) against 0.00, 55 items each, haystacks "
+                measured="0.27 (95 % interval 0.12 to 0.42) against 0.00, 33 items each, haystacks "
                 "of 400 characters with digits=4. zoo:smollm2-135m.",
             ),
             Claim(
@@ -96,8 +96,8 @@ class NeedleThreading(Probe):
                 effect="The effective length, at an accuracy of 0.75, is below the first that is "
                 "tried, a small part of the model's positions.",
                 test="tests/probes/test_needle_threading.py::test_claim_needles_before_threads",
-                measured="Under 400 characters, where 0.31 is right (interval below 0.75); the "
-                "model reads 8,192 tokens. zoo:smollm2-135m. Depths were not compared: five items "
+                measured="Under 400 characters, where 0.27 is right (interval below 0.75); the "
+                "model reads 8,192 tokens. zoo:smollm2-135m. Depths were not compared: three items "
                 "each are too few.",
             ),
             Claim(

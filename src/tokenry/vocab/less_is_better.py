@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from math import inf
-from typing import Annotated, ClassVar, final
+from typing import Annotated, Any, ClassVar, final
 
 from tokenizers import Tokenizer, models
 from tqdm import tqdm
@@ -126,6 +126,8 @@ class LessIsBetter(TokenizerTrainer):
             "Skip-grams, which the official code can also learn, are left out.",
         ),
     )
+
+    for_few_texts: ClassVar[Mapping[str, Any]] = {"documents": 50}
 
     longest: Annotated[int, In(2, 64), "characters of the longest unit"] = 12
     remember: Annotated[float, In(0, 1, open="left"), "how likely neighbours are noted"] = 0.25
