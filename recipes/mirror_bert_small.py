@@ -3,9 +3,10 @@
 A BERT of three layers learns English as a masked language model from package descriptions and news.
 That is the raw model, which nobody ever asked to compare texts. It is tuned on raw strings, and
 asked before and after how alike people find pairs of texts: sentences (STS-B, if its file is
-given), news (Lee) and words (WordSim-353, SimLex-999), the last three from gensim.
+given), news (Lee) and words (WordSim-353, SimLex-999), the last three from gensim. It does not
+work: see the card.
 
-Run from the repository root on a machine with apt (about six minutes on one core):
+Run from the repository root on a machine with apt (about five minutes on one core):
 
     python recipes/mirror_bert_small.py --stsb stsb-en-test.csv
 """
@@ -112,7 +113,7 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=3)
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--pieces", type=int, default=6000)
-    parser.add_argument("--raw-steps", type=int, default=1000)
+    parser.add_argument("--raw-steps", type=int, default=700)
     parser.add_argument("--raw-rate", type=float, default=1e-3)
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--batch", type=int, default=64)
