@@ -364,7 +364,7 @@ def _confidence(
         why = (
             "no method is shown to lose so little"
             if safe == 0
-            else f"{safe} configurations lose so little, but none is shown to be {better}"
+            else f"so little is lost by {safe}, but none is shown to be {better}"
         )
         return (
             f"Keep the untouched model: of the allowed loss of {max_loss:g} in {task.metric}, "
