@@ -89,7 +89,7 @@ def test_a_mean_loss_below_the_limit_is_not_enough():
 def test_the_untouched_model_is_best_when_nothing_is_faster():
     best = results(PLAIN + SLOW).best(max_loss=0.01)
     assert best.method == "none"
-    assert "1 configurations lose so little, but none is shown to be faster" in best.confidence
+    assert "so little is lost by 1, but none is shown to be faster" in best.confidence
 
 
 def test_best_where_lower_is_better():
