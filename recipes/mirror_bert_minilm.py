@@ -71,12 +71,14 @@ def raw_model(seed: int) -> tuple[Any, Any]:
     return model, loaded.processor
 
 
-def learn_language(model: Any, tokenizer: Any, texts: list[str], steps: int, seed: int) -> None:
+def learn_language(
+    model: Any, tokenizer: Any, texts: list[str], steps: int, seed: int, rate: float = 3e-4
+) -> None:
     """Train as a masked language model: 15 % of the tokens, of which 80 % are masked."""
     draw, source = random.Random(seed), torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4, weight_decay=0.01)
-    plan = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-4, total_steps=steps, pct_start=0.1)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.01)
+    plan = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.1)
     model.train()
     start, recent = time.perf_counter(), []
     for step in range(steps):

@@ -6,12 +6,15 @@ training: the encoder learns from titles and skills alone, and then finds the na
 among all of them. Sections that say what kind of file a package is (libs, devel, ...) are left out.
 
 With `--emoji`, the name of an emoji is its title, its keywords are its skills and the sub-group
-of Unicode is the normal form; that data ships.
+of Unicode is the normal form; that data ships. With `--adverts`, few titles stand in many adverts
+each, with other skills every time, as in recruitment; adverts of one title are told from each other
+in one training and not in the other.
 
 Run from the repository root, without `--emoji` on a machine with apt (about two minutes on a core):
 
     python recipes/vacancysbert_packages.py
     python recipes/vacancysbert_packages.py --emoji --steps 20 --test 200
+    python recipes/vacancysbert_packages.py --adverts 12
 """
 
 from __future__ import annotations
@@ -131,8 +134,34 @@ def say(name: str, found: dict[str, Tensor]) -> None:
     sys.stdout.flush()
 
 
+def adverts(train: list[Package], titles: int, copies: int, seed: int) -> list[tuple[str, str]]:
+    """Few titles, each in several adverts that name some of its skills."""
+    draw = random.Random(seed)
+    return [METHOD.pair(p.title, p.skills, draw) for p in train[:titles] for _ in range(copies)]
+
+
+def repeated(
+    train: list[Package], test: list[Package], names: dict[str, str], args: argparse.Namespace
+) -> dict[str, Tensor]:
+    """Ranks from titles alone after tuning on adverts whose equal titles are one group, or not."""
+    apart: dict[str, list[Tensor]] = {"masked": [], "told apart": []}
+    for seed in range(args.seed, args.seed + args.seeds):
+        pairs = adverts(train, args.titles, args.adverts, seed)
+        for name, groups in (
+            ("masked", [title for title, _ in pairs]),
+            ("told apart", [*range(len(pairs))]),
+        ):  # fmt: skip
+            model = encoder(args.layers)
+            tune(
+                model, pairs, METHOD, steps=args.steps, batch_size=args.batch, rate=1e-4,
+                groups=groups, seed=seed,
+            )  # fmt: skip
+            apart[name].append(ranks(model, test, names)["title"])
+    return {name: torch.stack(found) for name, found in apart.items()}
+
+
 def main() -> None:
-    """Tune with true and with shuffled skills, and compare."""
+    """Tune and compare."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--steps", type=int, default=40)
@@ -140,12 +169,34 @@ def main() -> None:
     parser.add_argument("--test", type=int, default=600)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--emoji", action="store_true", help="emoji in the place of packages")
+    parser.add_argument("--adverts", type=int, help="of each title; compares what is masked")
+    parser.add_argument("--titles", type=int, default=60, help="that stand in adverts")
+    parser.add_argument("--seeds", type=int, default=3, help="trainings on adverts")
     args = parser.parse_args()
     every = emoji() if args.emoji else packages()
     names = plain(every) if args.emoji else NAMES
     random.Random(args.seed).shuffle(every)
     test, train = every[: args.test], every[args.test :]
     sys.stdout.write(f"{len(train)} packages to learn from, {len(test)} to test\n")
+    if args.adverts:
+        say_repeated(repeated(train, test, names, args))
+    else:
+        compared(train, test, names, args)
+
+
+def say_repeated(found: dict[str, Tensor]) -> None:
+    """Write the recall with equal titles masked and told apart, and the difference."""
+    for k in (1, 5, 10):
+        at = {name: (one <= k).float().mean(0) for name, one in found.items()}
+        said = ", ".join(f"{name} {float(one.mean()):.3f}" for name, one in at.items())
+        mean, low, high = interval(at["told apart"], at["masked"])
+        sys.stdout.write(f"R@{k}: {said}; masked {mean:+.3f} [{low:+.3f}, {high:+.3f}]\n")
+
+
+def compared(
+    train: list[Package], test: list[Package], names: dict[str, str], args: argparse.Namespace
+) -> None:
+    """Tune with true and with shuffled skills, and write what each finds."""
     found = {"untuned": ranks(encoder(args.layers), test, names)}
     say("untuned", found["untuned"])
     mixed = random.Random(args.seed + 1).sample([p.skills for p in train], len(train))

@@ -1,15 +1,17 @@
 """What XTR's scoring and training are worth on MiniLM's token vectors and manual pages.
 
-Each page of a folder is a document, its one-line description, taken out of it, is the query. First
-the vectors of `zoo:minilm-l6` as they are: mean of the tokens, exact MaxSim, XTR scoring. Then two
-linear projections to 64 channels are trained on other pages, one with XTR's objective and one with
+Each page is a document, its one-line description, taken out of it, is the query. First the vectors
+of `zoo:minilm-l6` as they are: mean of the tokens, exact MaxSim, XTR scoring. Then two linear
+projections to 64 channels are trained on other pages, one with XTR's objective and one with
 MaxSim's (every token of the batch is retrieved), and both are measured by exact MaxSim and by XTR
-scoring at small `top_k`.
+scoring at small `top_k`: what each loses, and by how much more the one does, with its 95 % interval
+over queries.
 
-Run from the repository root (about two minutes on one core):
+Run from the repository root, on a collection (about six minutes on one core) or on a folder of
+pages (`--pages 400 --test 200`, two minutes):
 
-    apt-get download manpages-dev && dpkg-deb -x manpages-dev_*.deb pages
-    python recipes/xtr_minilm.py pages/usr/share/man
+    python recipes/manpage_collection.py manpages-huge --pages 20000 --packages many
+    python recipes/xtr_minilm.py manpages-huge
 """
 
 from __future__ import annotations
@@ -20,12 +22,16 @@ import random
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from manpage_texts import plain
+from safetensors.torch import save_file
 from torch import Tensor
 
 import tokenry.zoo
+from tokenry.data import load_collection
 from tokenry.method import Batch
 from tokenry.ops.late import mean_maxsim
 from tokenry.ops.ragged import Ragged
@@ -33,10 +39,29 @@ from tokenry.retrieval import XTR
 
 NAME = re.compile(r"NAME\n(.*?) [-\u2013\u2014] (.*?)\n(?=[A-Z ]+\n)", re.DOTALL)
 LENGTH, WIDTH = 64, 64
+LOOKS = (5, 20)  # tokens that each query token retrieves
 
 
-def pages(folder: Path, count: int, seed: int) -> list[tuple[str, str]]:
+def pages(source: Path, count: int, seed: int) -> list[tuple[str, str]]:
     """Descriptions and the pages without them; no two descriptions or pages alike."""
+    collected = (source / "corpus.jsonl").is_file()
+    found = of_collection(source) if collected else of_folder(source)
+    chosen = random.Random(seed).sample(sorted(found), min(count, len(found)))
+    return [found[about] for about in chosen]
+
+
+def of_collection(source: Path) -> dict[str, tuple[str, str]]:
+    """The long pages of a collection by their descriptions, without those that ship."""
+    data, shipped = load_collection(source), {query.text for query in load_collection("manpages")}
+    texts = {document.id: document.text for document in data.documents}
+    answers = ((query.text, texts[next(iter(query.relevance))]) for query in data)
+    return {
+        about: (about, page) for about, page in answers if len(page) > 800 and about not in shipped
+    }
+
+
+def of_folder(folder: Path) -> dict[str, tuple[str, str]]:
+    """The long pages of a folder by their descriptions."""
     found: dict[str, tuple[str, str]] = {}
     for path in sorted(folder.rglob("*.gz")):
         text = plain(gzip.decompress(path.read_bytes()).decode(errors="ignore"))
@@ -44,8 +69,7 @@ def pages(folder: Path, count: int, seed: int) -> list[tuple[str, str]]:
         if match and not path.is_symlink() and len(text) > 800:
             about = " ".join(match[2].split())
             found.setdefault(about, (about, f"{match[1]}\n{text[match.end() :]}"))
-    chosen = random.Random(seed).sample(sorted(found), min(count, len(found)))
-    return [found[about] for about in chosen]
+    return found
 
 
 @torch.no_grad()
@@ -63,10 +87,10 @@ def read(texts: list[str], length: int) -> Ragged:
     return flat.map(torch.nn.functional.normalize(flat.values, dim=-1))
 
 
-def ndcg(scores: Tensor) -> float:
-    """The mean nDCG@10 where document i answers query i; ties count as lost."""
+def gains(scores: Tensor) -> Tensor:
+    """nDCG@10 of each query where document i answers query i; ties count as lost."""
     ranks = (scores >= scores.diagonal()[:, None]).sum(1)
-    return float((1 / (ranks + 1.0).log2()).where(ranks <= 10, torch.tensor(0.0)).mean())
+    return (1 / (ranks + 1.0).log2()).where(ranks <= 10, torch.tensor(0.0))
 
 
 def first_hit(q: Ragged, d: Ragged) -> float:
@@ -106,42 +130,72 @@ def pooled(sets: Ragged) -> Tensor:
     return torch.nn.functional.normalize(torch.stack([x.mean(0) for x in sets]), dim=-1)
 
 
-def report(name: str, q: Ragged, d: Ragged, ks: tuple[int, ...]) -> None:
-    """Write how well documents are found, in several ways."""
-    found = {"maxsim": ndcg(mean_maxsim(q, d))}
-    for k in ks:
-        found[f"xtr {k}"] = ndcg(XTR(top_k=k).score(q, d))
-        found[f"zero {k}"] = ndcg(XTR(top_k=k, impute="zero").score(q, d))
-    found["first hit"] = first_hit(q, d)
-    sys.stdout.write(f"{name}: " + ", ".join(f"{n} {v:.3f}" for n, v in found.items()) + "\n")
+def interval(values: Tensor) -> str:
+    """A mean with its 95 % interval over queries."""
+    drawn = np.random.default_rng(0).choice(values.numpy(), (2000, len(values))).mean(1)
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return f"{float(values.mean()):+.3f} [{low:+.3f}, {high:+.3f}]"
+
+
+def report(name: str, q: Ragged, d: Ragged) -> dict[int, Tensor]:
+    """Write how well documents are found; what XTR's scoring loses of each query, by `top_k`."""
+    exact, lost = gains(mean_maxsim(q, d)), {}
+    said = f"{name}: maxsim {float(exact.mean()):.3f}"
+    for k in LOOKS:
+        found = gains(XTR(top_k=k).score(q, d))
+        lost[k] = exact - found
+        said += f", xtr {k} {float(found.mean()):.3f}"
+    say(f"{said}, first hit {first_hit(q, d):.3f}")
+    return lost
+
+
+def say(text: str) -> None:
+    """Write a line at once."""
+    sys.stdout.write(text + "\n")
     sys.stdout.flush()
+
+
+def trained(
+    name: str, seed: int, known: tuple[Ragged, Ragged], asked: tuple[Ragged, Ragged], args: Any
+) -> dict[int, Tensor]:
+    """Train a projection on pages that are known, and report on others."""
+    method = XTR(train_k=args.train_k if name == "xtr" else 10**6, temperature=args.temperature)
+    weight = train(*known, method, args.steps, args.batch, seed)
+    if args.out and not seed:
+        args.out.mkdir(parents=True, exist_ok=True)
+        save_file({"weight": weight.half()}, args.out / f"{name}.safetensors")
+    q, d = (project(sets, weight) for sets in asked)
+    return report(f"trained with {name}, seed {seed}", q, d)
 
 
 def main() -> None:
     """Measure scoring on the states as they are, then both trainings."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("folder", type=Path, help="of manual pages (.gz)")
-    parser.add_argument("--pages", type=int, default=400)
-    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("source", type=Path, help="a collection, or a folder of pages (.gz)")
+    parser.add_argument("--pages", type=int, default=1600)
+    parser.add_argument("--test", type=int, default=500, help="of these, to measure with")
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--train-k", type=int, default=32)
-    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--temperature", type=float, default=0.05)
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--out", type=Path, help="a folder for the projections of the first seed")
     args = parser.parse_args()
-    pairs = pages(args.folder, args.pages, seed=0)
-    half = len(pairs) // 2
+    pairs = pages(args.source, args.pages, seed=0)
     q, d = read([about for about, _ in pairs], 32), read([page for _, page in pairs], LENGTH)
-    sys.stdout.write(f"{len(pairs)} pages, {len(d.values):,} tokens\n")
-    test_q, test_d = (sets.take(range(half, len(pairs))) for sets in (q, d))
-    sys.stdout.write(f"mean pooling: {ndcg(pooled(test_q) @ pooled(test_d).mT):.3f}\n")
-    report("as it is", test_q, test_d, (50, 100, 500, 2000))
-    q, d = (sets.take(range(half)) for sets in (q, d))
+    say(f"{len(pairs)} pages, {len(d.values):,} tokens, {args.test} to test")
+    first, rest = range(args.test), range(args.test, len(pairs))
+    asked, known = ((q.take(part), d.take(part)) for part in (first, rest))
+    near = pooled(asked[0]) @ pooled(asked[1]).mT
+    say(f"mean pooling: {float(gains(near).mean()):.3f}")
+    report("as it is", *asked)
+    apart = {k: torch.zeros(args.test) for k in LOOKS}
     for seed in range(args.seeds):
-        for name, k in (("maxsim", 10**6), ("xtr", args.train_k)):
-            method = XTR(train_k=k, temperature=args.temperature)
-            weight = train(q, d, method, args.steps, args.batch, seed)
-            report(f"trained with {name}, seed {seed}", project(test_q, weight),
-                   project(test_d, weight), (5, 20, 50, 500))  # fmt: skip
+        lost = {name: trained(name, seed, known, asked, args) for name in ("maxsim", "xtr")}
+        for k in LOOKS:
+            apart[k] += (lost["maxsim"][k] - lost["xtr"][k]) / args.seeds
+    for k in LOOKS:
+        say(f"top_k {k}: trained with maxsim loses {interval(apart[k])} more")
 
 
 if __name__ == "__main__":

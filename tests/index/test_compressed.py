@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from tokenry.index import columns, compressed
 from tokenry.index.segments import SegmentStore
 from tokenry.index.store import Shape
+from tokenry.ops import warp
 from tokenry.ops.ragged import Ragged
 from tokenry.ops.similarity import unit
 
@@ -59,6 +61,24 @@ def test_chosen_documents_are_scored_by_what_their_codes_stand_for(store, bits):
         by_hand = sum(max(float(q @ t.float()) for t in held[key]) for q in query)
         assert score == pytest.approx(by_hand, abs=0.02)
     assert sorted(found.keys.tolist()) == chosen.tolist()
+
+
+def test_a_large_segment_is_read_in_parts_and_answers_alike(store, monkeypatch):
+    tokens = fill(store, [5 + i % 20 for i in range(200)])
+    store.compress(4)
+    asked = [tokens[i].float() for i in (3, 50, 199)]
+    whole = [store.maxsim(query, 10) for query in asked]
+    for owner, name, size in ((columns, "KEPT", 0), (columns, "WINDOW", 700), (warp, "TOGETHER", 4),
+                              (compressed, "STEP", 30)):  # fmt: skip
+        monkeypatch.setattr(owner, name, size)
+    for query, found in zip(asked, whole, strict=True):
+        again = store.maxsim(query, 10)
+        assert again.keys.tolist() == found.keys.tolist()
+        assert again.scores == pytest.approx(found.scores, abs=1e-5)
+    before = store.gather(np.arange(2, 201)).values
+    store.delete(np.array([1]))
+    store.compact()
+    assert torch.equal(store.gather(np.arange(2, 201)).values, before)
 
 
 @pytest.mark.parametrize("lengths", [[1], [3], [0, 1], [2, 5]])

@@ -118,8 +118,8 @@ def _text(source: Source) -> _Usage:
 
 
 _SHELVES = {
-    "": "index.search(question, rankers='maxsim')",
-    "IndexReducer": "index.search(question, rankers='maxsim')",
+    "": 'index.search(question, rankers="maxsim")',
+    "IndexReducer": 'index.search(question, rankers="maxsim")',
     "SearchPlan": "index.search(question, rankers=method.rankers, candidates=method.candidates)",
 }
 """How an index is searched under each contract; the others score tokens by themselves."""

@@ -328,3 +328,61 @@ class Results:
             groups=groups,
             thumbnail=thumbnail,
         )
+
+
+def _worst(difference: Interval, sign: int) -> float:
+    """The end of an interval on the side of a loss, as a gain."""
+    return difference.low if sign > 0 else -difference.high
+
+
+def _cost(task: TaskInfo, name: str) -> Figure:
+    """A cost of the task by its name."""
+    costs = {f.name: f for f in task.figures if f.unit != "number"}
+    if name not in costs:
+        raise UnknownNameError("cost", name, ["seconds", *costs])
+    return costs[name]
+
+
+def _confidence(
+    summary: Summary,
+    task: TaskInfo,
+    max_loss: float,
+    safe: int,
+    cost: Figure | None = None,
+    reference: Summary | None = None,
+) -> str:
+    if summary.method == UNTOUCHED:
+        better = "faster" if cost is None else f"cheaper ({cost.title})"
+        why = (
+            "no method is shown to lose so little"
+            if safe == 0
+            else f"so little is lost by {safe}, but none is shown to be {better}"
+        )
+        return (
+            f"Keep the untouched model: of the allowed loss of {max_loss:g} in {task.metric}, "
+            f"{why} on {summary.n} examples."
+        )
+    loss = -_worst(summary.difference, 1 if task.higher_is_better else -1)
+    share = ""
+    if cost is not None and reference is not None:
+        part = summary.figures[cost.name] / reference.figures[cost.name]
+        share = f"{cost.title} is {part:.1%} of the untouched model's, "
+    return (
+        f"With 95 % confidence, {task.metric} loses no more than {abs(max(loss, 0)):.4g} (mean "
+        f"difference {summary.difference.value:+.4g} on {summary.n} examples), {share}and a pass "
+        f"is {summary.speedup.value:.2f} times as fast ({summary.speedup.low:.2f} to "
+        f"{summary.speedup.high:.2f})."
+    )
+
+
+def frame_backend(backend: str | None) -> Literal["pandas", "polars"]:
+    """The data frame library to use: the one asked for, or the one that is installed."""
+    from importlib.util import find_spec
+
+    if backend not in (None, "pandas", "polars"):
+        raise UsageError(f"to_frame: backend={backend!r}; allowed: 'pandas', 'polars' or None.")
+    if backend != "polars" and find_spec("pandas") is not None:
+        return "pandas"
+    if backend != "pandas" and find_spec("polars") is not None:
+        return "polars"
+    raise MissingExtraError("to_frame", f"pip install {backend or 'pandas'}")

@@ -19,6 +19,9 @@ from tokenry.errors import StoreError
 KEPT = 48 << 20
 """Bytes up to which a file that was read stays in memory: reading it again costs more."""
 
+WINDOW = 4 << 20
+"""Bytes of a large file that are mapped together while scattered rows are read."""
+
 
 class Column:
     """Rows of one type in a file, read through a memory map.
@@ -99,11 +102,43 @@ class Column:
             self._mapped = self.bytes
         return np.frombuffer(self._map, self.dtype).reshape(self.rows, self.width)
 
+    def __len__(self) -> int:
+        return self.rows
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """A copy of some rows, in the order given, without the rest of a large file in memory.
+
+        For each row that is touched the system maps sixteen pages around it, so that rows
+        scattered over a file would bring in all of it: they are read window by window.
+        """
+        held = self.view()
+        if not self.large:
+            return held[rows]
+        order = np.argsort(rows, kind="stable")
+        ascending, step = rows[order], max(1, WINDOW // self._row)
+        found = np.empty((len(rows), self.width), self.dtype)
+        edges = np.searchsorted(ascending, np.arange(0, self.rows + step, step))
+        for window in np.flatnonzero(np.diff(edges)).tolist():
+            part = slice(edges[window], edges[window + 1])
+            found[order[part]] = held[ascending[part]]
+            self._release(window * step, (window + 1) * step)
+        return found
+
+    @property
+    def large(self) -> bool:
+        """Whether what was read of it is given back."""
+        return self.bytes > KEPT
+
     def release(self) -> None:
         """Let the system take back the memory of a large file; it reads again where needed."""
-        large = self.bytes > KEPT
-        if large and self._map is not None and hasattr(mmap, "MADV_DONTNEED"):
-            self._map.madvise(mmap.MADV_DONTNEED)
+        if self.large:
+            self._release(0, self.rows)
+
+    def _release(self, start: int, stop: int) -> None:
+        if self._map is not None and hasattr(mmap, "MADV_DONTNEED"):
+            first = start * self._row // mmap.PAGESIZE * mmap.PAGESIZE
+            length = min(stop * self._row, self._mapped) - first
+            self._map.madvise(mmap.MADV_DONTNEED, first, length)
 
     def close(self) -> None:
         """Let go of the file. Views that are still in use stay valid."""

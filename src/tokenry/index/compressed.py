@@ -9,7 +9,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +37,10 @@ HELD_OUT = 50_000
 RESCORED = 4
 """Documents that are scored again with all their tokens, for each one asked for."""
 
+STEP = 1 << 17
+"""Rows that are read or written together."""
+
+Rows = NDArray[np.int64]
 Piece = tuple[Keys, Ragged, Float[Tensor, "c p"]]
 Source = Callable[[], Iterator[Piece]]
 """Documents in blocks, as often as they are asked for."""
@@ -97,8 +100,8 @@ class CompressedSegment(Segment):
         They have length one where all vectors had it that were compressed.
         """
         rows, offsets = self._rows_of(places)
-        packed = torch.from_numpy(self._packed.view()[rows])
-        vectors = self._codec.decode(torch.from_numpy(self._codes[rows].astype(np.int64)), packed)
+        packed = torch.from_numpy(self._packed[rows])
+        vectors = self._codec.decode(torch.from_numpy(self._codes(rows)), packed)
         return Ragged((unit(vectors) if self._unit else vectors).half(), offsets)
 
     def rank(self, query: Float[Tensor, "n d"], k: int, places: Places) -> Ranking:
@@ -107,33 +110,34 @@ class CompressedSegment(Segment):
         allowed[places] = True
         scores = warp_scores(query, self._groups(), probe=self._probe, allowed=allowed)
         found = Ranking.best(np.arange(self.documents), scores, RESCORED * k)
-        chosen = np.sort(found.keys)
-        rows, offsets = self._rows_of(chosen)
-        # Of the vectors that `gather` rounds to float16, before they are rounded.
-        scores = maxsim_scores(
-            query, self._groups(), rows, self._codes[rows], offsets.numpy(), unit=self._unit
-        )
+        parts = []
+        for chosen in self._blocks(np.sort(found.keys), STEP):
+            rows, offsets = self._rows_of(chosen)
+            # Of the vectors that `gather` rounds to float16, before they are rounded.
+            scores = maxsim_scores(
+                query, self._groups(), rows, self._codes(rows), offsets.numpy(), unit=self._unit
+            )
+            parts.append((self.keys[chosen], scores))
         self.release()
-        return Ranking.best(self.keys[chosen], scores, k)
+        return Ranking.joined(parts, k)
 
-    @cached_property
-    def _codes(self) -> NDArray[np.unsignedinteger]:
-        """The centroid of each row, once its rows are written."""
-        sizes = np.diff(self._bounds.view()[:, 0])
-        small = np.uint16 if len(sizes) <= 1 << 16 else np.uint32
-        return np.repeat(np.arange(len(sizes), dtype=small), sizes)
+    def _codes(self, rows: Rows) -> Rows:
+        """The centroid of some rows."""
+        return np.searchsorted(self._bounds.view()[:, 0], rows, "right") - 1
 
-    def _rows_of(self, places: Places) -> tuple[NDArray[np.int64], Tensor]:
+    def _rows_of(self, places: Places) -> tuple[Rows, Tensor]:
         """Where the tokens of some documents lie among all, and where each document begins."""
         starts, stops = self._ranges(places)
         lengths = stops - starts
         shift = np.repeat(starts - (lengths.cumsum() - lengths), lengths)
-        rows = self._rows.view()[shift + np.arange(lengths.sum()), 0]
+        rows = self._rows[shift + np.arange(lengths.sum())][:, 0]
         return rows.astype(np.int64), ends_of(lengths)
 
     def _groups(self) -> Groups:
-        bounds, packed = self._bounds.view()[:, 0], self._packed.view()
-        owners = self._owners.view()[:, 0]
+        bounds = self._bounds.view()[:, 0]
+        if self._packed.large:
+            return Groups(self._codec, bounds, self._packed, self._owners, self.documents)
+        packed, owners = self._packed.view(), self._owners.view()[:, 0]
         return Groups(self._codec, bounds, packed, owners, self.documents)
 
     def release(self) -> None:
@@ -156,7 +160,7 @@ class CompressedSegment(Segment):
             filled += len(found)
         order, bounds = grouped(codes, len(self._codec.centroids))
         owners = np.repeat(np.arange(self.documents), np.diff(self.ends, prepend=0))
-        self._write(plain.view(), order, bounds, owners)
+        self._write(plain, order, bounds, owners)
         plain.close()
         plain.path.unlink()
 
@@ -179,28 +183,32 @@ class CompressedSegment(Segment):
         # Tokens of the documents that stay, in their order, by the row that they have now.
         before = self._rows.view()[:, 0]
         rows = np.searchsorted(stay, before[alive[owners[before]]])
-        made._packed.append(self._packed.view()[stay])
-        made._owners.append(number[owners[stay]][:, None])
+        for part in _steps(stay):
+            made._packed.append(self._packed[part])
+            made._owners.append(number[owners[part]][:, None])
         made._rows.append(rows[:, None])
         made._bounds.append(np.searchsorted(stay, self._bounds.view()[:, 0])[:, None])
         return made
 
     def _write(
         self,
-        plain: NDArray[np.uint8],
-        order: NDArray[np.int64],
-        bounds: NDArray[np.int64],
-        owners: NDArray[np.int64],
+        plain: Column,
+        order: Rows,
+        bounds: Rows,
+        owners: Rows,
     ) -> None:
-        step = 1 << 18
-        for start in range(0, len(order), step):
-            part = order[start : start + step]
+        for part in _steps(order):
             self._packed.append(plain[part])
             self._owners.append(owners[part][:, None])
         rows = np.empty(len(order), np.uint32)
         rows[order] = np.arange(len(order), dtype=np.uint32)
         self._rows.append(rows[:, None])
         self._bounds.append(bounds[:, None])
+
+
+def _steps(rows: Rows) -> list[Rows]:
+    """Rows that are read or written together."""
+    return np.split(rows, np.arange(STEP, len(rows), STEP))
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,12 +85,7 @@ class Segment(ABC):
 
     def scan(self, places: Places, tokens: int = BLOCK) -> Iterator[Scanned]:
         """Some documents in blocks of about as many token vectors each."""
-        if not len(places):
-            return
-        starts, stops = self._ranges(places)
-        lengths = stops - starts
-        filled = (lengths.cumsum() - lengths) // tokens
-        for part in np.split(places, np.flatnonzero(np.diff(filled)) + 1):
+        for part in self._blocks(places, tokens):
             yield Scanned(self.keys[part], self.gather(part))
             self.release()
 
@@ -115,6 +110,15 @@ class Segment(ABC):
         """Remove the files; where the system forbids it, the next writer does."""
         self.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _blocks(self, places: Places, tokens: int = BLOCK) -> list[Places]:
+        """Some documents, those together that have about so many token vectors."""
+        if not len(places):
+            return []
+        starts, stops = self._ranges(places)
+        lengths = stops - starts
+        filled = (lengths.cumsum() - lengths) // tokens
+        return np.split(places, np.flatnonzero(np.diff(filled)) + 1)
 
     def _ranges(self, places: Places) -> tuple[Places, Places]:
         """Where the vectors of documents begin and end."""

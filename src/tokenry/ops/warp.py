@@ -11,11 +11,11 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Int, Int64, UInt8
+from jaxtyping import Bool, Float, Float32, Int, Int64, Shaped, UInt8
 from torch import Tensor
 
 from tokenry.errors import MissingExtraError
@@ -23,6 +23,9 @@ from tokenry.ops.residual import ResidualCodec
 
 PROBE = 32
 """Clusters that a query token looks into."""
+
+TOGETHER = 32
+"""Query tokens whose clusters are in memory together."""
 
 
 def centroid_count(tokens: int) -> int:
@@ -49,6 +52,17 @@ def grouped(codes: Int64[np.ndarray, " n"], count: int) -> tuple[np.ndarray, np.
     return order, np.concatenate([[0], sizes.cumsum()])
 
 
+@runtime_checkable
+class Rows(Protocol):
+    """Rows that lie somewhere else until they are asked for."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def __getitem__(self, rows: Int64[np.ndarray, " n"], /) -> Shaped[np.ndarray, "n w"]:
+        """A copy of some, in the order given."""
+
+
 @dataclass(frozen=True, slots=True)
 class Groups:
     """Tokens grouped by centroid.
@@ -56,16 +70,27 @@ class Groups:
     Attributes:
         codec: What they were written with.
         bounds: Where each cluster begins, and at the end the number of tokens.
-        packed: Residual of each token.
-        owners: Document of each, counted from 0; any unsigned type.
+        packed: Residual of each token: an array, or rows that are read when they are needed.
+        owners: Document of each, counted from 0; any unsigned type, an array or rows as well.
         documents: How many documents there are.
     """
 
     codec: ResidualCodec
     bounds: Int64[np.ndarray, " _"]
-    packed: UInt8[np.ndarray, "n w"]
+    packed: UInt8[np.ndarray, "n w"] | Rows
     owners: Any
     documents: int
+
+    def only(self, cells: Int64[np.ndarray, "q p"]) -> tuple[Groups, Int64[np.ndarray, "q p"]]:
+        """Groups whose clusters are in memory, if they are among some, and their numbers there."""
+        if isinstance(self.packed, np.ndarray):
+            return self, cells
+        chosen, places = np.unique(cells, return_inverse=True)
+        starts = self.bounds[chosen]
+        bounds = np.concatenate([[0], (self.bounds[chosen + 1] - starts).cumsum()])
+        rows = np.arange(bounds[-1]) + np.repeat(starts - bounds[:-1], np.diff(bounds))
+        read = self.packed[rows], self.owners[rows].reshape(-1)
+        return Groups(self.codec, bounds, *read, self.documents), places.reshape(cells.shape)
 
 
 def tables(query: Float[Tensor, "q d"], codec: ResidualCodec) -> Float[Tensor, "q w 256"]:
@@ -122,26 +147,31 @@ def warp_scores(
     found = np.full(groups.documents, -np.inf, np.float32)
     if not len(query) or not len(groups.packed):
         return found
-    near = query.float() @ groups.codec.centroids.T
-    best, cells = near.topk(min(probe, near.shape[1]), 1)
     wanted = math.sqrt(8 * len(groups.packed)) if reach is None else reach
-    unseen = missing(near, torch.from_numpy(np.diff(groups.bounds)), wanted)
+    sizes = torch.from_numpy(np.diff(groups.bounds))
     total = np.zeros(groups.documents, np.float32)
     touched = np.zeros(groups.documents, np.bool_)
     every = np.ones(groups.documents, np.bool_) if allowed is None else allowed
-    compiled(_look)(
-        cells.numpy(),
-        best.numpy(),
-        unseen.numpy(),
-        tables(query, groups.codec).numpy(),
-        groups.bounds,
-        groups.packed,
-        groups.owners,
-        every,
-        total,
-        touched,
-    )
-    found[touched] = total[touched] + float(unseen.sum())
+    bound = 0.0
+    for part in torch.split(query.float(), TOGETHER):
+        near = part @ groups.codec.centroids.T
+        best, cells = near.topk(min(probe, near.shape[1]), 1)
+        unseen = missing(near, sizes, wanted)
+        bound += float(unseen.sum())
+        read, places = groups.only(cells.numpy())
+        compiled(_look)(
+            places,
+            best.numpy(),
+            unseen.numpy(),
+            tables(part, groups.codec).numpy(),
+            read.bounds,
+            read.packed,
+            read.owners,
+            every,
+            total,
+            touched,
+        )
+    found[touched] = total[touched] + bound
     return found
 
 
@@ -171,7 +201,7 @@ def maxsim_scores(
     scores = np.empty(len(offsets) - 1, np.float32)
     asked = np.ascontiguousarray(query.float().numpy())
     given = (codec.centroids.numpy(), codec.spread.numpy(), asked, unit)
-    compiled(_score)(groups.packed, rows, codes, offsets, *given, scores)
+    compiled(_score)(groups.packed[rows], codes, offsets, *given, scores)
     return scores
 
 
@@ -194,7 +224,6 @@ def compiled(loop: Callable[..., None]) -> Callable[..., None]:
 
 def _score(
     packed: Any,
-    rows: Any,
     codes: Any,
     offsets: Any,
     centroids: Any,
@@ -210,10 +239,10 @@ def _score(
     for document in range(scores.shape[0]):
         best[:] = -np.inf
         for n in range(offsets[document], offsets[document + 1]):
-            row, code, length = rows[n], codes[n], np.float32(0)
+            code, length = codes[n], np.float32(0)
             for p in range(part):
                 for w in range(packed.shape[1]):
-                    vector[w * part + p] = spread[packed[row, w], p]
+                    vector[w * part + p] = spread[packed[n, w], p]
             for j in range(dimension):
                 vector[j] += centroids[code, j]
                 length += vector[j] * vector[j]

@@ -50,7 +50,7 @@ class ChunkMetrics(ChunkMeasure):
         arxiv="2502.15854",
         venue="arXiv 2025",
         code="https://github.com/aryan-jadon/"
-        "Synthetic-Data-Generation-and-Evaluation-using-Reasoning-Model",
+        "Synthetic-Data-Generation-and-Evaluation-using-Reasoning-Models",
         code_license="not stated",
         claims=(
             Claim(
