@@ -111,9 +111,9 @@ def test_scores_that_are_no_numbers_are_no_links(letters, monkeypatch):
     from tokenry.method import Scored
 
     class Odd:
-        threshold = 0.5
+        threshold, portion = 0.5, 9
 
-        def nearest(self, k, least):
+        def nearest(self, k, least, rows):
             return Scored(np.array([0, 1]), np.array([0, 1]), np.array([np.nan, 0.9]))
 
         def score(self, left, right):

@@ -156,6 +156,25 @@ def nearest(linker: Linker) -> Iterator[str]:
             yield f"nearest(3) does not give the best three of row {row}."
 
 
+@each
+def portions(linker: Linker) -> Iterator[str]:
+    """Some left rows find what they find among all, so that a search can go on where it was."""
+    matcher, left, _ = prepared(linker)
+    whole, least = matcher.nearest(3), matcher.threshold
+    if matcher.portion < 1:
+        yield f"its portion is {matcher.portion}, and a search takes one row at least at a time."
+    again, _, _ = prepared(linker)
+    for start in range(0, left.count, 2):
+        own = (whole.left >= start) & (whole.left < start + 2)
+        wanted = Scored(*(column[own] for column in whole))
+        some = again.nearest(3, rows=slice(start, start + 2))
+        if not _same(some, wanted):
+            yield f"rows {start} and {start + 1} alone find other pairs than among all."
+        high = Scored(*(column[wanted.score >= least] for column in wanted))
+        if not _same(again.nearest(3, least, slice(start, start + 2)), high):
+            yield f"rows {start} and {start + 1} alone find other pairs from {least:g} on."
+
+
 def _wrong(found: Scored, table: Float[np.ndarray, "n m"], k: int) -> Iterator[str]:
     """What is not as it must be in pairs."""
     rows, columns = (np.asarray(side) for side in (found.left, found.right))

@@ -210,8 +210,8 @@ class _Cosine(PresentMatcher):
     def pairs(self, left: Rows, right: Rows) -> Scores:
         return products(*self._vectors, left, right)
 
-    def best(self, k: int, least: float) -> Ranked:
-        return nearest(*self._vectors, k, least, itself=self.itself)
+    def best(self, k: int, least: float, rows: slice) -> Ranked:
+        return nearest(*self._vectors, k, least, itself=self.itself, rows=rows)
 
 
 class _Judged(PreselectedMatcher):

@@ -231,9 +231,9 @@ class _Named(PresentMatcher):
         """The probability that a tag names an entity."""
         return sparse_products(self.table, self.every, left, right)
 
-    def best(self, k: int, least: float) -> Ranked:
+    def best(self, k: int, least: float, rows: slice) -> Ranked:
         """The likeliest entities of each tag."""
-        return sparse_nearest(self.table, self.every, k, least, itself=self.itself)
+        return sparse_nearest(self.table, self.every, k, least, itself=self.itself, rows=rows)
 
 
 def _model(counts: Side | None) -> WordModel:
