@@ -58,6 +58,11 @@ def test_ids_that_several_rows_have_are_refused_where_they_are_needed(letters):
         ({"k": 0}, "k=0 is below 1"),
         ({"max_block": 0}, "max_block=0 is below 1"),
         ({"threshold": float("nan")}, "threshold=nan is no score"),
+        ({"threshold": 2, "method": "fuzzy"}, "threshold=2 is above 1, the highest score of fuzzy"),
+        (
+            {"method": "exact(threshold=1.5)"},
+            r"threshold=1.5 is above 1.*give at most 1, or nothing",
+        ),
         ({"engine": "spark9"}, "engine='spark9' is unknown"),
         ({"method": "tome"}, "is no linker"),
         ({"encoder": 7}, "encoder is a int"),

@@ -81,7 +81,7 @@ def test_pairs_that_were_scored_are_not_scored_again(run, monkeypatch, calls):
 
 
 @pytest.mark.parametrize("verb", [tokenry.link, tokenry.dedupe])
-def test_rows_that_were_searched_are_not_searched_again(verb, letters, monkeypatch, calls, tmp_path):
+def test_searched_rows_are_not_searched_again(verb, letters, monkeypatch, calls, tmp_path):
     def run(folder):
         tables = (LEFT, RIGHT) if verb is tokenry.link else (LEFT,)
         found = verb(*tables, "name", method=letters, threshold=0.1, k=2, folder=folder)

@@ -44,7 +44,7 @@ def test_pairs_that_are_connected_are_one_thing():
     thing = data.thing
     assert thing["x"] == thing["y"] == thing["z"] != thing["q"] == thing["r"]
     assert data.rows == [("x", "y"), ("y", "z"), ("q", "r")]
-    assert data.notes == ("1 rows have an empty text or label.",)
+    assert data.notes == ("Left out: 1 row without a text or label.",)
 
 
 def test_labelled_pairs_are_one_thing_only_where_they_are_the_same():
@@ -60,7 +60,7 @@ def test_texts_with_their_thing_are_read_with_the_next_one_of_it():
     table = {"t": ["x", "y", "z", "q", "both", "both"], "c": [1, 1, 1, 2, 1, 2]}
     data = of(table, text="t", cluster="c")
     assert data.rows == [("x", "y"), ("y", "z"), ("z", "x"), ("q", "q")]
-    assert data.notes == ("1 texts name several things and were left out.",)
+    assert data.notes == ("Left out: 1 text of several things.",)
 
 
 def test_several_columns_are_one_text():

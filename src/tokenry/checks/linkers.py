@@ -131,6 +131,9 @@ def scores(linker: Linker) -> Iterator[str]:
         yield "a pair with an empty side has a score; it scores NaN."
     if not np.isfinite(table[~gaps]).all():
         yield "a score of two texts is not finite."
+    highest = linker.highest(ground(type(linker))[2])
+    if (table[~gaps] > highest + CLOSE).any():
+        yield f"a score is above {highest:g}, which it says is the highest."
     none = np.zeros(0, np.int64)
     if len(matcher.score(none, none)):
         yield "no pairs get scores."

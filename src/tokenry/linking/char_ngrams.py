@@ -41,6 +41,7 @@ class CharNgrams(Linker):
     array([1])
     """
 
+    top: ClassVar[float] = 1.0
     card: ClassVar[Card] = Card(
         slug="char-ngrams",
         name="Character n-grams",

@@ -32,6 +32,7 @@ class Exact(Linker):
     Scored(left=array([0]), right=array([1]), score=array([1.]))
     """
 
+    top: ClassVar[float] = 1.0
     card: ClassVar[Card] = Card(
         slug="exact",
         name="Exact",

@@ -40,6 +40,7 @@ class Fuzzy(Linker):
     [1.0, 0.556]
     """
 
+    top: ClassVar[float] = 1.0
     card: ClassVar[Card] = Card(
         slug="fuzzy",
         name="Fuzzy",

@@ -59,6 +59,7 @@ class GlossaryMatch(Linker):
     Source: Lobo et al. 2023.
     """
 
+    top: ClassVar[float] = 1.0
     card: ClassVar[Card] = Card(
         slug="glossary-match",
         name="Glossary matching",

@@ -55,6 +55,7 @@ class Hashtags(Linker):
     Source: Bansal, Bansal and Varma 2015, sections 3 and 4.
     """
 
+    top: ClassVar[float] = 1.0
     card: ClassVar[Card] = Card(
         slug="hashtags",
         name="Hashtags",

@@ -40,6 +40,7 @@ class Hybrid(Linker):
         UsageError: If a setting is out of range, or fewer than two linkers are named.
     """
 
+    top: ClassVar[float] = 1.0
     card: ClassVar[Card] = Card(
         slug="hybrid",
         name="Hybrid",
@@ -73,6 +74,10 @@ class Hybrid(Linker):
             raise UsageError(
                 f"Hybrid: linkers={self.linkers!r}; linkers are at least two names, none twice."
             )
+
+    def highest(self, aids: Aids) -> float:
+        """Log odds have no end."""
+        return self.top if aids.known is None else np.inf
 
     def prepare(self, left: Side, right: Side, aids: Aids) -> Matcher:
         """Let each linker read both tables.

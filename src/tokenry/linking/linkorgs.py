@@ -57,6 +57,7 @@ class LinkOrgs(Linker):
     Source: Libgober and Jerzak 2025, sections 3 and 4.
     """
 
+    top: ClassVar[float] = 1.0
     card: ClassVar[Card] = Card(
         slug="linkorgs",
         name="LinkOrgs",

@@ -41,6 +41,7 @@ class LinkTransformer(Linker):
     Source: Arora and Dell 2023, section 3.
     """
 
+    top: ClassVar[float] = 1.0
     card: ClassVar[Card] = Card(
         slug="linktransformer",
         name="LinkTransformer",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, NamedTuple, Protocol, runtime_checkable
+from typing import Annotated, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -240,7 +240,13 @@ class PresentMatcher(Matcher):
 
 @dataclass(frozen=True, kw_only=True)
 class Linker(Method):
-    """Says how likely rows of two tables are the same thing."""
+    """Says how likely rows of two tables are the same thing.
+
+    Attributes:
+        top: The highest score that two rows can have; infinite where nothing bounds it.
+    """
+
+    top: ClassVar[float] = np.inf
 
     threshold: Annotated[
         float | None,
@@ -261,6 +267,10 @@ class Linker(Method):
         Raises:
             UsageError: If an aid or a column is missing that this linker needs.
         """
+
+    def highest(self, aids: Aids) -> float:
+        """The highest score that two rows can have with these aids; a threshold is not above it."""
+        return self.top
 
     def cut(self, matcher: Matcher, known: Scored | None, usual: float) -> float:
         """The threshold: the one that is set, or else the one with the greatest F1 on known pairs.

@@ -2,7 +2,7 @@
 
 Scores are rounded to a thousand millionth, so that pairs that score the same do so however their
 products were summed; of equal ones the lower column comes first. Pairs come sorted by row, then
-falling score, then column. What a row finds does not depend on the rows that are looked for with it.
+falling score, then column. What a row finds does not depend on what rows are looked for with it.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from jaxtyping import Float, Int
 
+from tokenry.counted import counted
 from tokenry.errors import DataError, UsageError
 from tokenry.ops.guards import average_link, nested_components
 from tokenry.tables import frames, ids
@@ -82,8 +83,8 @@ class Clustered:
             sizes = _sizes(labels)
             at = "" if np.isinf(threshold) else f" at {threshold:g}"
             lines.append(
-                f"{len(self)} records in {sizes['clusters']} clusters{at}; {sizes['single']} of "
-                f"one record, the largest of {sizes['largest']}."
+                f"{counted(len(self), 'record')} in {counted(sizes['clusters'], 'cluster')}{at}; "
+                f"{sizes['single']:,} of one record, the largest of {sizes['largest']:,}."
             )
         return "\n".join(lines)
 
@@ -102,14 +103,15 @@ def cluster(
     density: float = 0.0,
     bridges: bool = False,
     source: str | None = None,
+    apart: float = 0.0,
     missing: float = 0.0,
     encoding: str | None = None,
 ) -> Clustered:
     """Make clusters of scored pairs; where the scores come from does not matter.
 
     Connected components run together: one wrong pair joins two clusters. The guards `largest`,
-    `density`, `bridges` and `source` only split what would be joined. At a higher threshold
-    clusters always lie within those at a lower one.
+    `density`, `bridges`, `source` and `apart` only split what would be joined. At a higher
+    threshold clusters always lie within those at a lower one.
 
     Args:
         pairs: A table or file with the ids of two records in each row, in either order.
@@ -128,6 +130,9 @@ def cluster(
         bridges: Drop weak pairs that alone hold two groups together.
         source: A column of the records: a cluster has at most one record of each source. A record
             without a source may be with any.
+        apart: How many times as far as a cluster reaches the nearest record outside is at least;
+            how far is 1 - score, so scores are at most 1. Pairs below the threshold say what is
+            near, so give them too. 0 asks for nothing.
         missing: With "average": the score of a pair that is not there.
         encoding: Of csv files.
 
@@ -148,8 +153,13 @@ def cluster(
     numbers = _numbers(frame, given, id, left, right)
     scores = ids.scores_of("cluster", given, score)
     steps = _steps(threshold, scores is not None, given.name, score)
+    if apart and scores is None:
+        raise UsageError(
+            f"cluster: apart={apart:g} takes 1 - score for a distance, and {given.name} has no "
+            f"column {score!r}; name it with score, or leave apart out."
+        )
     if by == "average":
-        _no_guards(largest, density, bridges, source)
+        _no_guards(largest=largest, density=density, bridges=bridges, source=source, apart=apart)
         found = _averaged(numbers, scores, len(frame), steps, missing)
         return _clustered(frame, steps, found, by)
     found = nested_components(
@@ -161,6 +171,7 @@ def cluster(
         density=density,
         bridges=bridges,
         sources=None if source is None else _sources(frame, source),
+        apart=apart,
     )
     return _clustered(frame, steps, found, by)
 
@@ -222,9 +233,8 @@ def _steps(
     return [float(step) for step in dict.fromkeys(steps)]
 
 
-def _no_guards(largest: int | None, density: float, bridges: bool, source: str | None) -> None:
-    set_ones = {"largest": largest, "density": density, "bridges": bridges, "source": source}
-    for name, value in set_ones.items():
+def _no_guards(**guards: Any) -> None:
+    for name, value in guards.items():
         if value:
             raise UsageError(
                 f"cluster: {name}={value!r} guards components; leave it out with by='average'."

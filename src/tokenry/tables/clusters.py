@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Int
 
+from tokenry.counted import counted
 from tokenry.tables.engine import arrow
 from tokenry.tables.files import write_file
 from tokenry.tables.frames import ROW, Frame
@@ -99,9 +100,12 @@ class Clusters:
 
     def __str__(self) -> str:
         found = self._figures()
+        rows = counted(found["rows"], "row is", "rows are")
+        several = counted(found["several"], "cluster")
+        alone = counted(found["single"], "row is", "rows are")
         lines = [
-            "{rows} rows are {clusters} things: {several} clusters of several rows, the largest of "
-            "{largest}; {single} rows are alone.".format(**found),
+            f"{rows} {counted(found['clusters'], 'thing')}: {several} of several rows, the largest "
+            f"of {found['largest']:,}; {alone} alone.",
             *self.notes,
         ]
         return "\n".join([*lines, *([] if self.links is None else [str(self.links)])])

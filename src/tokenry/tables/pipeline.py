@@ -224,9 +224,7 @@ def _gathered(tables: Iterator[pa.Table], schema: pa.Schema) -> Iterator[pa.Tabl
     yield pa.concat_tables([schema.empty_table(), *waiting])
 
 
-def _scored(
-    plan: Plan, matcher: Callable[[], Matcher], candidates: Kept, stages: Stages
-) -> Kept:
+def _scored(plan: Plan, matcher: Callable[[], Matcher], candidates: Kept, stages: Stages) -> Kept:
     """Candidates that score enough."""
 
     def make(facts: Facts, done: int) -> Iterator[Any]:
