@@ -144,9 +144,9 @@ def link(
         on: Key columns that both have, joined by commas.
         left_on: Key columns of the left table, where the names differ.
         right_on: Key columns of the right table, in the same order.
-        assign: How many links a row may have: `best_left` (each left row its best), `mutual` (the
-            best of both), `one_to_one` (the greatest sum), `greedy` (the same, quicker and nearly
-            as good), or `many` (all).
+        assign: How many links a row may have: `best_left` (each left row its best), `best_right`,
+            `mutual` (the best of both), `one_to_one` (the greatest sum), `greedy` (the same,
+            quicker and nearly as good), or `many` (all).
         how: Which rows without a partner are written.
         label: Ask about so many pairs first, in the terminal; the method learns from the answers,
             and precision, recall and F1 are estimated with intervals.

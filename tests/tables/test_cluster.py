@@ -63,6 +63,13 @@ def test_apart_clusters_as_dedupe_does():
     assert plain.labels[0.78].tolist() == [0, 0, 1, 1]
 
 
+def test_a_threshold_that_no_pair_reaches_is_said():
+    found = tokenry.cluster(PAIRS, threshold=[0.5, 2])
+    assert found.notes == ("No pair scores 2: the highest score is 0.9.",)
+    assert found.notes[0] in str(found)
+    assert tokenry.cluster(PAIRS, threshold=0.9).notes == ()
+
+
 def test_records_may_be_a_list_or_left_out():
     assert tokenry.cluster(PAIRS).table["id"] == ["a", "b", "d", "c", "e"]
     assert tokenry.cluster(PAIRS).table["cluster"] == [0, 0, 1, 0, 1]

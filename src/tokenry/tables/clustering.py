@@ -37,6 +37,7 @@ class Clustered:
         columns: The column of the clusters at each threshold.
         by: How records joined.
         frame: Where the records came from.
+        notes: What a reader should know.
     """
 
     records: pa.Table
@@ -44,6 +45,7 @@ class Clustered:
     columns: Mapping[float, str]
     by: str
     frame: Frame
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return int(self.records.num_rows)
@@ -75,6 +77,7 @@ class Clustered:
                 {"threshold": None if np.isinf(threshold) else threshold, **_sizes(labels)}
                 for threshold, labels in self.labels.items()
             ],
+            "notes": list(self.notes),
         }
 
     def __str__(self) -> str:
@@ -86,7 +89,7 @@ class Clustered:
                 f"{counted(len(self), 'record')} in {counted(sizes['clusters'], 'cluster')}{at}; "
                 f"{sizes['single']:,} of one record, the largest of {sizes['largest']:,}."
             )
-        return "\n".join(lines)
+        return "\n".join([*lines, *self.notes])
 
 
 def cluster(
@@ -161,7 +164,7 @@ def cluster(
     if by == "average":
         _no_guards(largest=largest, density=density, bridges=bridges, source=source, apart=apart)
         found = _averaged(numbers, scores, len(frame), steps, missing)
-        return _clustered(frame, steps, found, by)
+        return _clustered(frame, steps, found, by, scores)
     found = nested_components(
         numbers,
         np.ones(len(given)) if scores is None else scores,
@@ -173,7 +176,7 @@ def cluster(
         sources=None if source is None else _sources(frame, source),
         apart=apart,
     )
-    return _clustered(frame, steps, found, by)
+    return _clustered(frame, steps, found, by, scores)
 
 
 def _records(
@@ -260,7 +263,13 @@ def _sources(frame: Frame, column: str) -> Labels:
     return np.asarray(codes.fill_null(-1).to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
-def _clustered(frame: Frame, steps: list[float], labels_of: list[Labels], by: str) -> Clustered:
+def _clustered(
+    frame: Frame,
+    steps: list[float],
+    labels_of: list[Labels],
+    by: str,
+    scores: Float[np.ndarray, " m"] | None,
+) -> Clustered:
     pa, found = arrow(), dict(zip(steps, labels_of, strict=True))
     single = len(found) == 1
     names = {step: "cluster" if single else f"cluster_{step:g}" for step in found}
@@ -271,7 +280,24 @@ def _clustered(frame: Frame, steps: list[float], labels_of: list[Labels], by: st
                 f"cluster: {frame.name} has a column {names[step]!r} already; rename it."
             )
         table = table.append_column(names[step], pa.array(labels, pa.int64()))
-    return Clustered(records=table, labels=found, columns=names, by=by, frame=frame)
+    return Clustered(
+        records=table,
+        labels=found,
+        columns=names,
+        by=by,
+        frame=frame,
+        notes=() if scores is None else _unreached(steps, scores),
+    )
+
+
+def _unreached(steps: list[float], scores: Float[np.ndarray, " m"]) -> tuple[str, ...]:
+    """A note about thresholds that no pair reaches."""
+    highest = np.nanmax(scores, initial=-np.inf)
+    return tuple(
+        f"No pair scores {step:g}: the highest score is {highest:g}."
+        for step in steps
+        if step > highest > -np.inf
+    )
 
 
 def _sizes(labels: Labels) -> dict[str, int]:
