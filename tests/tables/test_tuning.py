@@ -206,7 +206,7 @@ def test_nothing_held_out_measures_nothing(encoder):
         ({"left": "a", "right": "b", "held_out": 1.0}, r"outside \[0, 1\)"),
         ({"left": "a", "right": "b", "label": "b"}, "neither the same nor not"),
         ({"left": "a", "right": "b"}, "validation part has no pair"),
-        ({"left": "none", "right": "b"}, "no pair of texts in 2 rows; 2 have"),
+        ({"left": "none", "right": "b"}, "no pair of texts in 2 rows; 2 without one"),
         ({"text": "a", "cluster": "b"}, "no two of 2 texts"),
         ({"left": "a", "right": "c", "label": "y"}, "as the same and as not the same"),
     ],

@@ -105,8 +105,9 @@ class Cosine(Matcher):
         if not all(len(rows) for rows in self._rows):
             return Scored(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
         ends = np.searchsorted(self._rows[0], rows.indices(len(self._place[0]))[:2])
+        one, other = self._vectors
         left, right, score = nearest(
-            *self._vectors, k, least, itself=self._itself, rows=slice(*map(int, ends))
+            one, other, k, least, itself=self._itself, rows=slice(*map(int, ends))
         )
         return Scored(self._rows[0][left], self._rows[1][right], score)
 

@@ -99,8 +99,9 @@ class TextRows(Matcher):
     def _others(self) -> Int[np.ndarray, " u"]:
         """The texts of the right table, by their first rows: of equal cosines the lowest counts."""
         texts, first = np.unique(self._right, return_index=True)
-        others = texts[np.argsort(first)]
-        return others[others != _NONE]
+        others: Int[np.ndarray, " u"] = texts[np.argsort(first)]
+        kept: Int[np.ndarray, " u"] = others[others != _NONE]
+        return kept
 
     @cached_property
     def _search(self) -> Search:

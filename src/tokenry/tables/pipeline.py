@@ -139,12 +139,11 @@ def run(plan: Plan, left: Frame, right: Frame, stages: Stages) -> Found:
         return found
 
     stages.mix([plan.method.describe(), plan.names])
-    if plan.rules:
-        candidates: Kept | None = _candidates(plan, made, stages, alone)
-        scored, looked = _scored(plan, matcher, candidates, stages), candidates.rows
-    else:
-        candidates = None
+    candidates = _candidates(plan, made, stages, alone) if plan.rules else None
+    if candidates is None:
         scored, looked = _searched(plan, matcher, stages, len(left), alone)
+    else:
+        scored, looked = _scored(plan, matcher, candidates, stages), candidates.rows
     threshold = scored.facts["threshold"]
     links = _assigned(plan, scored, threshold, stages)
     facts = {"candidates": looked}
