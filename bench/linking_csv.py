@@ -38,9 +38,9 @@ def made(work: Path, rows: int, size: int) -> np.ndarray:
     rng = np.random.default_rng(1)
     letters = np.array([*"abcdefghijklmnopqrstuvwxyz     ,'\""])
     wide = max(1, size // rows - 40)
-    notes = np.array(["".join(rng.choice(letters, wide)) for _ in range(5000)])
+    notes = pa.array(["".join(rng.choice(letters, wide)) for _ in range(2000)])
     halves = [
-        pa.table({**side, "note": pa.array(notes[rng.integers(0, len(notes), rows // 2)])})
+        pa.table({**side, "note": notes.take(pa.array(rng.integers(0, len(notes), rows // 2)))})
         for side in (left, right)
     ]
     for name, table in zip(("left", "right"), halves, strict=True):
