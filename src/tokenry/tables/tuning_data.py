@@ -139,19 +139,19 @@ def _of_pairs(
     first: list[str | None], second: list[str | None], marks: list[bool | None] | None
 ) -> Examples:
     rows: dict[tuple[str, str], bool] = {}
+    both: set[tuple[str, str]] = set()  # whoever labels thousands of pairs slips at some
     empty = 0
     for i, (left, right) in enumerate(zip(first, second, strict=True)):
         mark = True if marks is None else marks[i]
         if left is None or right is None or mark is None:
             empty += 1
         elif rows.setdefault((left, right), mark) is not mark:
-            raise UsageError(
-                f"tune: {left[:60]!r} and {right[:60]!r} are labelled as the same and as not the "
-                "same; take one of the rows out."
-            )
+            both.add((left, right))
+    rows = {row: mark for row, mark in rows.items() if row not in both}
     if not rows:
         raise UsageError(
-            f"tune: no pair of texts in {counted(len(first), 'row')}; {empty} without one."
+            f"tune: no pair of texts in {counted(len(first), 'row')}; {empty} without one, "
+            f"{counted(len(both), 'pair')} labelled both ways."
         )
     same = [row for row, mark in rows.items() if mark]
     every = list(dict.fromkeys(text for row in rows for text in row))
@@ -161,7 +161,8 @@ def _of_pairs(
         labels=None if marks is None else list(rows.values()),
         thing=dict(zip(every, found[len(same) :], strict=True)),
         apart=True,
-        notes=left_out(empty, "row", "without a text or label"),
+        notes=left_out(empty, "row", "without a text or label")
+        + left_out(len(both), "pair", "labelled as the same and as not the same"),
     )
 
 
