@@ -169,7 +169,7 @@ def link(
         found = linked(**settings)
     if out is not None:
         found.write(out, how, formulas=chosen.formulas)
-    _say(found, found, out, json, chosen.report, facts)
+    _say(found, out, json, chosen.report, facts)
 
 
 @app.command
@@ -238,7 +238,7 @@ def dedupe(
         found = deduped(**settings)
     if out is not None:
         found.write(out, first=not labelled, formulas=chosen.formulas)
-    _say(found, found.links, out, json, chosen.report, facts)
+    _say(found, out, json, chosen.report, facts)
 
 
 @app.command
@@ -283,7 +283,7 @@ def aggregate(
     )
     if out is not None:
         found.write(out, formulas=chosen.formulas)
-    _say(found, found, out, json, chosen.report)
+    _say(found, out, json, chosen.report)
 
 
 @contextmanager
@@ -301,8 +301,7 @@ def _asking(
 
 
 def _say(
-    found: Any,
-    links: Links | None,
+    found: Links | Clusters,
     out: Path | None,
     json: bool,
     report: Path | None = None,
@@ -320,8 +319,8 @@ def _say(
         console.write(f"Report: {report}")
     if out is not None:
         console.write(f"Table: {out}")
-    elif links is not None:
-        for line in links.shown(SHOWN):
+    else:
+        for line in found.shown(SHOWN):
             console.write(line)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,6 +86,15 @@ class Clusters:
         """
         table = self.frame.table.take(self.firsts) if first else self._labelled()
         write_file(table, Path(path).expanduser(), formulas=formulas)
+
+    def shown(self, most: int) -> list[str]:
+        """The best links that join rows of one cluster, one on a line, as `Links.shown`."""
+        if self.links is None:
+            return []
+        left, right = self.links.rows("left"), self.links.rows("right")
+        joined = self.labels[left] == self.labels[right]
+        kept = self.links.table.filter(arrow().array(joined))
+        return replace(self.links, table=kept).shown(most)
 
     def told(self) -> dict[str, Any]:
         """What `tokenry.report` shows of it, as plain data."""
