@@ -148,19 +148,12 @@ def cluster(
     >>> cluster(pairs, [1, 2, 3, 4], threshold=[0.5, 0.8]).table["cluster_0.8"]
     [0, 0, 1, 2]
     """
-    if by not in get_args(By):
-        raise UsageError(f"cluster: by={by!r} is unknown; give {' or '.join(get_args(By))}.")
-    given = frames.read(pairs, "the table of pairs", encoding=encoding)
-    given.check("cluster", (left, right))
+    given = _given(pairs, by, (left, right), encoding)
     frame = _records(records, given, id, left, right, encoding)
     numbers = _numbers(frame, given, id, left, right)
     scores = ids.scores_of("cluster", given, score)
     steps = _steps(threshold, scores is not None, given.name, score)
-    if apart and scores is None:
-        raise UsageError(
-            f"cluster: apart={apart:g} takes 1 - score for a distance, and {given.name} has no "
-            f"column {score!r}; name it with score, or leave apart out."
-        )
+    _check_apart(apart, scores is not None, given.name, score)
     if by == "average":
         _no_guards(largest=largest, density=density, bridges=bridges, source=source, apart=apart)
         found = _averaged(numbers, scores, len(frame), steps, missing)
@@ -177,6 +170,14 @@ def cluster(
         apart=apart,
     )
     return _clustered(frame, steps, found, by, scores)
+
+
+def _given(pairs: Any, by: str, ids: tuple[str, str], encoding: str | None) -> Frame:
+    if by not in get_args(By):
+        raise UsageError(f"cluster: by={by!r} is unknown; give {' or '.join(get_args(By))}.")
+    given = frames.read(pairs, "the table of pairs", encoding=encoding)
+    given.check("cluster", ids)
+    return given
 
 
 def _records(
@@ -234,6 +235,14 @@ def _steps(
             f"{column!r}; name it with score."
         )
     return [float(step) for step in dict.fromkeys(steps)]
+
+
+def _check_apart(apart: float, has_scores: bool, where: str, column: str) -> None:
+    if apart and not has_scores:
+        raise UsageError(
+            f"cluster: apart={apart:g} takes 1 - score for a distance, and {where} has no "
+            f"column {column!r}; name it with score, or leave apart out."
+        )
 
 
 def _no_guards(**guards: Any) -> None:
