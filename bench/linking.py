@@ -36,6 +36,7 @@ import tokenry
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
+import linking_limited  # noqa: E402
 import linking_peers  # noqa: E402
 from linking_limited import agreement, loaded, one_table, people, scored, timed  # noqa: E402
 
@@ -291,6 +292,8 @@ def duplicates(given: argparse.Namespace) -> None:
                 found = tokenry.dedupe(table, on, method=method, apart=apart, encoder=remembering)
                 about = {"linker": method, "apart": "default" if apart is None else "no"}
                 rows.append(about | scored(found.labels, entity))
+        best = {"linker": "char-ngrams", "apart": "no, best threshold"}
+        rows.append(best | linking_limited.best_cut(table, on, "char-ngrams", entity))
         blocks = [one for one in _known().get("duplicates", []) if one["data"] != name]
         write("duplicates", [*blocks, {"data": name, "rows": table.num_rows, "clusters": rows}])
 

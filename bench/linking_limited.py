@@ -86,6 +86,18 @@ def scored(labels: np.ndarray, entity: np.ndarray) -> dict[str, float]:
     return {**rounded, "largest": int(np.bincount(labels).max())}
 
 
+def best_cut(table: Any, on: tuple[str, ...], method: str, entity: np.ndarray) -> dict[str, float]:
+    """Figures of plain components at the single threshold that is best, gold in hand."""
+    import tokenry
+    from tokenry.ops.guards import nested_components
+
+    links = tokenry.dedupe(table, on, method=method, threshold=0.3, apart=0).links
+    pairs = np.stack((links.rows("left"), links.rows("right")), 1)
+    steps = np.arange(30, 100) / 100
+    found = nested_components(pairs, links.scores, len(entity), steps.tolist())
+    return max((scored(labels, entity) for labels in found), key=lambda one: one["f1"])
+
+
 def people(rows: int, seed: int = 0) -> tuple[dict[str, Any], dict[str, Any], np.ndarray]:
     """Made-up people, and the same in another order, a third of them with a wrong letter."""
     rng = np.random.default_rng(seed)

@@ -52,6 +52,7 @@ def cluster(
     density: float = 0.0,
     bridges: Json = False,
     source: str | None = None,
+    apart: float = 0.0,
     missing: float = 0.0,
     formulas: Json = False,
     out: Path | None = None,
@@ -76,6 +77,8 @@ def cluster(
         density: The share of a cluster's possible pairs that must be there.
         bridges: Cut single weak pairs between groups that hold together well.
         source: A column of the records; no cluster has two records of one source.
+        apart: How many times as far as a cluster reaches the nearest record outside is at least,
+            where far is 1 - score; 0 asks for nothing.
         missing: By average, the score of a pair that is not there.
         formulas: Write csv cells as they are.
         out: The table of records with their clusters to write.
@@ -91,6 +94,7 @@ def cluster(
         density=density,
         bridges=bridges,
         source=source,
+        apart=apart,
         missing=missing,
         **vars(columns),
     )

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from tokenry import console
+from tokenry.counted import counted
 from tokenry.errors import UsageError
 from tokenry.report.aligned import aligned
 from tokenry.report.words import clean
@@ -43,7 +44,7 @@ def ask(work: Labelling, on: tuple[Sequence[str], Sequence[str]]) -> None:
     waiting = [number for number, _ in work.open()]
     done = len(work) - len(waiting)
     if done:
-        console.say(f"{done} of {len(work)} pairs have an answer from before.")
+        console.say(f"{done:,} of {counted(len(work), 'pair')} answered before.")
     at = 0
     while at < len(waiting):
         pair = work.pair(waiting[at])

@@ -144,9 +144,9 @@ def link(
         on: Key columns that both have, joined by commas.
         left_on: Key columns of the left table, where the names differ.
         right_on: Key columns of the right table, in the same order.
-        assign: How many links a row may have: `best_left` (each left row its best), `mutual` (the
-            best of both), `one_to_one` (the greatest sum), `greedy` (the same, quicker and nearly
-            as good), or `many` (all).
+        assign: How many links a row may have: `best_left` (each left row its best), `best_right`,
+            `mutual` (the best of both), `one_to_one` (the greatest sum), `greedy` (the same,
+            quicker and nearly as good), or `many` (all).
         how: Which rows without a partner are written.
         label: Ask about so many pairs first, in the terminal; the method learns from the answers,
             and precision, recall and F1 are estimated with intervals.
@@ -169,7 +169,7 @@ def link(
         found = linked(**settings)
     if out is not None:
         found.write(out, how, formulas=chosen.formulas)
-    _say(found, found, out, json, chosen.report, facts)
+    _say(found, out, json, chosen.report, facts)
 
 
 @app.command
@@ -238,7 +238,7 @@ def dedupe(
         found = deduped(**settings)
     if out is not None:
         found.write(out, first=not labelled, formulas=chosen.formulas)
-    _say(found, found.links, out, json, chosen.report, facts)
+    _say(found, out, json, chosen.report, facts)
 
 
 @app.command
@@ -283,7 +283,7 @@ def aggregate(
     )
     if out is not None:
         found.write(out, formulas=chosen.formulas)
-    _say(found, found, out, json, chosen.report)
+    _say(found, out, json, chosen.report)
 
 
 @contextmanager
@@ -301,8 +301,7 @@ def _asking(
 
 
 def _say(
-    found: Any,
-    links: Links | None,
+    found: Links | Clusters,
     out: Path | None,
     json: bool,
     report: Path | None = None,
@@ -320,8 +319,8 @@ def _say(
         console.write(f"Report: {report}")
     if out is not None:
         console.write(f"Table: {out}")
-    elif links is not None:
-        for line in links.shown(SHOWN):
+    else:
+        for line in found.shown(SHOWN):
             console.write(line)
 
 

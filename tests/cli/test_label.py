@@ -58,7 +58,7 @@ def test_it_goes_on_where_it_was_stopped(tokenry, files, answering):
     assert tokenry(*WORDS).code == 0  # the input ends there
     answering("y", "n", "n", "y")
     done = tokenry(*WORDS, "--json")
-    assert "2 of 6 pairs have an answer from before." in done.err
+    assert "2 of 6 pairs answered before." in done.err
     assert "3 of 6, score" in done.err
     assert "1 of 6, score" not in done.err
     found = json.loads(done.out)
@@ -109,7 +109,7 @@ def test_duplicates_are_asked_about_too(tokenry, files, answering):
     answering("y", "n")
     done = tokenry(*words, "--json", "--out", "unique.csv")
     assert done.code == 0, done.err
-    assert "2 of 4 pairs have an answer from before." in done.err
+    assert "2 of 4 pairs answered before." in done.err
     found = json.loads(done.out)
     assert found["labelled"]["yes"] == found["labelled"]["no"] == 2
     assert found["links"]["threshold"] == found["labelled"]["tuned"]

@@ -12,6 +12,7 @@ from tokenry.card import Card
 from tokenry.linking import CharNgrams
 from tokenry.method import Aids, Linker, Matcher, Scored
 
+ALL = slice(None)
 COUNTER = itertools.count()
 
 
@@ -26,8 +27,8 @@ class Sound(Matcher):
     def score(self, left, right):
         return self.inner.score(left, right)
 
-    def nearest(self, k, least=-np.inf):
-        return self.inner.nearest(k, least)
+    def nearest(self, k, least=-np.inf, rows=ALL):
+        return self.inner.nearest(k, least, rows)
 
     def parts(self, left, right):
         return self.inner.parts(left, right)
@@ -47,8 +48,8 @@ class ZeroForNothing(Sound):
 class FillsUp(Sound):
     """As an index does that answers -1 where it has no more."""
 
-    def nearest(self, k, least=-np.inf):
-        found = super().nearest(k, least)
+    def nearest(self, k, least=-np.inf, rows=ALL):
+        found = super().nearest(k, least, rows)
         if k <= self.right.count or not len(found.left):
             return found
         last = Scored(found.left[-1:], np.array([-1]), found.score[-1:])
@@ -56,31 +57,36 @@ class FillsUp(Sound):
 
 
 class Twice(Sound):
-    def nearest(self, k, least=-np.inf):
-        return Scored(*(np.repeat(column, 2) for column in super().nearest(k, least)))
+    def nearest(self, k, least=-np.inf, rows=ALL):
+        return Scored(*(np.repeat(column, 2) for column in super().nearest(k, least, rows)))
 
 
 class OtherScores(Sound):
-    def nearest(self, k, least=-np.inf):
-        found = super().nearest(k, least)
+    def nearest(self, k, least=-np.inf, rows=ALL):
+        found = super().nearest(k, least, rows)
         return found._replace(score=found.score + 0.01)
 
 
 class NoFloor(Sound):
-    def nearest(self, k, least=-np.inf):
-        return super().nearest(k)
+    def nearest(self, k, least=-np.inf, rows=ALL):
+        return super().nearest(k, rows=rows)
 
 
 class NotTheBest(Sound):
-    def nearest(self, k, least=-np.inf):
-        found = super().nearest(1000, least)
+    def nearest(self, k, least=-np.inf, rows=ALL):
+        found = super().nearest(1000, least, rows)
         rows = [np.flatnonzero(found.left == row)[-k:] for row in range(self.left.count)]
         return Scored(*(column[np.concatenate(rows)] for column in found))
 
 
+class AllOfThem(Sound):
+    def nearest(self, k, least=-np.inf, rows=ALL):
+        return super().nearest(k, least)
+
+
 class LaterFirst(Sound):
-    def nearest(self, k, least=-np.inf):
-        found = super().nearest(1000, least)
+    def nearest(self, k, least=-np.inf, rows=ALL):
+        found = super().nearest(1000, least, rows)
         order = np.lexsort((-found.right, -found.score, found.left))
         return Scored(*(column[order] for column in found))
 
@@ -91,8 +97,8 @@ class ByPlace(Sound):
 
 
 class ByChance(Sound):
-    def nearest(self, k, least=-np.inf):
-        found = super().nearest(k, least)
+    def nearest(self, k, least=-np.inf, rows=ALL):
+        found = super().nearest(k, least, rows)
         return found._replace(score=found.score + 1e-9 * next(COUNTER))
 
 
@@ -142,6 +148,7 @@ BROKEN = [
     (OtherScores, "nearest", "otherwise than score"),
     (NoFloor, "nearest", "not what of nearest"),
     (NotTheBest, "nearest", "does not give the best three"),
+    (AllOfThem, "portions", "other pairs than among all"),
     (LaterFirst, "ties", "4 comes first"),
     (ByPlace, "ties", "score differently"),
     (ByPlace, "order", "changes a score"),

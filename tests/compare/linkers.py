@@ -31,9 +31,9 @@ class _Overlap(Matcher):
         pairs = [(self._left[a], self._right[b]) for a, b in zip(left, right, strict=True)]
         return np.array([len(a & b) / len(a | b) if a and b else np.nan for a, b in pairs])
 
-    def nearest(self, k, least=-np.inf):
+    def nearest(self, k, least=-np.inf, rows=slice(None)):
         found = []
-        for a in range(len(self._left)):
+        for a in range(len(self._left))[rows]:
             scores = self.score([a] * len(self._right), range(len(self._right)))
             order = sorted((-s, b) for b, s in enumerate(scores) if s >= max(least, 1e-9))
             order = [(s, b) for s, b in order if not (self._alone and a == b)]

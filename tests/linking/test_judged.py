@@ -142,7 +142,7 @@ def test_a_model_is_named_in_the_call_and_kept_runs_know_which(language, tmp_pat
         for judge in ((loaded.model, loaded.processor), Knower(), Knower())
     ]
     first, second, third = (
-        [stage.kept for stage in run.stages if stage.name == "scored"] for run in runs
+        [stage.kept for stage in run.stages if stage.name == "nearest"] for run in runs
     )
     assert (first, second, third) == ([False], [False], [True])
     assert ((runs[0].scores > 0) & (runs[0].scores < 1)).any()

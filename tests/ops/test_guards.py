@@ -26,6 +26,7 @@ GUARDS = st.fixed_dictionaries(
         "density": st.sampled_from([0.0, 0.4, 0.7, 1.0]),
         "bridges": st.booleans(),
         "sources": SOURCES,
+        "apart": st.sampled_from([0.0, 1.5]),
     }
 )
 

@@ -8,11 +8,11 @@ from scipy import sparse
 
 from tokenry.errors import UsageError
 from tokenry.ops import nearest as ours
+from tokenry.ops.near_graph import NearGraph
 from tokenry.ops.nearest import (
     first_of_each,
     nearest,
     nearest_by,
-    nearly_nearest,
     products,
     rounded,
     sparse_nearest,
@@ -95,6 +95,10 @@ def test_equal_sums_in_another_order_are_ties():
     assert scores[0] != scores[1]
     assert first_of_each(np.zeros(2, int), np.array([1, 0]), scores, 2).columns.tolist() == [0, 1]
     assert rounded(np.array([0.7, -0.0, np.nan])).tolist()[:2] == [0.7, 0.0]
+
+
+def nearly_nearest(left, right, k, **given):
+    return NearGraph(right).nearest(left, k, **given)
 
 
 @pytest.mark.parametrize("search", [nearest, nearly_nearest])

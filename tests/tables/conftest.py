@@ -16,6 +16,7 @@ class Sharing(Matcher):
     """Scores by the share of characters that two texts have in common."""
 
     threshold = 0.5
+    portion = 2
 
     def __init__(self, left, right, calls):
         self.left, self.right = (
@@ -29,12 +30,12 @@ class Sharing(Matcher):
         pairs = ((self.left[i], self.right[j]) for i, j in zip(left, right, strict=True))
         return np.array([len(a & b) / len(a | b) if a and b else np.nan for a, b in pairs])
 
-    def nearest(self, k, least=-np.inf):
+    def nearest(self, k, least=-np.inf, rows=slice(None)):
         found = []
-        for i in range(len(self.left)):
-            rows = [j for j in range(len(self.right)) if not (self.same and i == j)]
-            score = self.score([i] * len(rows), rows)
-            pairs = [(-s, j) for s, j in zip(score, rows, strict=True) if s >= least]
+        for i in range(len(self.left))[rows]:
+            others = [j for j in range(len(self.right)) if not (self.same and i == j)]
+            score = self.score([i] * len(others), others)
+            pairs = [(-s, j) for s, j in zip(score, others, strict=True) if s >= least]
             found += [(i, j, -s) for s, j in sorted(pairs)[:k]]
         left, right, score = zip(*found, strict=True) if found else ((), (), ())
         whole = np.array(left, np.int64), np.array(right, np.int64)

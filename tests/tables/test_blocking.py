@@ -108,7 +108,7 @@ def test_a_huge_block_is_left_out_and_reported(engine):
     blocks, pairs = found(many, few, ["city", "name"], engine, 600_000)
     assert (blocks.dropped, blocks.dropped_pairs) == (1, 2_000_000)
     assert blocks.largest == [("city", "x", 2_000_000)]
-    assert "1 of 2 blocks with 2000000 pairs" in str(blocks)
+    assert "1 of 2 blocks with 2,000,000 pairs" in str(blocks)
     assert len(pairs) == 25_000 * 20
     assert {source for *_, source in pairs} == {"name"}
 

@@ -43,8 +43,31 @@ def test_guards_are_handed_on():
     assert found.table["cluster"] == [0, 1, 1, 2, 3, 3]
     found = tokenry.cluster(PAIRS, RECORDS, density=0.7)
     assert found.table["cluster"] == [0, 1, 1, 2, 3, 3]
+    found = tokenry.cluster(PAIRS, RECORDS, apart=5.0, threshold=0.7)
+    # b is four times as far from c as from a, and of d and e nothing is near.
+    assert found.table["cluster"] == [0, 1, 2, 3, 4, 4]
     found = tokenry.cluster(PAIRS, RECORDS, by="average", threshold=0.5)
     assert found.table["cluster"] == [0, 1, 1, 2, 3, 3]
+
+
+def test_apart_clusters_as_dedupe_does():
+    """What is near a cluster may score less than the threshold."""
+    pairs = {"left": ["a", "b", "c"], "right": ["b", "c", "d"], "score": [0.8, 0.75, 0.9]}
+    found = tokenry.cluster(pairs, threshold=[0.7, 0.78, 0.85], apart=1.5)
+    # At .78 a and b are .2 apart, and c is .25 from b, less than one and a half times as far.
+    assert [one.tolist() for one in found.labels.values()] == [
+        [0, 0, 0, 0], [0, 1, 2, 2], [0, 1, 2, 2],
+    ]  # fmt: skip
+    assert found.frame.table.column("id").to_pylist() == ["a", "b", "c", "d"]
+    plain = tokenry.cluster(pairs, threshold=0.78)
+    assert plain.labels[0.78].tolist() == [0, 0, 1, 1]
+
+
+def test_a_threshold_that_no_pair_reaches_is_said():
+    found = tokenry.cluster(PAIRS, threshold=[0.5, 2])
+    assert found.notes == ("No pair scores 2: the highest score is 0.9.",)
+    assert found.notes[0] in str(found)
+    assert tokenry.cluster(PAIRS, threshold=0.9).notes == ()
 
 
 def test_records_may_be_a_list_or_left_out():
@@ -107,6 +130,9 @@ def test_an_empty_score_is_no_pair():
         (PAIRS, RECORDS, {"by": "chains"}, UsageError, "give components or average"),
         (PAIRS, RECORDS, {"by": "average"}, UsageError, "needs scores and a threshold"),
         (PAIRS, RECORDS, {"by": "average", "largest": 3}, UsageError, "largest=3 guards"),
+        (PAIRS, RECORDS, {"by": "average", "apart": 2.0}, UsageError, "apart=2.0 guards"),
+        (PAIRS, RECORDS, {"apart": 0.5}, UsageError, "apart=0.5 is below 1"),
+        ({"left": [1], "right": [2]}, None, {"apart": 2}, UsageError, "has no column 'score'"),
         (PAIRS, RECORDS, {"threshold": []}, UsageError, "no number, and no list"),
         (PAIRS, {"id": ["a"], "cluster": [1]}, {}, DataError, "are not in"),
         (

@@ -86,7 +86,8 @@ def test_whoever_names_a_threshold_or_known_pairs_is_taken_at_their_word():
         assert tokenry.dedupe(table, "name", **settings).labels.tolist() == [0, 0, 0, 1]
     found = tokenry.dedupe(table, "name", method="fuzzy", threshold=0.75, apart=1.6)
     assert found.labels.tolist() == [0, 0, 1, 2]
-    assert "1 of 2 links join nothing" in str(found)
+    assert "1 of 2 links without effect" in str(found)
+    assert len(found.shown(9)) == 1
 
 
 def test_scores_without_an_upper_end_are_not_asked_to_stand_apart(odds):

@@ -58,6 +58,11 @@ def test_ids_that_several_rows_have_are_refused_where_they_are_needed(letters):
         ({"k": 0}, "k=0 is below 1"),
         ({"max_block": 0}, "max_block=0 is below 1"),
         ({"threshold": float("nan")}, "threshold=nan is no score"),
+        ({"threshold": 2, "method": "fuzzy"}, "threshold=2 is above 1, the highest score of fuzzy"),
+        (
+            {"method": "exact(threshold=1.5)"},
+            r"threshold=1.5 is above 1.*give at most 1, or nothing",
+        ),
         ({"engine": "spark9"}, "engine='spark9' is unknown"),
         ({"method": "tome"}, "is no linker"),
         ({"encoder": 7}, "encoder is a int"),
@@ -111,9 +116,9 @@ def test_scores_that_are_no_numbers_are_no_links(letters, monkeypatch):
     from tokenry.method import Scored
 
     class Odd:
-        threshold = 0.5
+        threshold, portion = 0.5, 9
 
-        def nearest(self, k, least):
+        def nearest(self, k, least, rows):
             return Scored(np.array([0, 1]), np.array([0, 1]), np.array([np.nan, 0.9]))
 
         def score(self, left, right):

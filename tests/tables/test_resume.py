@@ -12,6 +12,7 @@ import pytest
 
 import tokenry
 from tokenry.errors import StoreError
+from tokenry.method import Aids, Side
 from tokenry.tables import pipeline
 from tokenry.tables.stages import Stages, fingerprint
 
@@ -77,6 +78,39 @@ def test_pairs_that_were_scored_are_not_scored_again(run, monkeypatch, calls):
     monkeypatch.setattr(Stages, "_write", write)
     run()
     assert sum(calls) == most
+
+
+@pytest.mark.parametrize("verb", [tokenry.link, tokenry.dedupe])
+def test_searched_rows_are_not_searched_again(verb, letters, monkeypatch, calls, tmp_path):
+    def run(folder):
+        tables = (LEFT, RIGHT) if verb is tokenry.link else (LEFT,)
+        found = verb(*tables, "name", method=letters, threshold=0.1, k=2, folder=folder)
+        return found if verb is tokenry.link else found.links
+
+    whole = pairs(run(None))
+    most = sum(calls)
+    calls.clear()
+    write = Stages._write
+
+    def stop(self, name, number, part):
+        write(self, name, number, part)
+        if (name, number) == ("nearest", 1):  # of three: two rows each
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Stages, "_write", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path)
+    assert 0 < sum(calls) < most
+    monkeypatch.setattr(Stages, "_write", write)
+    monkeypatch.setattr(letters_of(letters), "portion", 5)  # the parts that are there count
+    assert pairs(run(tmp_path)) == whole
+    assert sum(calls) == most
+
+
+def letters_of(linker):
+    """The class of the matcher that a linker prepares."""
+    side = Side(columns={"name": ["a"]}, keys=("name",), count=1)
+    return type(linker.prepare(side, side, Aids()))
 
 
 def test_only_what_depends_on_a_change_is_done_again(run, letters):

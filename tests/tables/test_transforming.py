@@ -42,7 +42,7 @@ def test_each_distinct_text_is_asked_about_once_and_gaps_stay():
         "rows": 5, "column": "transformed_name", "written": 3, "asked": 3, "silent": 1,
     }  # fmt: skip
     assert str(found) == (
-        "3 of 5 rows have a new text in 'transformed_name': 3 distinct texts were asked about; "
+        "A new text in 'transformed_name' for 3 of 5 rows: 3 distinct texts were asked about; "
         "of 1 nothing was written."
     )
 

@@ -44,7 +44,7 @@ def test_pairs_that_are_connected_are_one_thing():
     thing = data.thing
     assert thing["x"] == thing["y"] == thing["z"] != thing["q"] == thing["r"]
     assert data.rows == [("x", "y"), ("y", "z"), ("q", "r")]
-    assert data.notes == ("1 rows have an empty text or label.",)
+    assert data.notes == ("Left out: 1 row without a text or label.",)
 
 
 def test_labelled_pairs_are_one_thing_only_where_they_are_the_same():
@@ -56,11 +56,18 @@ def test_labelled_pairs_are_one_thing_only_where_they_are_the_same():
     assert len({*thing.values()}) == 3
 
 
+def test_pairs_that_are_labelled_both_ways_teach_nothing():
+    table = {"a": ["x", "x", "q", "x"], "b": ["y", "y", "r", "y"], "same": [1, 0, 1, 1]}
+    data = of(table, left="a", right="b", label="same")
+    assert data.rows == [("q", "r")]
+    assert data.notes == ("Left out: 1 pair labelled as the same and as not the same.",)
+
+
 def test_texts_with_their_thing_are_read_with_the_next_one_of_it():
     table = {"t": ["x", "y", "z", "q", "both", "both"], "c": [1, 1, 1, 2, 1, 2]}
     data = of(table, text="t", cluster="c")
     assert data.rows == [("x", "y"), ("y", "z"), ("z", "x"), ("q", "q")]
-    assert data.notes == ("1 texts name several things and were left out.",)
+    assert data.notes == ("Left out: 1 text of several things.",)
 
 
 def test_several_columns_are_one_text():
@@ -206,9 +213,9 @@ def test_nothing_held_out_measures_nothing(encoder):
         ({"left": "a", "right": "b", "held_out": 1.0}, r"outside \[0, 1\)"),
         ({"left": "a", "right": "b", "label": "b"}, "neither the same nor not"),
         ({"left": "a", "right": "b"}, "validation part has no pair"),
-        ({"left": "none", "right": "b"}, "no pair of texts in 2 rows; 2 have"),
+        ({"left": "none", "right": "b"}, "no pair of texts in 2 rows; 2 without one"),
         ({"text": "a", "cluster": "b"}, "no two of 2 texts"),
-        ({"left": "a", "right": "c", "label": "y"}, "as the same and as not the same"),
+        ({"left": "a", "right": "c", "label": "y"}, "labelled both ways"),
     ],
 )
 def test_refuses_tables_that_say_nothing(encoder, columns, message):

@@ -68,7 +68,7 @@ def test_both_texts_of_a_pair_are_read(folder):
     assert found.test == {"accuracy": 1.0, "F1": 1.0}
     assert found.classifier.labels == ("0", "1")
     assert found.commonest == 0.5
-    assert found.notes == ("1 rows have no text or no label.",)
+    assert found.notes == ("Left out: 1 row without a text or label.",)
     alone = tokenry.tune_classifier(table, folder, left="a", **settings)
     assert alone.test["accuracy"] == 0.5
 

@@ -142,6 +142,7 @@ LATE: dict[str, Check] = {
 LINKER: dict[str, Check] = {
     "scores": linkers.scores,
     "nearest": linkers.nearest,
+    "portions": linkers.portions,
     "ties": linkers.ties,
     "order": linkers.order,
     "repeat": linkers.repeat,

@@ -131,6 +131,9 @@ def scores(linker: Linker) -> Iterator[str]:
         yield "a pair with an empty side has a score; it scores NaN."
     if not np.isfinite(table[~gaps]).all():
         yield "a score of two texts is not finite."
+    highest = linker.highest(ground(type(linker))[2])
+    if (table[~gaps] > highest + CLOSE).any():
+        yield f"a score is above {highest:g}, which it says is the highest."
     none = np.zeros(0, np.int64)
     if len(matcher.score(none, none)):
         yield "no pairs get scores."
@@ -154,6 +157,25 @@ def nearest(linker: Linker) -> Iterator[str]:
         best = every.score[every.left == row][:3]
         if not np.allclose(_of(matcher.nearest(3), row), best, atol=CLOSE):
             yield f"nearest(3) does not give the best three of row {row}."
+
+
+@each
+def portions(linker: Linker) -> Iterator[str]:
+    """Some left rows find what they find among all, so that a search can go on where it was."""
+    matcher, left, _ = prepared(linker)
+    whole, least = matcher.nearest(3), matcher.threshold
+    if matcher.portion < 1:
+        yield f"its portion is {matcher.portion}, and a search takes one row at least at a time."
+    again, _, _ = prepared(linker)
+    for start in range(0, left.count, 2):
+        own = (whole.left >= start) & (whole.left < start + 2)
+        wanted = Scored(*(column[own] for column in whole))
+        some = again.nearest(3, rows=slice(start, start + 2))
+        if not _same(some, wanted):
+            yield f"rows {start} and {start + 1} alone find other pairs than among all."
+        high = Scored(*(column[wanted.score >= least] for column in wanted))
+        if not _same(again.nearest(3, least, slice(start, start + 2)), high):
+            yield f"rows {start} and {start + 1} alone find other pairs from {least:g} on."
 
 
 def _wrong(found: Scored, table: Float[np.ndarray, "n m"], k: int) -> Iterator[str]:

@@ -17,7 +17,7 @@ from tokenry.method import Aids, Embed, Linker, Matcher, Scored, Side
 from tokenry.ops.assignment import ASSIGNMENTS
 from tokenry.ops.clusters import components
 from tokenry.ops.near import best_threshold
-from tokenry.ops.nearest import nearest
+from tokenry.ops.nearest import ALL, nearest
 from tokenry.plugs.token_windows import PlainReader, windows
 from tokenry.tables.memory import peak, reset_peak
 
@@ -100,12 +100,14 @@ class Cosine(Matcher):
         found[there] = np.einsum("md,md->m", *pair, dtype=np.float64)
         return found
 
-    def nearest(self, k: int, least: float = -np.inf) -> Scored:
+    def nearest(self, k: int, least: float = -np.inf, rows: slice = ALL) -> Scored:
         """The k best right rows of each left row."""
         if not all(len(rows) for rows in self._rows):
             return Scored(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
+        ends = np.searchsorted(self._rows[0], rows.indices(len(self._place[0]))[:2])
+        one, other = self._vectors
         left, right, score = nearest(
-            self._vectors[0], self._vectors[1], k, least, itself=self._itself
+            one, other, k, least, itself=self._itself, rows=slice(*map(int, ends))
         )
         return Scored(self._rows[0][left], self._rows[1][right], score)
 

@@ -41,6 +41,7 @@ class CharNgrams(Linker):
     array([1])
     """
 
+    top: ClassVar[float] = 1.0
     card: ClassVar[Card] = Card(
         slug="char-ngrams",
         name="Character n-grams",
@@ -96,9 +97,10 @@ class _Cosine(PresentMatcher):
         """The cosine of each pair."""
         return sparse_products(self._grams.left, self._grams.right, left, right)
 
-    def best(self, k: int, least: float) -> Ranked:
+    def best(self, k: int, least: float, rows: slice) -> Ranked:
         """The right rows of the highest cosine."""
-        return sparse_nearest(self._grams.left, self._grams.right, k, least, itself=self.itself)
+        both = self._grams.left, self._grams.right
+        return sparse_nearest(*both, k, least, itself=self.itself, rows=rows)
 
     def shares(self, left: Rows, right: Rows) -> dict[str, Scores]:
         """What each shared gram adds: the heaviest by name, then all others."""

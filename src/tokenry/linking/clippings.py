@@ -59,6 +59,7 @@ class Clippings(Linker, Objective):
     Source: Arora, Yang, Jo and Dell 2023, sections 3 and 4.
     """
 
+    top: ClassVar[float] = 1.0
     card: ClassVar[Card] = Card(
         slug="clippings",
         name="CLIPPINGS",

@@ -32,6 +32,7 @@ class Exact(Linker):
     Scored(left=array([0]), right=array([1]), score=array([1.]))
     """
 
+    top: ClassVar[float] = 1.0
     card: ClassVar[Card] = Card(
         slug="exact",
         name="Exact",
@@ -67,7 +68,7 @@ class _Same(PresentMatcher):
         same: Scores = (self._numbers[0][left] == self._numbers[1][right]).astype(np.float64)
         return same
 
-    def best(self, k: int, least: float) -> Ranked:
+    def best(self, k: int, least: float, rows: slice) -> Ranked:
         """The right rows of the same text; others where it is asked for scores of 0."""
         left, right = (
             sparse.csr_array(
@@ -75,4 +76,4 @@ class _Same(PresentMatcher):
             )
             for side in self._numbers
         )
-        return sparse_nearest(left, right, k, least, itself=self.itself)
+        return sparse_nearest(left, right, k, least, itself=self.itself, rows=rows)

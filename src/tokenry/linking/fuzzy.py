@@ -40,6 +40,7 @@ class Fuzzy(Linker):
     [1.0, 0.556]
     """
 
+    top: ClassVar[float] = 1.0
     card: ClassVar[Card] = Card(
         slug="fuzzy",
         name="Fuzzy",
@@ -103,7 +104,7 @@ class _Edits(PresentMatcher):
         )
         return rounded(found)
 
-    def best(self, k: int, least: float) -> Ranked:
+    def best(self, k: int, least: float, rows: slice) -> Ranked:
         """The most similar right rows, some thousand at a time."""
         from rapidfuzz import process
 
@@ -114,4 +115,4 @@ class _Edits(PresentMatcher):
             return np.asarray(table)
 
         shape = len(self.left), len(self.right)
-        return nearest_by(score, shape, k, least, itself=self.itself)
+        return nearest_by(score, shape, k, least, itself=self.itself, rows=rows)

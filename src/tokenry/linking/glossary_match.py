@@ -59,6 +59,7 @@ class GlossaryMatch(Linker):
     Source: Lobo et al. 2023.
     """
 
+    top: ClassVar[float] = 1.0
     card: ClassVar[Card] = Card(
         slug="glossary-match",
         name="Glossary matching",
@@ -210,8 +211,8 @@ class _Cosine(PresentMatcher):
     def pairs(self, left: Rows, right: Rows) -> Scores:
         return products(*self._vectors, left, right)
 
-    def best(self, k: int, least: float) -> Ranked:
-        return nearest(*self._vectors, k, least, itself=self.itself)
+    def best(self, k: int, least: float, rows: slice) -> Ranked:
+        return nearest(*self._vectors, k, least, itself=self.itself, rows=rows)
 
 
 class _Judged(PreselectedMatcher):

@@ -55,6 +55,7 @@ class Hashtags(Linker):
     Source: Bansal, Bansal and Varma 2015, sections 3 and 4.
     """
 
+    top: ClassVar[float] = 1.0
     card: ClassVar[Card] = Card(
         slug="hashtags",
         name="Hashtags",
@@ -231,9 +232,9 @@ class _Named(PresentMatcher):
         """The probability that a tag names an entity."""
         return sparse_products(self.table, self.every, left, right)
 
-    def best(self, k: int, least: float) -> Ranked:
+    def best(self, k: int, least: float, rows: slice) -> Ranked:
         """The likeliest entities of each tag."""
-        return sparse_nearest(self.table, self.every, k, least, itself=self.itself)
+        return sparse_nearest(self.table, self.every, k, least, itself=self.itself, rows=rows)
 
 
 def _model(counts: Side | None) -> WordModel:

@@ -14,7 +14,7 @@ from tokenry.errors import UsageError
 from tokenry.method import Aids, In, Linker, Matcher, Scored, Side
 from tokenry.method.linker import Rows, Scores
 from tokenry.ops.logistic import Logistic, logistic
-from tokenry.ops.nearest import first_of_each, rounded
+from tokenry.ops.nearest import ALL, first_of_each, rounded
 
 
 @final
@@ -40,6 +40,7 @@ class Hybrid(Linker):
         UsageError: If a setting is out of range, or fewer than two linkers are named.
     """
 
+    top: ClassVar[float] = 1.0
     card: ClassVar[Card] = Card(
         slug="hybrid",
         name="Hybrid",
@@ -73,6 +74,10 @@ class Hybrid(Linker):
             raise UsageError(
                 f"Hybrid: linkers={self.linkers!r}; linkers are at least two names, none twice."
             )
+
+    def highest(self, aids: Aids) -> float:
+        """Log odds have no end."""
+        return self.top if aids.known is None else np.inf
 
     def prepare(self, left: Side, right: Side, aids: Aids) -> Matcher:
         """Let each linker read both tables.
@@ -114,10 +119,12 @@ class _Combined(Matcher):
     ) -> None:
         self.threshold = threshold
         self.matchers, self.reach, self.shape = matchers, reach, shape
+        self.portion = min(one.portion for one in matchers.values())
 
-    def nearest(self, k: int, least: float = -np.inf) -> Scored:
+    def nearest(self, k: int, least: float = -np.inf, rows: slice = ALL) -> Scored:
         """The k best of all that a linker has among its own best."""
-        found = [one.nearest(max(k, self.reach)) for one in self.matchers.values()]
+        wide = max(k, self.reach)
+        found = [one.nearest(wide, rows=rows) for one in self.matchers.values()]
         codes = np.concatenate([one.left * self.shape[1] + one.right for one in found])
         left, right = np.divmod(np.unique(codes), max(1, self.shape[1]))
         best = first_of_each(left, right, self.score(left, right), k, least)

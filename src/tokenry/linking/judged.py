@@ -40,6 +40,7 @@ class Judged(Linker):
         UsageError: If a setting is out of range.
     """
 
+    top: ClassVar[float] = 1.0
     card: ClassVar[Card] = Card(
         slug="judged",
         name="Judged",

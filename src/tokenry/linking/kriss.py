@@ -81,6 +81,7 @@ class Kriss(Linker, PairObjective):
     Source: Zhang et al. 2021, sections 3 and 4.
     """
 
+    top: ClassVar[float] = 2.0
     card: ClassVar[Card] = Card(
         slug="kriss",
         name="KRISS",

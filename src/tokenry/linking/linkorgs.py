@@ -57,6 +57,7 @@ class LinkOrgs(Linker):
     Source: Libgober and Jerzak 2025, sections 3 and 4.
     """
 
+    top: ClassVar[float] = 1.0
     card: ClassVar[Card] = Card(
         slug="linkorgs",
         name="LinkOrgs",
@@ -217,9 +218,9 @@ class _Names(PresentMatcher):
         """One minus the distance of each pair."""
         return rounded(self._score([one.pairs(left, right) for one in self._kinds()]))
 
-    def best(self, k: int, least: float) -> Ranked:
+    def best(self, k: int, least: float, rows: slice) -> Ranked:
         """The k nearest right names of each left one."""
-        return nearest_by(self._tile, self.shape, k, least, itself=self.itself)
+        return nearest_by(self._tile, self.shape, k, least, itself=self.itself, rows=rows)
 
     def _tile(self, rows: slice, columns: slice) -> Float[np.ndarray, "t u"]:
         return self._score([one.tile(rows, columns) for one in self._kinds()])

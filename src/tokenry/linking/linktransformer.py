@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, final
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from tokenry.card import Card, Claim
-from tokenry.errors import TokenryError
-from tokenry.method import Aids, Embed, Linker, Matcher, Scored, Side
+from tokenry.linking.text_rows import TextRows, encode
+from tokenry.method import Aids, Linker, Matcher, Scored, Side
 from tokenry.ops.fields import SEPARATOR, joined
 from tokenry.ops.near import best_threshold
-from tokenry.ops.nearest import Ranked, first_of_each, nearest, nearly_nearest, products
-from tokenry.ops.ranges import ranges
 
 _THRESHOLD = 0.8
-_NONE = -1  # in the place of a text where a row has none
 
 
 @final
@@ -46,6 +41,7 @@ class LinkTransformer(Linker):
     Source: Arora and Dell 2023, section 3.
     """
 
+    top: ClassVar[float] = 1.0
     card: ClassVar[Card] = Card(
         slug="linktransformer",
         name="LinkTransformer",
@@ -141,7 +137,8 @@ class LinkTransformer(Linker):
         sides = (left,) if right is left else (left, right)
         texts = [joined([side.columns[key] for key in side.keys], separator) for side in sides]
         codes, vectors = encode(texts, embed)
-        matcher = Nearest(vectors, codes[0], codes[-1], right is left, exact=self.search == "exact")
+        shape = codes[0], codes[-1], right is left
+        matcher = TextRows(vectors, *shape, exact=self.search == "exact")
         matcher.threshold = self._cut(matcher, aids.known)
         return matcher
 
@@ -153,98 +150,3 @@ class LinkTransformer(Linker):
         scores, same = matcher.score(known.left, known.right), known.score > 0.5
         there = ~np.isnan(scores)
         return best_threshold(scores[there], same[there])[0]
-
-
-def encode(
-    columns: Sequence[Sequence[str | None]], embed: Embed
-) -> tuple[list[Int[np.ndarray, "_"]], Float[np.ndarray, "t d"]]:
-    """Which text each row has, -1 for none, and the vectors of the texts, of length one.
-
-    Raises:
-        TokenryError: If the encoder gives a text a vector that is not finite.
-    """
-    places: dict[str, int] = {}
-    codes = [
-        np.array(
-            [_NONE if one is None else places.setdefault(one, len(places)) for one in column],
-            dtype=np.int64,
-        )
-        for column in columns
-    ]
-    texts = list(places)
-    vectors = np.asarray(embed(texts), dtype=np.float64) if texts else np.zeros((0, 1))
-    wrong = np.flatnonzero(~np.isfinite(vectors).all(1))
-    if len(wrong):
-        raise TokenryError(
-            f"linktransformer: the encoder gives {texts[wrong[0]][:80]!r} a vector that is not "
-            f"finite, and {len(wrong) - 1} further texts; was it trained with too high a rate?"
-        )
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return codes, vectors / np.where(length > 0, length, 1)
-
-
-class Nearest(Matcher):
-    """Two tables as vectors of their distinct texts.
-
-    Args:
-        vectors: Of length one, of each distinct text.
-        left: The text of each left row; -1 for none.
-        right: The same of each right row.
-        same: Whether both are one table, so that a row is not paired with itself.
-        exact: Whether all texts are compared; otherwise a graph of neighbours is asked.
-    """
-
-    threshold = _THRESHOLD
-
-    def __init__(
-        self,
-        vectors: Float[np.ndarray, "t d"],
-        left: Int[np.ndarray, " n"],
-        right: Int[np.ndarray, " c"],
-        same: bool = False,
-        *,
-        exact: bool = True,
-    ) -> None:
-        self._vectors, self._left, self._right, self._same = vectors, left, right, same
-        self._search = nearest if exact else nearly_nearest
-
-    def score(
-        self, left: Int[np.ndarray, " m"], right: Int[np.ndarray, " m"]
-    ) -> Float[np.ndarray, " m"]:
-        """The cosine of given pairs; NaN where a row has no text."""
-        a, b = self._left[left], self._right[right]
-        there = (a != _NONE) & (b != _NONE)
-        found = np.full(len(a), np.nan)
-        found[there] = products(self._vectors, self._vectors, a[there], b[there])
-        return found
-
-    def nearest(self, k: int, least: float = -np.inf) -> Scored:
-        """The `k` best right rows of each left row."""
-        wide = k + self._same
-        queries = np.unique(self._left[self._left != _NONE])
-        # By their first rows, so that of equal cosines the text with the lowest row comes first.
-        texts, first = np.unique(self._right, return_index=True)
-        others = texts[np.argsort(first)]
-        others = others[others != _NONE]
-        near = self._search(self._vectors[queries], self._vectors[others], wide, least)
-        near = first_of_each(*_right_rows(near, others, self._right, wide), wide)
-        row = np.flatnonzero(self._left != _NONE)
-        query = np.searchsorted(queries, self._left[row])
-        start = np.searchsorted(near.rows, query)
-        owner, place = ranges(start, np.searchsorted(near.rows, query, "right") - start)
-        left, right, score = row[owner], near.columns[place], near.scores[place]
-        if self._same:
-            kept = left != right
-            left, right, score = left[kept], right[kept], score[kept]
-        return Scored(*first_of_each(left, right, score, k))
-
-
-def _right_rows(
-    near: Ranked, others: Int[np.ndarray, " u"], codes: Int[np.ndarray, " c"], most: int
-) -> Ranked:
-    """Texts give way to the rows that hold them, of each text the first `most`."""
-    order = np.argsort(codes, kind="stable")
-    start, end = (np.searchsorted(codes[order], others, side) for side in ("left", "right"))
-    counts = np.minimum(end - start, most)[near.columns]
-    owner, place = ranges(start[near.columns], counts)
-    return Ranked(near.rows[owner], order[place], near.scores[owner])

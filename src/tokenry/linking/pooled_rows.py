@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from tokenry.method import Aids, Matcher, Scored
-from tokenry.ops.nearest import nearest, products
+from tokenry.ops.nearest import ALL, nearest, products
 
 _HOW = "pass a dual encoder, as tokenry.plugs.dual_encoder builds it, or its `{}`."
 
@@ -30,9 +30,10 @@ class PooledRows(Matcher):
         """The inner product of given pairs."""
         return products(self.left, self.right, left, right)
 
-    def nearest(self, k: int, least: float = -np.inf) -> Scored:
+    def nearest(self, k: int, least: float = -np.inf, rows: slice = ALL) -> Scored:
         """The k best right rows of each left one."""
-        return Scored(*nearest(self.left, self.right, k, least, itself=not self.apart))
+        both = self.left, self.right
+        return Scored(*nearest(*both, k, least, itself=not self.apart, rows=rows))
 
 
 def vectors_of(cells: Sequence[Any], aids: Aids, aid: str) -> Float[Tensor, "n d"] | None:

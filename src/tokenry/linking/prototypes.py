@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from tokenry.method import Embed, Matcher, Referee, Scored
 from tokenry.ops.group_best import group_best
 from tokenry.ops.near import best_threshold
-from tokenry.ops.nearest import first_of_each, nearest_by, products
+from tokenry.ops.nearest import ALL, first_of_each, nearest_by, products
 
 Rows = Int[np.ndarray, " m"]
 Scores = Float[np.ndarray, " m"]
@@ -77,10 +77,10 @@ class Prototypes(Matcher):
         best = group_best(each[None], pair, len(right))[0]
         return {"reference": reference, "mention": self._filled(best, reference)}
 
-    def nearest(self, k: int, least: float = -np.inf) -> Scored:
+    def nearest(self, k: int, least: float = -np.inf, rows: slice = ALL) -> Scored:
         """The best entities, each once, whatever number of its mentions are near."""
         shape = (len(self.asked), len(self.told))
-        return Scored(*nearest_by(self._tile, shape, k, least, itself=not self.apart))
+        return Scored(*nearest_by(self._tile, shape, k, least, itself=not self.apart, rows=rows))
 
     def _tile(self, some: slice, others: slice) -> Float[np.ndarray, "t u"]:
         q = self.asked[some].astype(np.float64)
@@ -110,6 +110,8 @@ class Reread(Matcher):
         threshold: The probability from which on a pair is a match; None for 0.5.
     """
 
+    portion = 32
+
     def __init__(
         self,
         first: Matcher,
@@ -133,9 +135,9 @@ class Reread(Matcher):
             found[there] = self.referee.yes(prompts)
         return found
 
-    def nearest(self, k: int, least: float = -np.inf) -> Scored:
+    def nearest(self, k: int, least: float = -np.inf, rows: slice = ALL) -> Scored:
         """The best of the candidates."""
-        found = self.first.nearest(self.candidates)
+        found = self.first.nearest(self.candidates, rows=rows)
         again = self.score(found.left, found.right)
         return Scored(*first_of_each(found.left, found.right, again, k, least))
 

@@ -13,10 +13,9 @@ import numpy as np
 
 from tokenry.card import Card
 from tokenry.errors import MissingExtraError
-from tokenry.method import Aids, Linker, Matcher, PresentMatcher, Side
-from tokenry.method.base import In
+from tokenry.method import Aids, In, Linker, Matcher, PresentMatcher, Side
 from tokenry.method.linker import Rows, Scores
-from tokenry.ops.nearest import Ranked, rounded
+from tokenry.ops.nearest import Ranked, first_of_each, rounded
 
 WHOLE = 1_000_000  # pairs up to which `nearest` looks at all; above, at those that share a key
 FEW = 20  # distinct values up to which a column is taken for a category
@@ -186,6 +185,8 @@ def _opened(tables: Sequence[Any], settings: Any) -> Iterator[Any]:
 
 
 class _Weights(PresentMatcher):
+    portion = 1 << 62  # splink predicts all at once
+
     def __init__(
         self, sides: list[Any], threshold: float, tables: Any, model: Any, keys: Sequence[str]
     ) -> None:
@@ -203,7 +204,7 @@ class _Weights(PresentMatcher):
         prior = self.pairs(left, right) - sum(parts.values(), np.zeros(len(left)))
         return {"prior": prior, **parts}
 
-    def best(self, k: int, least: float) -> Ranked:
+    def best(self, k: int, least: float, rows: slice) -> Ranked:
         """The k best right rows of each left row, of all pairs or of those that share a key."""
         if not self._model:
             return Ranked(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
@@ -212,14 +213,9 @@ class _Weights(PresentMatcher):
         found = self._predicted(self._tables, rules, None if least == -np.inf else least - 1e-6)
         left, right, score = found["row_l"], found["row_r"], rounded(found["match_weight"])
         if not self.itself:
-            left, right = np.concatenate((left, right)), np.concatenate((right, left))
-            score = np.concatenate((score, score))
-        order = np.lexsort((right, -score, left))
-        order = order[score[order] >= least]
-        # How many of the same left row stand before each pair.
-        place = np.arange(len(order)) - np.searchsorted(left[order], left[order])
-        order = order[place < k]
-        return Ranked(left[order], right[order], score[order])
+            left, right, score = np.r_[left, right], np.r_[right, left], np.r_[score, score]
+        near = (left >= rows.start) & (left < rows.stop)
+        return first_of_each(left[near], right[near], score[near], k, least)
 
     def _given(self, left: Rows, right: Rows) -> dict[str, Any]:
         """What splink says of given pairs, in their order: pair i joins row i of two tables."""

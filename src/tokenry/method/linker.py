@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, NamedTuple, Protocol, runtime_checkable
+from typing import Annotated, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -20,6 +20,7 @@ from tokenry.method.base import In, Method
 from tokenry.method.chunker import Embed
 from tokenry.ops.near import best_threshold
 
+ALL = slice(None)
 Rows = Int[np.ndarray, " m"]
 Scores = Float[np.ndarray, " m"]
 
@@ -142,20 +143,24 @@ class Matcher(ABC):
 
     Attributes:
         threshold: The score from which on a pair counts as a match.
+        portion: Left rows whose nearest are looked for at a time; a run that is stopped loses no
+            more. A linker that asks a model takes few.
     """
 
     threshold: float
+    portion: int = 1024
 
     @abstractmethod
     def score(self, left: Rows, right: Rows) -> Scores:
         """The score of given pairs; NaN where a side is empty, which is no match."""
 
     @abstractmethod
-    def nearest(self, k: int, least: float = -np.inf) -> Scored:
+    def nearest(self, k: int, least: float = -np.inf, rows: slice = ALL) -> Scored:
         """The k best right rows of each left row that score at least so much.
 
         Sorted by left row, then falling score, then right row. A row with nothing to compare is in
-        no pair, and k larger than the right table gives its rows, none twice.
+        no pair, and k larger than the right table gives its rows, none twice. Where `rows` says
+        which left rows are looked for, each finds what it finds among all.
         """
 
     def parts(self, left: Rows, right: Rows) -> dict[str, Scores]:
@@ -198,8 +203,8 @@ class PresentMatcher(Matcher):
         """The score of given pairs."""
 
     @abstractmethod
-    def best(self, k: int, least: float) -> tuple[Rows, Rows, Scores]:
-        """The k best of each left row, sorted as `nearest` says."""
+    def best(self, k: int, least: float, rows: slice) -> tuple[Rows, Rows, Scores]:
+        """The k best of some left rows, sorted as `nearest` says."""
 
     def shares(self, left: Rows, right: Rows) -> dict[str, Scores]:
         """What the scores are made of; they add up."""
@@ -212,9 +217,10 @@ class PresentMatcher(Matcher):
         found[both] = self.pairs(*places)
         return found
 
-    def nearest(self, k: int, least: float = -np.inf) -> Scored:
+    def nearest(self, k: int, least: float = -np.inf, rows: slice = ALL) -> Scored:
         """The k best right rows of each left row that score at least so much."""
-        left, right, scores = self.best(k, least)
+        ends = np.searchsorted(self._rows[0], rows.indices(len(self._there[0]))[:2])
+        left, right, scores = self.best(k, least, slice(*map(int, ends)))
         return Scored(self._rows[0][left], self._rows[1][right], scores)
 
     def parts(self, left: Rows, right: Rows) -> dict[str, Scores]:
@@ -234,7 +240,13 @@ class PresentMatcher(Matcher):
 
 @dataclass(frozen=True, kw_only=True)
 class Linker(Method):
-    """Says how likely rows of two tables are the same thing."""
+    """Says how likely rows of two tables are the same thing.
+
+    Attributes:
+        top: The highest score that two rows can have; infinite where nothing bounds it.
+    """
+
+    top: ClassVar[float] = np.inf
 
     threshold: Annotated[
         float | None,
@@ -255,6 +267,10 @@ class Linker(Method):
         Raises:
             UsageError: If an aid or a column is missing that this linker needs.
         """
+
+    def highest(self, aids: Aids) -> float:
+        """The highest score that two rows can have with these aids; a threshold is not above it."""
+        return self.top
 
     def cut(self, matcher: Matcher, known: Scored | None, usual: float) -> float:
         """The threshold: the one that is set, or else the one with the greatest F1 on known pairs.

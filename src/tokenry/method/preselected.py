@@ -7,7 +7,7 @@ from abc import abstractmethod
 import numpy as np
 from jaxtyping import Bool, Float
 
-from tokenry.method.linker import Matcher, Rows, Scored, Scores
+from tokenry.method.linker import ALL, Matcher, Rows, Scored, Scores
 from tokenry.ops.nearest import first_of_each, nearest_by, rounded
 
 
@@ -24,6 +24,8 @@ class PreselectedMatcher(Matcher):
         itself: Whether a row may be paired with the right row of its own number.
         threshold: The score from which on a pair counts as a match.
     """
+
+    portion = 32
 
     def __init__(
         self,
@@ -53,19 +55,23 @@ class PreselectedMatcher(Matcher):
             self._there[0][left] & self._there[1][right], self._held(left, right), np.nan
         )
 
-    def nearest(self, k: int, least: float = -np.inf) -> Scored:
+    def nearest(self, k: int, least: float = -np.inf, rows: slice = ALL) -> Scored:
         """The k best right rows of each left row."""
-        self._look(np.arange(len(self._asked)))
+        start, stop, _ = rows.indices(len(self._asked))
+        self._look(np.arange(start, stop))
         if least > 0:
-            return Scored(*first_of_each(self._left, self._right, self._scores, k, float(least)))
+            own = slice(*np.searchsorted(self._left, (start, stop)))
+            pairs = self._left[own], self._right[own], self._scores[own]
+            return Scored(*first_of_each(*pairs, k, float(least)))
 
         def tile(some: slice, others: slice) -> Float[np.ndarray, "t u"]:
-            rows, columns = np.arange(some.start, some.stop), np.arange(others.start, others.stop)
-            left, right = (one.ravel() for one in np.meshgrid(rows, columns, indexing="ij"))
-            return self.score(left, right).reshape(len(rows), len(columns))
+            both = np.arange(some.start, some.stop), np.arange(others.start, others.stop)
+            left, right = (one.ravel() for one in np.meshgrid(*both, indexing="ij"))
+            return self.score(left, right).reshape(len(both[0]), len(both[1]))
 
         shape = len(self._there[0]), len(self._there[1])
-        return Scored(*nearest_by(tile, shape, k, float(least), itself=self.itself))
+        found = nearest_by(tile, shape, k, float(least), itself=self.itself, rows=rows)
+        return Scored(*found)
 
     def _look(self, left: Rows) -> None:
         """Ask about rows that nobody wanted to know of before."""

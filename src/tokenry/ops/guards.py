@@ -110,11 +110,12 @@ def nested_components(
     density: float = 0.0,
     bridges: bool = False,
     sources: Int[np.ndarray, " n"] | None = None,
+    apart: float = 0.0,
 ) -> list[Labels]:
     """Clusters at several thresholds, those at a higher one within those at a lower one.
 
-    The guards are those of `guarded_components`. A pair that the guards cut at one threshold is
-    gone at all higher ones too.
+    The guards are those of `guarded_components`. A pair that the guards cut at one threshold joins
+    nothing at all higher ones too.
 
     >>> pairs, scores = np.array([[0, 1], [1, 2]]), np.array([0.9, 0.6])
     >>> [one.tolist() for one in nested_components(pairs, scores, 3, [0.8, 0.5])]
@@ -123,9 +124,10 @@ def nested_components(
     found: dict[float, Labels] = {}
     labels = np.zeros(count, dtype=np.int64)
     for threshold in sorted(set(thresholds)):
-        kept = (scores >= threshold) & (labels[pairs[:, 0]] == labels[pairs[:, 1]])
-        pairs, scores = pairs[kept], scores[kept]
-        labels = guarded_components(
+        if not apart:  # which asks about pairs between clusters too
+            kept = (scores >= threshold) & (labels[pairs[:, 0]] == labels[pairs[:, 1]])
+            pairs, scores = pairs[kept], scores[kept]
+        finer = guarded_components(
             pairs,
             scores,
             count,
@@ -133,7 +135,10 @@ def nested_components(
             density=density,
             bridges=bridges,
             sources=sources,
+            apart=apart,
+            threshold=threshold,
         )
+        labels = in_order(labels * count + finer)
         found[threshold] = labels
     return [found[threshold] for threshold in thresholds]
 

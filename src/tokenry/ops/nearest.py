@@ -2,20 +2,21 @@
 
 Scores are rounded to a thousand millionth, so that pairs that score the same do so however their
 products were summed; of equal ones the lower column comes first. Pairs come sorted by row, then
-falling score, then column.
+falling score, then column. What a row finds does not depend on what rows are looked for with it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import sparse
 
-from tokenry.errors import MissingExtraError, UsageError
+from tokenry.errors import UsageError
 
+ALL = slice(None)
 Tile = Callable[[slice, slice], Float[np.ndarray, "t u"]]
 """Scores of some rows with some columns."""
 
@@ -41,7 +42,13 @@ def rounded(scores: Float[np.ndarray, "*m"]) -> Float[np.ndarray, "*m"]:
 
 
 def nearest_by(
-    score: Tile, shape: tuple[int, int], k: int, least: float = -np.inf, *, itself: bool = True
+    score: Tile,
+    shape: tuple[int, int],
+    k: int,
+    least: float = -np.inf,
+    *,
+    itself: bool = True,
+    rows: slice = ALL,
 ) -> Ranked:
     """The k best columns of each row by any score.
 
@@ -52,6 +59,7 @@ def nearest_by(
         k: So many of each row; more than there are gives those that there are.
         least: Only what scores at least so much.
         itself: Whether a row may be paired with the column of its own number.
+        rows: Which rows are looked for.
 
     Raises:
         UsageError: If k is below 1.
@@ -60,12 +68,13 @@ def nearest_by(
     >>> nearest_by(lambda some, others: table[some, others].copy(), (2, 3), 2).columns.tolist()
     [1, 2, 2, 1]
     """
-    _check(k)
+    check_k(k)
     count, width = shape
     parts = []
-    for first in range(0, count, _ROWS):
-        some = slice(first, min(first + _ROWS, count))
-        best = _joined([])
+    start, stop, _ = rows.indices(count)
+    for first in range(start, stop, _ROWS):
+        some = slice(first, min(first + _ROWS, stop))
+        best = joined([])
         for at in range(0, width, _COLUMNS):
             others = slice(at, min(at + _COLUMNS, width))
             scores = score(some, others)
@@ -74,9 +83,9 @@ def nearest_by(
                 scores[own - first, own - at] = np.nan
             found = np.nonzero(_near_the_top(scores, k, least))
             new = Ranked(found[0] + first, found[1] + at, scores[found])
-            best = first_of_each(*_joined([best, new]), k, least)
+            best = first_of_each(*joined([best, new]), k, least)
         parts.append(best)
-    return _joined(parts)
+    return joined(parts)
 
 
 def nearest(
@@ -86,6 +95,7 @@ def nearest(
     least: float = -np.inf,
     *,
     itself: bool = True,
+    rows: slice = ALL,
 ) -> Ranked:
     """The k right vectors of the highest dot product with each left one; exact, in tiles.
 
@@ -95,6 +105,7 @@ def nearest(
         k: So many of each row.
         least: Only what scores at least so much.
         itself: Whether a row may be paired with the right row of its own number.
+        rows: Which left rows are looked for.
 
     Raises:
         UsageError: If k is below 1.
@@ -109,7 +120,8 @@ def nearest(
         )
         return table
 
-    return nearest_by(score, (len(left), len(right)), k, least, itself=itself)
+    shape = len(left), len(right)
+    return nearest_by(score, shape, k, least, itself=itself, rows=rows)
 
 
 def products(
@@ -128,62 +140,6 @@ def products(
     return rounded(found)
 
 
-def nearly_nearest(
-    left: Float[np.ndarray, "n d"],
-    right: Float[np.ndarray, "m d"],
-    k: int,
-    least: float = -np.inf,
-    *,
-    itself: bool = True,
-    searched: int = 200,
-    threads: int = 1,
-) -> Ranked:
-    """What `nearest` finds, or most of it, through a graph of neighbours: for very many rows.
-
-    The scores are exact. With one thread, two runs find the same.
-
-    Args:
-        left: Vectors of length one.
-        right: The same.
-        k: So many of each row.
-        least: Only what scores at least so much.
-        itself: Whether a row may be paired with the right row of its own number.
-        searched: How many candidates the search holds; more finds more.
-        threads: How many build and search the graph; 0 for all cores.
-
-    Raises:
-        MissingExtraError: If usearch is not installed.
-        UsageError: If k is below 1.
-
-    Source: Malkov and Yashunin 2018, Hierarchical Navigable Small World graphs.
-    """
-    _check(k)
-    try:
-        from usearch.index import Index
-    except ImportError as error:
-        raise MissingExtraError("nearly_nearest", 'pip install "tokenry[linking]"') from error
-    wanted = min(k + (not itself), len(right))
-    if not (len(left) and wanted):
-        return _joined([])
-    index = Index(
-        ndim=right.shape[1],
-        metric="ip",
-        dtype="f32",
-        expansion_add=max(searched, 128),
-        expansion_search=max(searched, wanted),
-    )
-    index.add(np.arange(len(right)), right.astype(np.float32), threads=threads)
-    asked = left.astype(np.float32)
-    # One text alone is answered in another form than several.
-    answers: Any = index.search(np.concatenate([asked, asked[:1]]), wanted, threads=threads)
-    rows = np.repeat(np.arange(len(left)), answers.counts[: len(left)])
-    inside = np.arange(answers.keys.shape[1]) < answers.counts[: len(left), None]
-    columns = answers.keys[: len(left)][inside].astype(np.int64)
-    kept = slice(None) if itself else rows != columns
-    rows, columns = rows[kept], columns[kept]
-    return first_of_each(rows, columns, products(left, right, rows, columns), k, least)
-
-
 def sparse_nearest(
     left: sparse.csr_array,
     right: sparse.csr_array,
@@ -191,6 +147,7 @@ def sparse_nearest(
     least: float = -np.inf,
     *,
     itself: bool = True,
+    rows: slice = ALL,
 ) -> Ranked:
     """The same for sparse rows without negative numbers; exact, in blocks of bounded memory.
 
@@ -200,29 +157,31 @@ def sparse_nearest(
         k: So many of each row; rows that share nothing score 0.
         least: Only what scores at least so much.
         itself: Whether a row may be paired with the right row of its own number.
+        rows: Which left rows are looked for.
 
     Raises:
         UsageError: If k is below 1.
     """
-    _check(k)
+    check_k(k)
     across = right.T.tocsr()
     width = right.shape[0]
     step = max(8, _CELLS // max(1, width))
+    start, stop, _ = rows.indices(left.shape[0])
     parts = []
-    for first in range(0, left.shape[0], step):
-        block = (left[first : first + step] @ across).tocsr()
+    for first in range(start, stop, step):
+        block = (left[first : min(first + step, stop)] @ across).tocsr()
         chosen = np.flatnonzero(_tall(block, k + 1) & (block.data >= least - _GRAIN))
-        rows = np.searchsorted(block.indptr, chosen, side="right") - 1
+        found = np.searchsorted(block.indptr, chosen, side="right") - 1
         columns = block.indices[chosen].astype(np.int64)
         scores = block.data[chosen].astype(np.float64)
         if least <= 0:  # the k best may be among the first of those that share nothing
             empty = block[:, : min(width, k + 1)].toarray() == 0
-            rows = np.concatenate([rows, np.nonzero(empty)[0]])
+            found = np.concatenate([found, np.nonzero(empty)[0]])
             columns = np.concatenate([columns, np.nonzero(empty)[1]])
             scores = np.concatenate([scores, np.zeros(int(empty.sum()))])
-        kept = slice(None) if itself else rows + first != columns
-        parts.append(first_of_each(rows[kept] + first, columns[kept], scores[kept], k, least))
-    return _joined(parts)
+        kept = slice(None) if itself else found + first != columns
+        parts.append(first_of_each(found[kept] + first, columns[kept], scores[kept], k, least))
+    return joined(parts)
 
 
 def sparse_products(
@@ -286,12 +245,18 @@ def _tall(block: sparse.csr_array, k: int) -> Bool[np.ndarray, " e"]:
     return kept
 
 
-def _joined(parts: list[Ranked]) -> Ranked:
+def joined(parts: list[Ranked]) -> Ranked:
+    """Pairs of several lots, one behind the other."""
     if not parts:
         return Ranked(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
     return Ranked(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def _check(k: int) -> None:
+def check_k(k: int) -> None:
+    """Refuse a k that wants nothing.
+
+    Raises:
+        UsageError: If k is below 1.
+    """
     if k < 1:
         raise UsageError(f"nearest: k={k} is below 1; k is how many of each row are wanted.")

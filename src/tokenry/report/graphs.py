@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tokenry.counted import counted
 from tokenry.report import words
 
 SIZE = 260
@@ -46,7 +47,7 @@ def picture(cluster: Mapping[str, Any]) -> dict[str, Any]:
 def _note(size: int, clusters: int, cut: int, shown: int) -> str:
     said = f"{size} rows"
     if clusters > 1:
-        said += f" in {clusters} clusters, {cut} {'links' if cut != 1 else 'link'} cut"
+        said += f" in {counted(clusters, 'cluster')}, {counted(cut, 'link')} cut"
     return said if shown == size else f"{said}; the first {shown} are drawn"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
+from tokenry.counted import counted
 from tokenry.report import words
 from tokenry.report.aligned import fields
 from tokenry.report.graphs import picture
@@ -63,10 +64,12 @@ def _title(run: Mapping[str, Any]) -> str:
 
 def _headline(run: Mapping[str, Any]) -> str:
     if "clustering" in run:
-        return f"{run['rows'][0]:,} rows are {run['clustering']['clusters']:,} things"
+        rows = counted(run["rows"][0], "row is", "rows are")
+        return f"{rows} {counted(run['clustering']['clusters'], 'thing')}"
     if run["alone"]:
-        return f"{run['links']:,} pairs among {run['rows'][0]:,} rows"
-    return f"{run['links']:,} links between {run['rows'][0]:,} and {run['rows'][1]:,} rows"
+        return f"{counted(run['links'], 'pair')} among {counted(run['rows'][0], 'row')}"
+    rows = f"{run['rows'][0]:,} and {counted(run['rows'][1], 'row')}"
+    return f"{counted(run['links'], 'link')} between {rows}"
 
 
 def _lead(run: Mapping[str, Any]) -> str:
@@ -75,11 +78,11 @@ def _lead(run: Mapping[str, Any]) -> str:
     if "clustering" in run:
         made = run["clustering"]
         said.append(
-            f"{made['several']:,} clusters hold several rows, the largest {made['largest']:,}."
+            f"{counted(made['several'], 'cluster holds', 'clusters hold')} several rows, the "
+            f"largest {made['largest']:,}."
         )
         if made.get("cut"):
-            links = "link" if made["cut"] == 1 else "links"
-            said.append(f"Guards cut {made['cut']:,} {links}.")
+            said.append(f"Guards cut {counted(made['cut'], 'link')}.")
     if "f1" in found:
         said.append(
             f"Against the given gold: precision {found['precision']:.4f}, recall "
@@ -116,7 +119,8 @@ def _chart(run: Mapping[str, Any]) -> Spec:
                 "from": low,
                 "to": high,
                 "count": count,
-                "says": f"{words.digits_of(low)} to {words.digits_of(high)}: {count:,} links",
+                "says": f"{words.digits_of(low)} to {words.digits_of(high)}: "
+                + counted(count, "link"),
             }
             for low, high, count in run["histogram"]
         ],
@@ -163,7 +167,7 @@ def _blocking(run: Mapping[str, Any]) -> list[tuple[str, str]]:
         share = f", {facts['candidates'] / pairs:.3%} of all pairs" if pairs else ""
         lines.append(("Candidates", f"{facts['candidates']:,}{share}"))
     if facts.get("dropped_pairs"):
-        lines.append(("Left out, blocks too large", f"{facts['dropped_pairs']:,} pairs"))
+        lines.append(("Left out, blocks too large", counted(facts["dropped_pairs"], "pair")))
     if "blocking_recall" in facts:
         lines.append(("Gold among the candidates", f"{facts['blocking_recall']:.2%}"))
     lines += [

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tokenry.counted import counted
 from tokenry.errors import UsageError
 from tokenry.tables.engine import Engine, Held, arrow
 
@@ -197,11 +198,13 @@ class Blocks:
 
     def __str__(self) -> str:
         if not self.dropped:
-            return f"{self.shared} shared keys"
-        named = "; ".join(f"{rule}={key!r}: {pairs} pairs" for rule, key, pairs in self.largest)
+            return counted(self.shared, "shared key")
+        named = "; ".join(
+            f"{rule}={key!r}: {counted(pairs, 'pair')}" for rule, key, pairs in self.largest
+        )
         return (
-            f"{self.dropped} of {self.shared} blocks with {self.dropped_pairs} pairs were larger "
-            f"than max_block and left out ({named})"
+            f"Left out as larger than max_block: {self.dropped:,} of "
+            f"{counted(self.shared, 'block')} with {counted(self.dropped_pairs, 'pair')} ({named})"
         )
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
 from tokenry import catalog
+from tokenry.counted import counted
 from tokenry.errors import UsageError
 from tokenry.method import Linker, Scored, Side
 from tokenry.ops.fields import SEPARATOR, joined
@@ -20,6 +21,7 @@ from tokenry.tables.aids import Given
 from tokenry.tables.engine import arrow
 from tokenry.tables.frames import Frame
 from tokenry.tables.normalise import Form, rule
+from tokenry.tables.settings import check_reachable
 from tokenry.tables.stages import Stages
 from tokenry.tables.tuning_data import truth
 from tokenry.tables.widened import Widened
@@ -60,7 +62,7 @@ class Classified(Widened):
 
     def __str__(self) -> str:
         counts = ", ".join(f"{count} {name}" for name, count in self._counts().items())
-        lines = [f"{len(self)} rows ({self.method}): {counts}."]
+        lines = [f"{counted(len(self), 'row')} ({self.method}): {counts}."]
         if self.figures:
             lines.append(", ".join(f"{name} {value:.4f}" for name, value in self.figures.items()))
         return "\n".join(lines)
@@ -141,7 +143,7 @@ def classify_pairs(
     linker = _linker(method)
     marks = None if label is None else [truth(one) for one in frame.table.column(label).to_pylist()]
     given = Given(encoder=encoder, referee=referee, known=_known(marks), device=device)
-    score, own = _scored(frame, first, second, linker, given, rule(normalise))
+    score, own = _scored(frame, first, second, linker, given, rule(normalise), threshold)
     cut = own if threshold is None else threshold
     match = score >= cut  # NaN is no match
     return Classified(
@@ -170,6 +172,7 @@ def _scored(
     linker: Linker,
     given: Given,
     own: Callable[[str], str | None],
+    threshold: float | None,
 ) -> tuple[Float[np.ndarray, " n"], float]:
     """The score of each row's pair, and the linker's threshold."""
     both = []
@@ -180,6 +183,7 @@ def _scored(
     rows = np.arange(len(frame))
     with Stages(None) as stages:
         aids, _ = given.aids(stages.folder / "vectors", False)
+        check_reachable("classify_pairs", linker, aids, threshold)
         matcher = linker.prepare(both[0], both[1], aids)
         return np.asarray(matcher.score(rows, rows), dtype=np.float64), matcher.threshold
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from jaxtyping import Float, Int
 
+from tokenry.counted import counted
 from tokenry.errors import DataError, UsageError
 from tokenry.ops.guards import average_link, nested_components
 from tokenry.tables import frames, ids
@@ -36,6 +37,7 @@ class Clustered:
         columns: The column of the clusters at each threshold.
         by: How records joined.
         frame: Where the records came from.
+        notes: What a reader should know.
     """
 
     records: pa.Table
@@ -43,6 +45,7 @@ class Clustered:
     columns: Mapping[float, str]
     by: str
     frame: Frame
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return int(self.records.num_rows)
@@ -74,6 +77,7 @@ class Clustered:
                 {"threshold": None if np.isinf(threshold) else threshold, **_sizes(labels)}
                 for threshold, labels in self.labels.items()
             ],
+            "notes": list(self.notes),
         }
 
     def __str__(self) -> str:
@@ -82,10 +86,10 @@ class Clustered:
             sizes = _sizes(labels)
             at = "" if np.isinf(threshold) else f" at {threshold:g}"
             lines.append(
-                f"{len(self)} records in {sizes['clusters']} clusters{at}; {sizes['single']} of "
-                f"one record, the largest of {sizes['largest']}."
+                f"{counted(len(self), 'record')} in {counted(sizes['clusters'], 'cluster')}{at}; "
+                f"{sizes['single']:,} of one record, the largest of {sizes['largest']:,}."
             )
-        return "\n".join(lines)
+        return "\n".join([*lines, *self.notes])
 
 
 def cluster(
@@ -102,14 +106,15 @@ def cluster(
     density: float = 0.0,
     bridges: bool = False,
     source: str | None = None,
+    apart: float = 0.0,
     missing: float = 0.0,
     encoding: str | None = None,
 ) -> Clustered:
     """Make clusters of scored pairs; where the scores come from does not matter.
 
     Connected components run together: one wrong pair joins two clusters. The guards `largest`,
-    `density`, `bridges` and `source` only split what would be joined. At a higher threshold
-    clusters always lie within those at a lower one.
+    `density`, `bridges`, `source` and `apart` only split what would be joined. At a higher
+    threshold clusters always lie within those at a lower one.
 
     Args:
         pairs: A table or file with the ids of two records in each row, in either order.
@@ -128,6 +133,9 @@ def cluster(
         bridges: Drop weak pairs that alone hold two groups together.
         source: A column of the records: a cluster has at most one record of each source. A record
             without a source may be with any.
+        apart: How many times as far as a cluster reaches the nearest record outside is at least;
+            how far is 1 - score, so scores are at most 1. Pairs below the threshold say what is
+            near, so give them too. 0 asks for nothing.
         missing: With "average": the score of a pair that is not there.
         encoding: Of csv files.
 
@@ -140,18 +148,16 @@ def cluster(
     >>> cluster(pairs, [1, 2, 3, 4], threshold=[0.5, 0.8]).table["cluster_0.8"]
     [0, 0, 1, 2]
     """
-    if by not in get_args(By):
-        raise UsageError(f"cluster: by={by!r} is unknown; give {' or '.join(get_args(By))}.")
-    given = frames.read(pairs, "the table of pairs", encoding=encoding)
-    given.check("cluster", (left, right))
+    given = _given(pairs, by, (left, right), encoding)
     frame = _records(records, given, id, left, right, encoding)
     numbers = _numbers(frame, given, id, left, right)
     scores = ids.scores_of("cluster", given, score)
     steps = _steps(threshold, scores is not None, given.name, score)
+    _check_apart(apart, scores is not None, given.name, score)
     if by == "average":
-        _no_guards(largest, density, bridges, source)
+        _no_guards(largest=largest, density=density, bridges=bridges, source=source, apart=apart)
         found = _averaged(numbers, scores, len(frame), steps, missing)
-        return _clustered(frame, steps, found, by)
+        return _clustered(frame, steps, found, by, scores)
     found = nested_components(
         numbers,
         np.ones(len(given)) if scores is None else scores,
@@ -161,8 +167,17 @@ def cluster(
         density=density,
         bridges=bridges,
         sources=None if source is None else _sources(frame, source),
+        apart=apart,
     )
-    return _clustered(frame, steps, found, by)
+    return _clustered(frame, steps, found, by, scores)
+
+
+def _given(pairs: Any, by: str, ids: tuple[str, str], encoding: str | None) -> Frame:
+    if by not in get_args(By):
+        raise UsageError(f"cluster: by={by!r} is unknown; give {' or '.join(get_args(By))}.")
+    given = frames.read(pairs, "the table of pairs", encoding=encoding)
+    given.check("cluster", ids)
+    return given
 
 
 def _records(
@@ -222,9 +237,16 @@ def _steps(
     return [float(step) for step in dict.fromkeys(steps)]
 
 
-def _no_guards(largest: int | None, density: float, bridges: bool, source: str | None) -> None:
-    set_ones = {"largest": largest, "density": density, "bridges": bridges, "source": source}
-    for name, value in set_ones.items():
+def _check_apart(apart: float, has_scores: bool, where: str, column: str) -> None:
+    if apart and not has_scores:
+        raise UsageError(
+            f"cluster: apart={apart:g} takes 1 - score for a distance, and {where} has no "
+            f"column {column!r}; name it with score, or leave apart out."
+        )
+
+
+def _no_guards(**guards: Any) -> None:
+    for name, value in guards.items():
         if value:
             raise UsageError(
                 f"cluster: {name}={value!r} guards components; leave it out with by='average'."
@@ -250,7 +272,13 @@ def _sources(frame: Frame, column: str) -> Labels:
     return np.asarray(codes.fill_null(-1).to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
-def _clustered(frame: Frame, steps: list[float], labels_of: list[Labels], by: str) -> Clustered:
+def _clustered(
+    frame: Frame,
+    steps: list[float],
+    labels_of: list[Labels],
+    by: str,
+    scores: Float[np.ndarray, " m"] | None,
+) -> Clustered:
     pa, found = arrow(), dict(zip(steps, labels_of, strict=True))
     single = len(found) == 1
     names = {step: "cluster" if single else f"cluster_{step:g}" for step in found}
@@ -261,7 +289,24 @@ def _clustered(frame: Frame, steps: list[float], labels_of: list[Labels], by: st
                 f"cluster: {frame.name} has a column {names[step]!r} already; rename it."
             )
         table = table.append_column(names[step], pa.array(labels, pa.int64()))
-    return Clustered(records=table, labels=found, columns=names, by=by, frame=frame)
+    return Clustered(
+        records=table,
+        labels=found,
+        columns=names,
+        by=by,
+        frame=frame,
+        notes=() if scores is None else _unreached(steps, scores),
+    )
+
+
+def _unreached(steps: list[float], scores: Float[np.ndarray, " m"]) -> tuple[str, ...]:
+    """A note about thresholds that no pair reaches."""
+    highest = np.nanmax(scores, initial=-np.inf)
+    return tuple(
+        f"No pair scores {step:g}: the highest score is {highest:g}."
+        for step in steps
+        if step > highest > -np.inf
+    )
 
 
 def _sizes(labels: Labels) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Int
 
+from tokenry.counted import counted
 from tokenry.tables.engine import arrow
 from tokenry.tables.files import write_file
 from tokenry.tables.frames import ROW, Frame
@@ -86,6 +87,15 @@ class Clusters:
         table = self.frame.table.take(self.firsts) if first else self._labelled()
         write_file(table, Path(path).expanduser(), formulas=formulas)
 
+    def shown(self, most: int) -> list[str]:
+        """The best links that join rows of one cluster, one on a line, as `Links.shown`."""
+        if self.links is None:
+            return []
+        left, right = self.links.rows("left"), self.links.rows("right")
+        joined = self.labels[left] == self.labels[right]
+        kept = self.links.table.filter(arrow().array(joined))
+        return replace(self.links, table=kept).shown(most)
+
     def told(self) -> dict[str, Any]:
         """What `tokenry.report` shows of it, as plain data."""
         from tokenry.tables.telling import told_clusters
@@ -99,9 +109,12 @@ class Clusters:
 
     def __str__(self) -> str:
         found = self._figures()
+        rows = counted(found["rows"], "row is", "rows are")
+        several = counted(found["several"], "cluster")
+        alone = counted(found["single"], "row is", "rows are")
         lines = [
-            "{rows} rows are {clusters} things: {several} clusters of several rows, the largest of "
-            "{largest}; {single} rows are alone.".format(**found),
+            f"{rows} {counted(found['clusters'], 'thing')}: {several} of several rows, the largest "
+            f"of {found['largest']:,}; {alone} alone.",
             *self.notes,
         ]
         return "\n".join([*lines, *([] if self.links is None else [str(self.links)])])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tokenry.counted import counted
 from tokenry.ops.guards import ROUNDING, check_guards, guarded_components
 from tokenry.tables import frames
 from tokenry.tables.clusters import Clusters
@@ -150,8 +151,8 @@ def _cut(links: Links, labels: NDArray[np.int64]) -> tuple[str, ...]:
     if not cut:
         return ()
     return (
-        f"{cut} of {len(links)} links join nothing: the rows are not clearly nearer to each other "
-        "than to others, or a guard keeps them apart.",
+        f"{cut:,} of {counted(len(links), 'link')} without effect: the rows are not clearly nearer "
+        "to each other than to others, or a guard keeps them apart.",
     )
 
 
@@ -161,6 +162,6 @@ def _chains(labels: NDArray[np.int64]) -> tuple[str, ...]:
     if largest <= max(CHAIN, len(labels) // 20):
         return ()
     return (
-        f"One cluster has {largest} of {len(labels)} rows: links have joined what is not the same. "
-        "Raise the threshold, or set apart, largest, density, bridges or source.",
+        f"One cluster has {largest:,} of {len(labels):,} rows: links have joined what is not the "
+        "same. Raise the threshold, or set apart, largest, density, bridges or source.",
     )

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from tokenry.counted import counted
 from tokenry.errors import DataError, StoreError, UsageError
 from tokenry.method import Scored
 from tokenry.ops.assignment import ASSIGNMENTS
@@ -75,8 +76,10 @@ class Labelled:
 
     def __str__(self) -> str:
         lines = [
-            f"{self.yes} pairs are the same, {self.no} are not, {self.skipped} were left open.",
-            f"Of the {self.compared} pairs that were compared, with 95 % intervals:",
+            f"{counted(self.yes, 'pair is', 'pairs are')} the same, {self.no:,} not, "
+            f"{self.skipped:,} left open.",
+            f"Of the {counted(self.compared, 'pair that was', 'pairs that were')} compared, with "
+            "95 % intervals:",
         ]
         for name, threshold, found in (
             ("the method's own threshold", self.threshold, self.before),

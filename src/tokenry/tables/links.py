@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from tokenry.counted import counted
 from tokenry.errors import UsageError
 from tokenry.tables.engine import arrow
 from tokenry.tables.files import write_file
@@ -169,14 +170,16 @@ class Links:
 
     def __str__(self) -> str:
         lines = [
-            f"{len(self)} links between {len(self.left)} and {len(self.right)} rows "
-            f"({self.method}, threshold {self.threshold:.4g}, {self.assign})."
+            f"{counted(len(self), 'link')} between {len(self.left):,} and "
+            f"{counted(len(self.right), 'row')} ({self.method}, threshold {self.threshold:.4g}, "
+            f"{self.assign})."
         ]
         if self.right is self.left:
-            lines = [f"{len(self)} pairs among {len(self.left)} rows ({self.method})."]
+            pairs, rows = counted(len(self), "pair"), counted(len(self.left), "row")
+            lines = [f"{pairs} among {rows} ({self.method})."]
         else:
-            alone = [len(self._missing(side)) for side in ("left", "right")]
-            lines.append(f"Without a partner: {alone[0]} left rows, {alone[1]} right rows.")
+            alone = (counted(len(self._missing(side)), f"{side} row") for side in ("left", "right"))
+            lines.append(f"Without a partner: {', '.join(alone)}.")
         if "f1" in self.facts:
             lines.append(
                 "Against gold: precision {precision:.4f}, recall {recall:.4f}, F1 {f1:.4f}; the "
@@ -185,7 +188,7 @@ class Links:
             )
         lines += self.notes
         lines += [
-            f"{one.name}: {one.rows} rows, "
+            f"{one.name}: {counted(one.rows, 'row')}, "
             + (f"kept from before ({one.seconds:.1f} s then)" if one.kept else _cost(one))
             for one in self.stages
         ]

@@ -140,10 +140,13 @@ def run(plan: Plan, left: Frame, right: Frame, stages: Stages) -> Found:
 
     stages.mix([plan.method.describe(), plan.names])
     candidates = _candidates(plan, made, stages, alone) if plan.rules else None
-    scored = _scored(plan, matcher, candidates, stages, alone)
+    if candidates is None:
+        scored, looked = _searched(plan, matcher, stages, len(left), alone)
+    else:
+        scored, looked = _scored(plan, matcher, candidates, stages), candidates.rows
     threshold = scored.facts["threshold"]
     links = _assigned(plan, scored, threshold, stages)
-    facts = {"candidates": scored.facts["candidates"]}
+    facts = {"candidates": looked}
     if plan.gold is not None:
         facts |= _against(plan.gold, links, scored, candidates, (len(left), len(right), alone))
     notes = [*left.notes, *(() if alone else right.notes)]
@@ -220,36 +223,58 @@ def _gathered(tables: Iterator[pa.Table], schema: pa.Schema) -> Iterator[pa.Tabl
     yield pa.concat_tables([schema.empty_table(), *waiting])
 
 
-def _scored(
-    plan: Plan,
-    matcher: Callable[[], Matcher],
-    candidates: Kept | None,
-    stages: Stages,
-    alone: bool,
-) -> Kept:
+def _scored(plan: Plan, matcher: Callable[[], Matcher], candidates: Kept, stages: Stages) -> Kept:
     """Candidates that score enough."""
-    pa = arrow()
-    kinds = [("left", pa.int64()), ("right", pa.int64())]
-    schema = pa.schema([*kinds, ("score", pa.float64()), ("source", pa.string())])
 
     def make(facts: Facts, done: int) -> Iterator[Any]:
         read = matcher()
-        least = read.threshold if plan.threshold is None else plan.threshold
-        facts["threshold"] = float(least)
-        floor = plan.floor(least)
-        if candidates is None:
-            found = read.nearest(plan.most, floor)
-            facts["candidates"] = len(found.left)
-            yield _nearest(found, alone)
-            return
-        facts["candidates"] = candidates.rows
+        floor = plan.floor(_least(plan, read, facts))
         batches = candidates.batches(PART)
         for number, batch in enumerate(_bar(batches, -(-candidates.rows // PART))):
             if number >= done:
                 yield _enough(read, batch, floor)
 
-    settings = [plan.threshold, plan.apart, None if candidates else plan.most, PART]
-    return stages.keep("scored", settings, schema, make, goes_on=candidates is not None)
+    settings = [plan.threshold, plan.apart, None, PART]
+    return stages.keep("scored", settings, _schema(), make, goes_on=True)
+
+
+def _searched(
+    plan: Plan, matcher: Callable[[], Matcher], stages: Stages, count: int, alone: bool
+) -> tuple[Kept, int]:
+    """The best right rows of each left row, and how many there are; some rows at a time."""
+
+    def make(facts: Facts, done: int) -> Iterator[Any]:
+        read = matcher()
+        floor = plan.floor(_least(plan, read, facts))
+        step = facts.setdefault("portion", read.portion)
+        first = min(count, done * step)
+        with tqdm(**_BAR, desc="searching", unit="row", total=count, initial=first) as bar:
+            for start in range(first, count, step):
+                rows = slice(start, min(start + step, count))
+                yield _pairs(read.nearest(plan.most, floor, rows))
+                bar.update(rows.stop - start)
+
+    def once(facts: Facts, done: int) -> Iterator[Any]:
+        facts |= found.facts
+        yield _each_once(found.read())
+
+    settings = [plan.threshold, plan.apart, plan.most]
+    found = stages.keep("nearest", settings, _schema(), make, goes_on=True)
+    looked = found.rows
+    return stages.keep("scored", None, _schema(), once) if alone else found, looked
+
+
+def _schema() -> pa.Schema:
+    pa = arrow()
+    kinds = [("left", pa.int64()), ("right", pa.int64()), ("score", pa.float64())]
+    return pa.schema([*kinds, ("source", pa.string())])
+
+
+def _least(plan: Plan, matcher: Matcher, facts: Facts) -> float:
+    """The score from which on a pair is a link, which is noted."""
+    least = matcher.threshold if plan.threshold is None else plan.threshold
+    facts["threshold"] = float(least)
+    return least
 
 
 def _bar(batches: Iterator[Any], count: int) -> Any:
@@ -264,17 +289,22 @@ def _enough(matcher: Matcher, batch: pa.RecordBatch, least: float) -> pa.Table:
     return table.filter(pa.array(score >= least))  # NaN is not enough
 
 
-def _nearest(found: Scored, alone: bool) -> pa.Table:
-    """Pairs as a table; within one table each is there once, left < right."""
+def _pairs(found: Scored) -> pa.Table:
+    """Pairs as a table."""
     pa = arrow()
     left, right = np.asarray(found.left), np.asarray(found.right)
     score = np.asarray(found.score, dtype=np.float64)
-    if alone:
-        left, right = np.minimum(left, right), np.maximum(left, right)
-        _, first = np.unique(np.stack((left, right)), axis=1, return_index=True)
-        left, right, score = left[first], right[first], score[first]
     source = pa.array([NEAREST]).take(pa.array(np.zeros(len(left), np.int64)))
     return pa.table({"left": left, "right": right, "score": score, "source": source})
+
+
+def _each_once(pairs: pa.Table) -> pa.Table:
+    """Pairs within one table, each once, left < right."""
+    both = np.sort([pairs.column(side).to_numpy() for side in ("left", "right")], axis=0)
+    _, first = np.unique(both[0] * (both[1].max(initial=0) + 1) + both[1], return_index=True)
+    kept = pairs.take(arrow().array(first))
+    columns = {name: kept.column(name) for name in ("score", "source")}
+    return arrow().table({"left": both[0][first], "right": both[1][first], **columns})
 
 
 def _assigned(plan: Plan, scored: Kept, threshold: float, stages: Stages) -> pa.Table:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tokenry import catalog
 from tokenry.errors import UnknownNameError, UsageError
 from tokenry.method import Aids, Linker
+from tokenry.ops.guards import ROUNDING
 from tokenry.tables import aids, blocking, sides
 from tokenry.tables.duckdb_engine import MEMORY
 from tokenry.tables.engine import Engine
@@ -171,6 +172,7 @@ class Run:
 
     def _plan(self, method: Linker, made: Aids, names: Any, gold: NDArray[np.int64] | None) -> Plan:
         chosen = self.settings
+        check_reachable(self.who, method, made, chosen.get("threshold"))
         form = chosen.get("normalise", "text")
         columns = (self.left.table.column_names, self.right.table.column_names)
         return Plan(
@@ -242,6 +244,21 @@ def linker(given: str | Linker, who: str) -> Linker:
             "there are."
         )
     return found
+
+
+def check_reachable(who: str, method: Linker, aids: Aids, threshold: float | None) -> None:
+    """Refuse a threshold that no score reaches.
+
+    Raises:
+        UsageError: If it is above the highest score of the linker.
+    """
+    least = method.threshold if threshold is None else threshold
+    highest = method.highest(aids)
+    if least is not None and least > highest + ROUNDING:
+        raise UsageError(
+            f"{who}: threshold={least:g} is above {highest:g}, the highest score of "
+            f"{method.card.slug}; give at most {highest:g}, or nothing for the linker's own."
+        )
 
 
 def _form(given: Any) -> str:

@@ -197,6 +197,7 @@ class Stages:
         with self.measured(name) as counted:
             done = len(self._parts(name))
             for number, part in enumerate(make(facts, done), done):
+                self._note(name, found)  # what was found out by now holds for the parts to come
                 self._write(name, number, part.cast(schema))
             counted[0] = _rows(self._parts(name))
         arrow().default_memory_pool().release_unused()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tokenry.counted import counted
 from tokenry.errors import UsageError
 from tokenry.method import Referee
 from tokenry.ops.fields import joined
@@ -53,9 +54,10 @@ class Transformed(Widened):
 
     def __str__(self) -> str:
         found = self.to_dict()
-        told = f"{found['written']} of {len(self)} rows have a new text in {self.column!r}"
-        none = f"; of {self.silent} nothing was written" if self.silent else ""
-        return f"{told}: {self.asked} distinct texts were asked about{none}."
+        rows = f"{found['written']:,} of {counted(len(self), 'row')}"
+        asked = counted(self.asked, "distinct text was", "distinct texts were")
+        none = f"; of {self.silent:,} nothing was written" if self.silent else ""
+        return f"A new text in {self.column!r} for {rows}: {asked} asked about{none}."
 
     def _table(self) -> pa.Table:
         pa = arrow()

@@ -15,7 +15,7 @@ from tokenry.plugs import tuning
 from tokenry.plugs.text_encoder import saved_encoder
 from tokenry.tables import frames
 from tokenry.tables.normalise import Form, rule
-from tokenry.tables.tuning_data import Examples, columns_of, note, read
+from tokenry.tables.tuning_data import Examples, columns_of, left_out, read
 from tokenry.tables.tuning_measures import cut_of, measures
 
 ROUNDS = 3
@@ -194,7 +194,7 @@ class _Study:
             after=self.test(),
             rows=rows,
             threshold=self.cut(),
-            notes=data.notes + note(between, "rows are of two parts and were left out"),
+            notes=data.notes + left_out(between, "row", "of two parts"),
         )
 
     def _first(self) -> float:

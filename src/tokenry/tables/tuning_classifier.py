@@ -21,7 +21,7 @@ from tokenry.plugs.tuning import Tuned
 from tokenry.tables import frames, sides
 from tokenry.tables.frames import Frame
 from tokenry.tables.normalise import rule
-from tokenry.tables.tuning_data import note, truth
+from tokenry.tables.tuning_data import left_out, truth
 
 ROUNDS = 3
 """How often the training part is gone through where no steps are named."""
@@ -168,7 +168,7 @@ class _Study(NamedTuple):
         """How good the classifier is now."""
         return self.measured("validation")["F1"]
 
-    def result(self, tuned: Tuned, left_out: int) -> TunedClassifier:
+    def result(self, tuned: Tuned, empty: int) -> TunedClassifier:
         """What came of it."""
         held = bool(self.parts["test"])
         return TunedClassifier(
@@ -177,7 +177,7 @@ class _Study(NamedTuple):
             test=self.measured("test") if held else {},
             commonest=self._commonest() if held else None,
             rows={name: len(part) for name, part in self.parts.items()},
-            notes=note(left_out, "rows have no text or no label"),
+            notes=left_out(empty, "row", "without a text or label"),
         )
 
     def _commonest(self) -> float:

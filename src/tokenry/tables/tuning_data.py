@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from tokenry.counted import counted
 from tokenry.errors import UsageError
 from tokenry.ops.fields import SEPARATOR, joined
 from tokenry.ops.splits import Part
@@ -138,18 +139,20 @@ def _of_pairs(
     first: list[str | None], second: list[str | None], marks: list[bool | None] | None
 ) -> Examples:
     rows: dict[tuple[str, str], bool] = {}
+    both: set[tuple[str, str]] = set()  # whoever labels thousands of pairs slips at some
     empty = 0
     for i, (left, right) in enumerate(zip(first, second, strict=True)):
         mark = True if marks is None else marks[i]
         if left is None or right is None or mark is None:
             empty += 1
         elif rows.setdefault((left, right), mark) is not mark:
-            raise UsageError(
-                f"tune: {left[:60]!r} and {right[:60]!r} are labelled as the same and as not the "
-                "same; take one of the rows out."
-            )
+            both.add((left, right))
+    rows = {row: mark for row, mark in rows.items() if row not in both}
     if not rows:
-        raise UsageError(f"tune: no pair of texts in {len(first)} rows; {empty} have an empty one.")
+        raise UsageError(
+            f"tune: no pair of texts in {counted(len(first), 'row')}; {empty} without one, "
+            f"{counted(len(both), 'pair')} labelled both ways."
+        )
     same = [row for row, mark in rows.items() if mark]
     every = list(dict.fromkeys(text for row in rows for text in row))
     found = of_pairs([*same, *((text, text) for text in every)])
@@ -158,7 +161,8 @@ def _of_pairs(
         labels=None if marks is None else list(rows.values()),
         thing=dict(zip(every, found[len(same) :], strict=True)),
         apart=True,
-        notes=note(empty, "rows have an empty text or label"),
+        notes=left_out(empty, "row", "without a text or label")
+        + left_out(len(both), "pair", "labelled as the same and as not the same"),
     )
 
 
@@ -187,8 +191,8 @@ def _of_clusters(texts: list[str | None], things: list[Any]) -> Examples:
         for some in members.values()
         for i, text in enumerate(some)
     ]
-    notes = note(empty, "rows have an empty text or cluster")
-    notes += note(len(held) - len(of), "texts name several things and were left out")
+    notes = left_out(empty, "row", "without a text or cluster")
+    notes += left_out(len(held) - len(of), "text", "of several things")
     return Examples(rows=rows, labels=None, thing=of, apart=False, notes=notes)
 
 
@@ -216,6 +220,6 @@ def _listed(given: str | Sequence[str] | None) -> tuple[str, ...]:
     return () if given is None else (given,) if isinstance(given, str) else tuple(given)
 
 
-def note(count: int, what: str) -> tuple[str, ...]:
-    """A sentence about so many, or none about none."""
-    return (f"{count} {what}.",) if count else ()
+def left_out(count: int, what: str, why: str) -> tuple[str, ...]:
+    """A sentence about what was left out, or none about none."""
+    return (f"Left out: {counted(count, what)} {why}.",) if count else ()
