@@ -5,13 +5,13 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from tokenry import catalog, zoo
+from tokenry import zoo
 from tokenry.compare.move_figures import cost, held, rival, rows, saved
 from tokenry.compare.moves import Held, MovedBy, Moves, said
 from tokenry.compare.records import Interval
@@ -205,7 +205,7 @@ def _moved_by(
     against = (None, None) if first is None else rival(done.trained or done.after, first, seed)
     return MovedBy(
         name=name,
-        card=catalog.card(done.moved.method.card.slug),
+        card=asdict(done.moved.method.card),
         figures=done.to_dict(),
         moved=cost(done.after, ready.before, seed),
         trained=None if done.trained is None else cost(done.trained, ready.before, seed),
