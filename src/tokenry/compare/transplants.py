@@ -165,7 +165,7 @@ def transplants_on(
     ready = _prepared(model, out, Grounds(**grounds))
     found: list[MovedBy] = []
     shown: tuple[Held, ...] = ()
-    saving, first = Interval(0, 0, 0), ready.before
+    saving, first = Interval(0.0, 0.0, 0.0), ready.before
     for place, (name, one) in made.items():
         folder = None if out is None else Path(out) / (place if len(made) > 1 else "")
         done = _transplanted(ready, new_tokenizer, one, folder)
