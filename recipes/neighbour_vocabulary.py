@@ -100,7 +100,7 @@ def main() -> None:
     parser.add_argument("texts", type=Path)
     parser.add_argument("--sizes", type=int, nargs="+", default=[7000, 36829])
     parser.add_argument("--model", default=str(TINY / "model"))
-    parser.add_argument("--shares", type=float, nargs="+", default=[0.125], help="of the leaves")
+    parser.add_argument("--searched", type=int, nargs="+", default=[250], help="leaves")
     parser.add_argument("--rows", nargs="+", choices=("zett", "fvt"), default=["zett", "fvt"])
     parser.add_argument("--by", nargs="+", choices=("angle", "score"), default=["angle", "score"])
     given = parser.parse_args()
@@ -120,7 +120,7 @@ def main() -> None:
             places, width = states(model, written(base, more), ours, texts)
             print(f"{name}, {len(theirs)} tokens, {width:.2f} bytes each on {len(places)} places")
             for by in given.by:
-                for one in measured(theirs, places, by, given.shares):
+                for one in measured(theirs, places, by, given.searched):
                     print(f"  by {by}, {one}", flush=True)
 
 
@@ -144,24 +144,23 @@ def states(
 
 
 def measured(
-    rows: torch.Tensor, places: torch.Tensor, by: str, shares: list[float]
+    rows: torch.Tensor, places: torch.Tensor, by: str, searched: list[int]
 ) -> Iterator[str]:
     """How often the best token is among 20 neighbours, and what finding them takes."""
     head = torch.nn.Linear(rows.shape[1], 1, bias=False)
     head.weight = torch.nn.Parameter(rows, requires_grad=False)
     start = time.process_time()
-    made: Any = NeighbourHead(head, 20, 1, by)
+    made: Any = NeighbourHead(head, 20, by=by)
     spent = time.process_time() - start
     many = len(made._leaves.means)
     best = torch.cat([head(part).argmax(-1) for part in places.split(16)])
     full = milliseconds(head, places[:20])
     yield f"{many} leaves of {made.index_bytes / 1e6:.0f} MB made in {spent:.0f} processor s"
-    for share in shares:
-        made.searched = max(1, round(share * many))
+    for made.searched in searched:
         held = (made.nearest(places) == best[:, None]).any(1).float().mean()
         near = milliseconds(made, places[:20])
         yield (
-            f"{made.searched} leaves: the best is among 20 at {100 * held:.1f}%; "
+            f"{made.searched} of them: the best is among 20 at {100 * held:.1f}%; "
             f"{near:.1f} ms a place, all tokens {full:.1f} ms"
         )
 

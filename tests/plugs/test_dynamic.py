@@ -324,7 +324,6 @@ def test_a_wider_search_finds_more_and_states_may_be_of_any_size():
     head = torch.nn.Linear(48, 3000, bias=False)
     hidden = torch.randn(64, 48)
     made = NeighbourHead(head, 20)
-    assert made.searched == 110 // 8
     assert made.index_bytes > 4 * 48 * 3000
     near = torch.nn.functional.normalize(head.weight, dim=1)
     best = (hidden @ near.T).argmax(-1, keepdim=True)

@@ -144,4 +144,5 @@ def test_claim_neighbours_hold_the_best_token(tokenizer):
             best = head.head(hidden).argmax(-1)
             held += int((head.nearest(hidden) == best[:, None]).any(1).sum())
             count += len(best)
-    assert held / count > 0.9
+    print(held, count)
+    assert held / count > 0.95

@@ -18,7 +18,6 @@ By = Literal["angle", "score"]
 """How neighbours are found."""
 
 _LEAVES = 2  # times the root of the number of tokens: 1,924 of 924,763; the paper has 2,000
-_SHARE = 8  # of the leaves one in so many is looked into, as in the paper
 
 
 class NeighbourHead(nn.Module):
@@ -32,8 +31,8 @@ class NeighbourHead(nn.Module):
     Args:
         head: The model's own.
         candidates: Tokens that are scored (paper: k = 20); at the number of all tokens, all are.
-        searched: Leaves that are looked into (paper: 250 of 2,000); None for an eighth of them. An
-            attribute too, which may be changed at any time.
+        searched: Leaves that are looked into, of about two roots of the number of tokens (paper:
+            250 of 2,000). An attribute too, which may be changed at any time.
         by: "angle", as the paper has it, or "score", for rows of different lengths, such as FVT's.
 
     Raises:
@@ -43,21 +42,19 @@ class NeighbourHead(nn.Module):
     """
 
     def __init__(
-        self, head: nn.Linear, candidates: int = 20, searched: int | None = None, by: By = "angle"
+        self, head: nn.Linear, candidates: int = 20, searched: int = 250, by: By = "angle"
     ) -> None:
         super().__init__()
         v = len(head.weight)
-        if not 1 <= candidates <= v or (searched is not None and searched < 1):
+        if not 1 <= candidates <= v or searched < 1:
             raise UsageError(
                 f"NeighbourHead: candidates={candidates} and searched={searched}; allowed are "
                 f"candidates in [1, {v}], the number of tokens, and searched from 1 on."
             )
         if by not in ("angle", "score"):
             raise UsageError(f"NeighbourHead: by={by!r}; allowed: 'angle' or 'score'.")
-        self.head, self.candidates, self.by = head, candidates, by
+        self.head, self.candidates, self.searched, self.by = head, candidates, searched, by
         self._leaves: Leaves | None = _leaves(head, by) if candidates < v else None
-        many = 1 if self._leaves is None else len(self._leaves.means)
-        self.searched = max(1, many // _SHARE) if searched is None else searched
 
     @property
     def weight(self) -> Tensor:
@@ -108,7 +105,7 @@ def _leaves(head: nn.Linear, by: By) -> Leaves:
 
 @contextmanager
 def neighbour_head(
-    model: Any, candidates: int = 20, searched: int | None = None, by: By = "angle"
+    model: Any, candidates: int = 20, searched: int = 250, by: By = "angle"
 ) -> Iterator[NeighbourHead]:
     """Let a model score only the nearest tokens; afterwards it has its own head again.
 
@@ -118,7 +115,7 @@ def neighbour_head(
     Args:
         model: A causal language model, best one with many more tokens than it was trained with.
         candidates: Tokens that are scored.
-        searched: Leaves that are looked into; None for an eighth of them.
+        searched: Leaves that are looked into.
         by: How neighbours are found: "angle" or "score".
 
     Raises:
