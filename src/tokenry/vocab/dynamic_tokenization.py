@@ -88,7 +88,7 @@ class DynamicTokenization(BatchMerger):
                 effect="The best of 7,023 tokens is among the 20 that are looked up.",
                 test="tests/vocab/test_dynamic_claims.py::"
                 "test_claim_neighbours_hold_the_best_token",
-                measured="At 1,5XX of 1,600 places (96%) with rows of a hypernetwork. Of 924,763 "
+                measured="At 1,535 of 1,600 places (96%) with rows of a hypernetwork. Of 924,763 "
                 "tokens with FVT's rows at 95.4% by score, in a fifth of the processor time of all "
                 "scores, and at 10% by angle: means are shorter than what they are made of. Of "
                 "36,829 at 97 and 30%, with rows of a hypernetwork 100 and 93% "
