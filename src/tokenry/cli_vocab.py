@@ -91,8 +91,7 @@ def audit(
         seed: Of the resampling.
         json: Print the findings for machines instead.
     """
-    if not out.parent.is_dir():
-        raise UsageError(f"tokenry: the folder of {out} does not exist; make it first.")
+    _check_folder(out)
     console.quiet_models()
     found = tokenry.audit(
         tokenizers,
@@ -175,27 +174,25 @@ def transplant(
     """
     from tokenry.compare.transplants import transplants_on
 
-    if report is not None and not report.parent.is_dir():
-        raise UsageError(f"tokenry: the folder of {report} does not exist; make it first.")
+    _check_folder(report)
     console.quiet_models()
     learned: Any = {"source_text": source_text, "dictionary": dictionary}
     learned |= {"source_words": source_words, "target_words": target_words}
     measured: Any = {"held_out": held_out, "train_steps": train_steps, "rate": rate, "seed": seed}
-    found = transplants_on(
-        model,
-        new_tokenizer,
-        catalog.split(method),
-        text=text,
-        special=None if special is None else _pairs(special),
-        out=out,
-        **learned,
-        **measured,
-    )
+    learned |= {"text": text, "special": None if special is None else _pairs(special)}
+    methods = catalog.split(method)
+    found = transplants_on(model, new_tokenizer, methods, out=out, **learned, **measured)
     page = {} if report is None else {"report": str(tokenry.report(found, report))}
     if json:
         console.write_json({**found.to_dict(), **page})
     else:
         console.write("\n".join([str(found), *(f"Report: {path}" for path in page.values())]))
+
+
+def _check_folder(page: Path | None) -> None:
+    """Refuse a page in a folder that is not there, before any work is done for it."""
+    if page is not None and not page.parent.is_dir():
+        raise UsageError(f"tokenry: the folder of {page} does not exist; make it first.")
 
 
 def _pairs(text: str) -> dict[str, str]:

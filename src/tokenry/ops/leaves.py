@@ -103,7 +103,7 @@ def _nearest(rows: Float[Tensor, "n d"], means: Float[Tensor, "k d"]) -> Int[Ten
     """The mean at the least distance: a dot product, with half a square less for each mean."""
     ends = torch.cat([means, -means.square().sum(1, keepdim=True) / 2], 1)
     found = []
-    for part in rows.split(AT_ONCE):
+    for part in torch.split(rows, AT_ONCE):
         longer = torch.cat([part, part.new_ones(len(part), 1)], 1)
         found.append(nearest_centroid(longer, ends).to(rows.device))
     return torch.cat(found)

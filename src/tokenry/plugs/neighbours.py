@@ -83,7 +83,8 @@ class NeighbourHead(nn.Module):
     def nearest(self, hidden: Float[Tensor, "n d"]) -> Int[Tensor, "n k"]:
         """The tokens that are scored, nearest first."""
         if self._leaves is None:
-            return self.head(hidden).topk(self.candidates).indices
+            scores: Tensor = self.head(hidden)
+            return scores.topk(self.candidates).indices
         asked = hidden.float()
         if self.by == "score":  # the bias counts once
             asked = torch.cat([asked, asked.new_ones(len(asked), 1)], 1)
