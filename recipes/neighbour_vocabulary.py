@@ -3,13 +3,15 @@
 The model is the small one of `recipes/zett_tiny.py`. Its tokenizer grows by merges that are learned
 from a folder of texts, and when there are no more of these, by words and runs of up to four words,
 the most frequent first. Rows of the new tokens are a hypernetwork's or FVT's, and texts are written
-with the longest tokens that fit. Beside recall stand the memory of the index and processor time of
-a search and of the full head, both for one place at a time, as in writing. A million rows take
-minutes of a core to predict, and more to put into the index:
+with the longest tokens that fit. At each place of the texts the token that the head over all takes
+is looked for among 20 neighbours; where it is one, `NeighbourHead` takes it too. Beside that stand
+the memory of the leaves, and processor time of the head over all and of neighbours' scores, both
+for one place at a time, as in writing. A million rows take minutes of a core to predict:
 
     zcat /usr/share/man/man1/*.gz > pages/man1.txt
     python recipes/neighbour_vocabulary.py pages --sizes 7000 36829
-    python recipes/neighbour_vocabulary.py pages --sizes 1000000 --rows zett --by score
+    python recipes/neighbour_vocabulary.py pages --sizes 1000000
+    python recipes/neighbour_vocabulary.py pages --sizes 1000000 --rows fvt --model zoo:smollm2-135m
 """
 
 from __future__ import annotations
@@ -25,8 +27,9 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
+from tokenry import zoo
 from tokenry.alphabet import to_letters
 from tokenry.data.manpages import FOLDER
 from tokenry.plugs.dynamic import new_rows
@@ -96,12 +99,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("texts", type=Path)
     parser.add_argument("--sizes", type=int, nargs="+", default=[7000, 36829])
-    parser.add_argument("--searched", type=int, nargs="+", default=[200])
+    parser.add_argument("--model", default=str(TINY / "model"))
+    parser.add_argument("--searched", type=int, nargs="+", default=[250], help="leaves")
     parser.add_argument("--rows", nargs="+", choices=("zett", "fvt"), default=["zett", "fvt"])
     parser.add_argument("--by", nargs="+", choices=("angle", "score"), default=["angle", "score"])
     given = parser.parse_args()
-    base = AutoTokenizer.from_pretrained(TINY / "model")
-    model = AutoModelForCausalLM.from_pretrained(TINY / "model", dtype=torch.float32).eval()
+    loaded = zoo.load(given.model, kind="causal-lm")
+    base, model = loaded.processor, loaded.model.float()
     vocab = vocabulary(base)
     old, known = embeddings_of(model, vocab), set(vocab.spelled)
     found = [spelled for spelled in tokens(given.texts, max(given.sizes)) if spelled not in known]
@@ -143,21 +147,21 @@ def measured(
     rows: torch.Tensor, places: torch.Tensor, by: str, searched: list[int]
 ) -> Iterator[str]:
     """How often the best token is among 20 neighbours, and what finding them takes."""
-    head = torch.nn.Linear(rows.shape[1], len(rows), bias=False)
-    head.weight.copy_(rows)
+    head = torch.nn.Linear(rows.shape[1], 1, bias=False)
+    head.weight = torch.nn.Parameter(rows, requires_grad=False)
     start = time.process_time()
-    made: Any = NeighbourHead(head, 20, searched[0], by)
+    made: Any = NeighbourHead(head, 20, by=by)
     spent = time.process_time() - start
+    many = len(made._leaves.means)
     best = torch.cat([head(part).argmax(-1) for part in places.split(16)])
     full = milliseconds(head, places[:20])
-    yield f"index of {made.index_bytes / 1e6:.0f} MB made in {spent:.0f} processor s"
-    for wide in searched:
-        made.searched = wide
+    yield f"{many} leaves of {made.index_bytes / 1e6:.0f} MB made in {spent:.0f} processor s"
+    for made.searched in searched:
         held = (made.nearest(places) == best[:, None]).any(1).float().mean()
-        near = milliseconds(made.nearest, places[:20])
+        near = milliseconds(made, places[:20])
         yield (
-            f"{wide} searched: the best is among 20 at {100 * held:.1f}%; {near:.2f} ms a place, "
-            f"full head {full:.2f} ms"
+            f"{made.searched} of them: the best is among 20 at {100 * held:.1f}%; "
+            f"{near:.1f} ms a place, all tokens {full:.1f} ms"
         )
 
 

@@ -91,8 +91,7 @@ def audit(
         seed: Of the resampling.
         json: Print the findings for machines instead.
     """
-    if not out.parent.is_dir():
-        raise UsageError(f"tokenry: the folder of {out} does not exist; make it first.")
+    _check_folder(out)
     console.quiet_models()
     found = tokenry.audit(
         tokenizers,
@@ -120,6 +119,7 @@ def transplant(
     method: str,
     text: str,
     out: Path,
+    report: Path | None = None,
     source_text: str | None = None,
     dictionary: str | None = None,
     source_words: Path | None = None,
@@ -143,15 +143,20 @@ def transplant(
 
     tokenry transplant zoo:smollm2-135m german-tokenizer --method "wechsel(by=words)" \
         --text german/ --source-text english/ --dictionary en-de.tsv --out moved --train-steps 200
+
+    tokenry transplant zoo:smollm2-135m german-tokenizer --method fvt,focus,mean-rows \
+        --text german/ --out moved --report moved.html
     ```
 
     Args:
         model: `zoo:NAME`, a folder, or a name on the Hub.
         new_tokenizer: A folder, or a name on the Hub.
-        method: Its name, with settings as in the example; `tokenry list --family vocab` shows all.
+        method: Its name, with settings as in the example, or several, joined by commas, to have
+            them side by side; `tokenry list --family vocab` shows all.
         text: A folder, file or table of texts that the model shall read.
         out: Folder to save the moved model in; `transplant.json` and `transplant-rows.jsonl` in it
-            say what became of each row.
+            say what became of each row. Of several methods, each has a folder of its name there.
+        report: A page to write, with the texts in old and new tokens side by side.
         source_text: The same of texts of the old tokenizer's language, for methods that learn from
             them.
         dictionary: A file with a word, a tab and its translation on each line, or `names:de` for
@@ -167,26 +172,27 @@ def transplant(
         seed: Of all that is drawn.
         json: Print the findings for machines instead.
     """
-    from tokenry.compare.transplants import transplant_on
+    from tokenry.compare.transplants import transplants_on
 
+    _check_folder(report)
     console.quiet_models()
     learned: Any = {"source_text": source_text, "dictionary": dictionary}
     learned |= {"source_words": source_words, "target_words": target_words}
     measured: Any = {"held_out": held_out, "train_steps": train_steps, "rate": rate, "seed": seed}
-    found = transplant_on(
-        model,
-        new_tokenizer,
-        method,
-        text=text,
-        special=None if special is None else _pairs(special),
-        out=out,
-        **learned,
-        **measured,
-    )
+    learned |= {"text": text, "special": None if special is None else _pairs(special)}
+    methods = catalog.split(method)
+    found = transplants_on(model, new_tokenizer, methods, out=out, **learned, **measured)
+    page = {} if report is None else {"report": str(tokenry.report(found, report))}
     if json:
-        console.write_json({**found.to_dict(), "out": str(out)})
+        console.write_json({**found.to_dict(), **page})
     else:
-        console.write(f"{found}\n\nSaved: {out}")
+        console.write("\n".join([str(found), *(f"Report: {path}" for path in page.values())]))
+
+
+def _check_folder(page: Path | None) -> None:
+    """Refuse a page in a folder that is not there, before any work is done for it."""
+    if page is not None and not page.parent.is_dir():
+        raise UsageError(f"tokenry: the folder of {page} does not exist; make it first.")
 
 
 def _pairs(text: str) -> dict[str, str]:

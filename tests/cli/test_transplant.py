@@ -1,6 +1,7 @@
-"""`tokenry transplant`: a folder that loads, figures, JSON, going on after a kill, exit codes."""
+"""`tokenry transplant`: a folder that loads, figures, JSON, a report, methods side by side."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -73,12 +74,38 @@ def test_json_holds_the_figures_and_so_does_the_folder(tokenry, home, tmp_path):
     assert saved["bits_per_byte"] == found["bits_per_byte"]
 
 
+def test_several_methods_stand_side_by_side_in_a_report(tokenry, home, tmp_path):
+    page, out = tmp_path / "moved.html", tmp_path / "out"
+    methods = "fvt, random-rows, fvt"
+    done = tokenry(*_words(home, out, methods), "--report", page, "--train-steps", 1)
+    assert done.code == 0, done.err
+    for line in ("fvt: after 1 steps", "random-rows: Rows:", f"Saved: {out / 'fvt-2'}"):
+        assert line in done.out
+    assert f"Report: {page}" in done.out
+    shown = page.read_text(encoding="utf-8")
+    assert shown.count('class="held cut"') == 2 * 2
+    assert "Against fvt" in shown
+    assert "identical" in shown  # the third is the first again
+    assert {one.name for one in out.iterdir()} == {"fvt", "random-rows", "fvt-2"}
+    for one in out.iterdir():
+        assert (one / "model.safetensors").exists()
+        assert not (one / "training").exists()
+
+
+def test_json_of_several_methods_is_a_list(tokenry, home, tmp_path):
+    done = tokenry(*_words(home, tmp_path / "out", "mean-rows,fvt"), "--json")
+    found = json.loads(done.out)["moves"]
+    assert [Path(one["out"]).name for one in found] == ["mean-rows", "fvt"]
+    assert found[0]["bits_per_byte"]["before"] == found[1]["bits_per_byte"]["before"]
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
         (("--special", "<end>"), "is not like"),
         (("--special", "<none>=<end>"), "no token '<none>'"),
         (("--train-steps", -1), "train_steps=-1"),
+        (("--report", "nowhere/page.html"), "does not exist"),
         (("--dictionary", "nowhere.tsv"), "cannot be read as a dictionary"),
         (("--target-words", "nowhere.vec"), "cannot be read as word vectors"),
     ],

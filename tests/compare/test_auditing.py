@@ -64,6 +64,8 @@ def test_the_same_texts_side_by_side(small, large):
         size = sum(len(text.encode()) for text in texts(1))
         own = one.bytes_per_token["de"]
         assert own.value == pytest.approx(size / tokens)
+        assert one.written == tokens + sum(len(made.encode(text).ids) for text in texts(2))
+        assert 0 < one.seconds < 60
         assert own.low < own.value < own.high
         figures = one.found["parity"].figures
         assert figures["bytes per token/de"]["value"] == pytest.approx(own.value)
@@ -74,6 +76,24 @@ def test_the_same_texts_side_by_side(small, large):
     assert found.core == 258
     assert [one.only for one in found.tokenizers] == [0, len(vocabulary(large)) - 258]
     assert found.tokenizers[0].shared == {"Tokenizer (2)": 1.0}
+
+
+def test_added_tokens_that_merges_make_are_taken_whole():
+    """Tokens put in by hand that merges make, and that are parts of further merges."""
+    merges = [("b", "a"), ("ba", "r"), ("bar", "s")]
+    pieces = [*sorted(pre_tokenizers.ByteLevel.alphabet()), "ba", "bar", "bars"]
+    made = Tokenizer(models.BPE({piece: token for token, piece in enumerate(pieces)}, merges))
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    made.add_tokens(["bar"])
+    said = {"one": ["bars", "bars ba"], "two": ["ba bars", "bar"]}
+    judges = [*JUDGES, "data-mixture(merges=3, resamples=0)"]
+    (found,) = tokenry.audit(made, said, judges).tokenizers
+    assert not [judge for judge, one in found.found.items() if one.refused]
+    assert found.found["data-mixture"].tables["put in by hand"] == [{"token": "bar"}]
+    lost = [row["token"] for row in found.found["glitch"].tables["unreachable"]]
+    assert lost == ["bars"]  # the added token comes before it
+    assert found.written == 2 + (2 + 2) + (2 + 2) + 1
 
 
 def test_a_tokenizer_against_itself_is_identical(large):

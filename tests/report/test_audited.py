@@ -54,7 +54,8 @@ def test_hostile_tokens_are_text(page):
 def test_every_part_is_there_and_reachable(page):
     for anchor in re.findall(r'href="#([\w-]+)"', page):
         assert f'id="{anchor}"' in page
-    for head in ("Side by side", "How texts are cut", "What the vocabularies hold"):
+    heads = ("Side by side", "How texts are cut", "What the vocabularies hold")
+    for head in (*heads, "Tokens that the texts were written with", "Time to write them"):
         assert head in page
     assert "Visual language" in page
     assert page.count('class="held cut"') >= 4

@@ -14,8 +14,9 @@ from tokenry.compare.code import Source
 from tokenry.compare.records import Figure, MethodInfo, TaskInfo
 from tokenry.errors import StoreError
 from tokenry.report import slots
+from tokenry.report.compared import _costs
 from tokenry.report.entries import entries
-from tokenry.report.page import _costs, html
+from tokenry.report.page import html
 from tokenry.report.pareto import HALF, pareto
 from tokenry.report.picture import picture
 

@@ -139,7 +139,6 @@ def test_claim_adaptation_wins_back_what_whole_words_lose(tokenizer, told):
 @torch.no_grad()
 def test_claim_neighbours_hold_the_best_token(tokenizer):
     """A vocabulary of seven thousand tokens, of which twenty are scored."""
-    pytest.importorskip("usearch")
     model = AutoModelForCausalLM.from_pretrained(TINY / "model", dtype=torch.float32).eval()
     ids = [tokenizer(page["text"])["input_ids"] for page in PAGES[8:]]
     merged = DynamicTokenization(merges=6000).merge(ids, vocabulary(tokenizer))
@@ -152,4 +151,5 @@ def test_claim_neighbours_hold_the_best_token(tokenizer):
             best = head.head(hidden).argmax(-1)
             held += int((head.nearest(hidden) == best[:, None]).any(1).sum())
             count += len(best)
-    assert held / count > 0.9
+    print(held, count)
+    assert held / count > 0.95

@@ -119,6 +119,8 @@ def _audited(
         splits={one.category: worst(vocab, one) for one in used},
         shared={name: len(mine & theirs) / max(1, len(mine)) for name, theirs in rest.items()},
         only=len(mine.difference(*rest.values())),
+        written=int(sum(one.counts.sum() for one in used)),
+        seconds=sum(one.seconds for one in used),
     )
 
 

@@ -53,6 +53,8 @@ class Audited:
         splits: The words of each category that cost the most tokens.
         shared: With each other tokenizer by name, the share of this one's tokens that it has.
         only: Tokens that no other tokenizer of the audit has.
+        written: The tokens that the texts were written with.
+        seconds: What that took on this machine.
     """
 
     name: str
@@ -64,6 +66,8 @@ class Audited:
     splits: Mapping[str, tuple[Split, ...]]
     shared: Mapping[str, float]
     only: int
+    written: int = 0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,20 +5,23 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from tokenry import zoo
+from tokenry.compare.move_figures import cost, held, rival, rows, saved
+from tokenry.compare.moves import Held, MovedBy, Moves, said
+from tokenry.compare.records import Interval
 from tokenry.data.dictionaries import load_dictionary
 from tokenry.data.text_loader import load_text
 from tokenry.errors import UsageError
 from tokenry.method import VocabMap
 from tokenry.plugs.bits import Bits, bits_per_byte, parts
 from tokenry.plugs.masked_bits import masked_bits_per_byte
-from tokenry.plugs.moving import Moved, transplant
+from tokenry.plugs.moving import Moved, configured, transplant
 from tokenry.plugs.retraining import train_embeddings
 from tokenry.plugs.wordvectors import read_words
 from tokenry.zoo.loading import fills_in
@@ -72,44 +75,14 @@ class Transplanted:
         return {**self.moved.summary(), **self.figures()}
 
     def __str__(self) -> str:
-        stages = [("before", self.before), ("moved", self.after)]
-        if self.trained is not None:
-            stages.append((f"after {len(self.losses)} steps", self.trained))
-        lines = [f"{'':<18} {'bits per byte':>13} {'bytes per token':>16}"]
-        lines += [f"{n:<18} {b.per_byte:>13.3f} {b.bytes_per_token:>16.2f}" for n, b in stages]
-        rows = ", ".join(f"{n:,} {kind}" for kind, n in self.moved.summary()["rows"].items() if n)
-        took = ", ".join(f"{name} {value:.1f} s" for name, value in self.seconds.items())
-        lines += ["", f"Tokens saved: {self.saved:.1%} of {sum(self.before.tokens):,}"]
-        lines += [f"Rows: {rows}", f"Took: {took}"]
-        if any(bits.unknown for _, bits in stages):
-            lines.append("Unknown tokens hide text that is not paid for: do not trust the bits.")
-        return "\n".join(lines)
+        return said({"": self.to_dict()})
 
 
-def transplant_on(
-    model: str,
-    new_tokenizer: str,
-    method: str | VocabMap,
-    *,
-    text: Any,
-    source_text: Any = None,
-    dictionary: str | Path | None = None,
-    source_words: str | Path | None = None,
-    target_words: str | Path | None = None,
-    special: dict[str, str] | None = None,
-    held_out: int = 20_000,
-    train_steps: int = 0,
-    rate: float = 1e-3,
-    out: str | Path | None = None,
-    seed: int = 0,
-    progress: bool | None = None,
-) -> Transplanted:
-    """Move a model to another tokenizer, and measure on text that nothing was learned from.
+@dataclass(frozen=True, kw_only=True)
+class Grounds:
+    """What a move learns from and how it is measured.
 
-    Args:
-        model: `zoo:NAME`, a folder, or a name on the Hub.
-        new_tokenizer: A folder, or a name on the Hub.
-        method: As for `transplant`.
+    Attributes:
         text: Texts that the model shall read, as `tokenry.data.load_text` takes them.
         source_text: Texts of the old tokenizer's language, for methods that learn from them.
         dictionary: As `tokenry.data.dictionaries.load_dictionary` takes it.
@@ -120,9 +93,39 @@ def transplant_on(
         train_steps: Steps of training the rows on the rest of the text; a killed training goes
             on when `out` is the same.
         rate: Learning rate of that training.
-        out: Folder to save the moved model in; needed for training.
         seed: Of all that is drawn.
         progress: Show a bar; None shows one on a terminal.
+    """
+
+    text: Any
+    source_text: Any = None
+    dictionary: str | Path | None = None
+    source_words: str | Path | None = None
+    target_words: str | Path | None = None
+    special: dict[str, str] | None = None
+    held_out: int = 20_000
+    train_steps: int = 0
+    rate: float = 1e-3
+    seed: int = 0
+    progress: bool | None = None
+
+
+def transplant_on(
+    model: str,
+    new_tokenizer: str,
+    method: str | VocabMap,
+    *,
+    out: str | Path | None = None,
+    **grounds: Any,
+) -> Transplanted:
+    """Move a model to another tokenizer, and measure on text that nothing was learned from.
+
+    Args:
+        model: `zoo:NAME`, a folder, or a name on the Hub.
+        new_tokenizer: A folder, or a name on the Hub.
+        method: As for `transplant`.
+        out: Folder to save the moved model in; needed for training.
+        **grounds: As `Grounds` names them; `text` is needed.
 
     Returns:
         The moved model with its figures; they are in the summary that is saved, too.
@@ -130,27 +133,134 @@ def transplant_on(
     Raises:
         UsageError: If an argument is out of range, or there are too few texts.
     """
-    if train_steps < 0 or held_out < 1 or (train_steps and out is None):
+    ready = _prepared(model, out, Grounds(**grounds))
+    return _transplanted(ready, new_tokenizer, method, None if out is None else Path(out))
+
+
+def transplants_on(
+    model: str,
+    new_tokenizer: str,
+    methods: Sequence[str | VocabMap],
+    *,
+    out: str | Path | None = None,
+    **grounds: Any,
+) -> Moves:
+    """Move a model by several methods, one after the other, and measure all on the same texts.
+
+    Args:
+        model: `zoo:NAME`, a folder, or a name on the Hub.
+        new_tokenizer: A folder, or a name on the Hub.
+        methods: One or several, as for `transplant`.
+        out: Folder to save the moved model in; of several methods, each in a folder there of the
+            method's name.
+        **grounds: As `Grounds` names them; `text` is needed.
+
+    Returns:
+        What `tokenry.report` writes a page of. The models themselves are not kept.
+
+    Raises:
+        UsageError: If an argument is out of range, there is no method or too few texts.
+    """
+    made = _made(methods)
+    ready = _prepared(model, out, Grounds(**grounds))
+    found: list[MovedBy] = []
+    shown: tuple[Held, ...] = ()
+    saving, first = Interval(0.0, 0.0, 0.0), ready.before
+    for place, (name, one) in made.items():
+        folder = None if out is None else Path(out) / (place if len(made) > 1 else "")
+        done = _transplanted(ready, new_tokenizer, one, folder)
+        if not found:
+            first = done.trained or done.after
+            shown = held(ready.held, done.moved, ready.before, done.after)
+            saving = saved(ready.before, done.after, ready.grounds.seed)
+        found.append(_moved_by(name, done, first if found else None, ready, folder))
+    before = cost(ready.before, None, ready.grounds.seed)
+    return Moves(_called(model), fills_in(model), before, saving, shown, tuple(found))
+
+
+def _made(methods: Sequence[str | VocabMap]) -> dict[str, tuple[str, VocabMap]]:
+    """By the names of their folders: what a person calls the methods, and the methods."""
+    found: dict[str, tuple[str, VocabMap]] = {}
+    for method in methods:
+        one: Any = configured(method, {})
+        slug = one.card.slug
+        same = sum(other.card.slug == slug for _, other in found.values())
+        name = method if isinstance(method, str) else one.describe()
+        found[f"{slug}-{same + 1}" if same else slug] = name, one
+    if not found:
+        raise UsageError("transplant: there is no method; give at least one, such as 'fvt'.")
+    return found
+
+
+def _called(model: str) -> str:
+    """What a person calls it; of a folder the last part."""
+    return Path(model).name if Path(model).is_dir() else model
+
+
+def _moved_by(
+    name: str, done: Transplanted, first: Bits | None, ready: _Ready, folder: Path | None
+) -> MovedBy:
+    """What one method did, without its model."""
+    seed = ready.grounds.seed
+    against = (None, None) if first is None else rival(done.trained or done.after, first, seed)
+    return MovedBy(
+        name=name,
+        card=asdict(done.moved.method.card),
+        figures=done.to_dict(),
+        moved=cost(done.after, ready.before, seed),
+        trained=None if done.trained is None else cost(done.trained, ready.before, seed),
+        rival=against[0],
+        verdict=against[1],
+        rows=rows(done.moved, ready.held),
+        folder="" if folder is None else str(folder),
+    )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Ready:
+    """What all methods of a call share."""
+
+    loaded: zoo.Loaded
+    measure: Any
+    before: Bits
+    held: Sequence[str]
+    texts: Sequence[str]
+    given: Mapping[str, Any]
+    grounds: Grounds
+
+
+def _prepared(model: str, out: Any, grounds: Grounds) -> _Ready:
+    """Everything read and measured that is the same for all methods."""
+    steps, held_out = grounds.train_steps, grounds.held_out
+    if steps < 0 or held_out < 1 or (steps and out is None):
         raise UsageError(
-            f"transplant: train_steps={train_steps}, held_out={held_out}, out={out}; steps are at "
+            f"transplant: train_steps={steps}, held_out={held_out}, out={out}; steps are at "
             "least 0, bytes at least 1, and training needs a folder."
         )
-    held, texts = _split(_texts(text), held_out, seed)
-    given = _given(source_text, dictionary, source_words, target_words)
-    loaded, measure = _loaded(model, train_steps)
-    before = measure(loaded.model, loaded.processor, held, progress=progress)
+    kept, texts = _split(_texts(grounds.text), held_out, grounds.seed)
+    given = {**_given(grounds), "texts": texts, "special": grounds.special, "seed": grounds.seed}
+    loaded, measure = _loaded(model, steps)
+    before = measure(loaded.model, loaded.processor, kept, progress=grounds.progress)
+    shared: Any = {"loaded": loaded, "measure": measure, "before": before}
+    return _Ready(held=kept, texts=texts, given=given, grounds=grounds, **shared)
+
+
+def _transplanted(
+    ready: _Ready, new_tokenizer: str, method: str | VocabMap, out: Path | None
+) -> Transplanted:
+    """One move, measured, trained and saved."""
+    old, measure, progress = ready.loaded, ready.measure, ready.grounds.progress
     start = time.perf_counter()
-    given |= {"texts": texts, "special": special, "seed": seed}
-    moved = transplant(loaded.model, loaded.processor, new_tokenizer, method, **given)
+    moved = transplant(old.model, old.processor, new_tokenizer, method, **ready.given)
     seconds = {"move": time.perf_counter() - start}
-    after = measure(moved.model, moved.tokenizer, held, progress=progress)
-    found = Transplanted(moved=moved, before=before, after=after, trained=None, seconds=seconds)
+    after = measure(moved.model, moved.tokenizer, ready.held, progress=progress)
+    stages: Any = {"before": ready.before, "after": after, "trained": None}
+    found = Transplanted(moved=moved, seconds=seconds, **stages)
     if out is not None:
-        if train_steps:
-            training = {"steps": train_steps, "rate": rate, "seed": seed, "progress": progress}
-            found = _trained(found, texts, held, Path(out) / "training", training)
+        if ready.grounds.train_steps:
+            found = _trained(found, ready, out / "training")
         moved.save(out, **found.figures())
-        shutil.rmtree(Path(out) / "training", ignore_errors=True)
+        shutil.rmtree(out / "training", ignore_errors=True)
     return found
 
 
@@ -166,29 +276,30 @@ def _loaded(model: str, train_steps: int) -> tuple[zoo.Loaded, Any]:
     return zoo.load(model, kind="masked-lm"), masked_bits_per_byte
 
 
-def _given(text: Any, dictionary: Any, source_words: Any, target_words: Any) -> dict[str, Any]:
+def _given(grounds: Grounds) -> dict[str, Any]:
     """What the move learns from beside the new texts, read."""
+    text, pairs = grounds.source_text, grounds.dictionary
+    old, new = (
+        None if words is None else read_words(words)
+        for words in (grounds.source_words, grounds.target_words)
+    )
     return {
         "source_texts": () if text is None else _texts(text),
-        "dictionary": () if dictionary is None else load_dictionary(dictionary),
-        "source_words": None if source_words is None else read_words(source_words),
-        "target_words": None if target_words is None else read_words(target_words),
+        "dictionary": () if pairs is None else load_dictionary(pairs),
+        "source_words": old,
+        "target_words": new,
     }
 
 
-def _trained(
-    found: Transplanted,
-    texts: Sequence[str],
-    held: Sequence[str],
-    folder: Path,
-    training: Mapping[str, Any],
-) -> Transplanted:
+def _trained(found: Transplanted, ready: _Ready, folder: Path) -> Transplanted:
     """The same after training the rows."""
-    model, tokenizer = found.moved.model, found.moved.tokenizer
+    model, tokenizer, grounds = found.moved.model, found.moved.tokenizer, ready.grounds
+    training: Any = {"steps": grounds.train_steps, "rate": grounds.rate, "seed": grounds.seed}
+    training["progress"] = grounds.progress
     start = time.perf_counter()
-    losses = train_embeddings(model, tokenizer, texts, folder=folder, **training)
+    losses = train_embeddings(model, tokenizer, ready.texts, folder=folder, **training)
     seconds = {**found.seconds, "training": time.perf_counter() - start}
-    bits = bits_per_byte(model, tokenizer, held, chunk=_PART, progress=training["progress"])
+    bits = ready.measure(model, tokenizer, ready.held, progress=grounds.progress)
     return replace(found, trained=bits, seconds=seconds, losses=tuple(losses))
 
 

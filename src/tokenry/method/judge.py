@@ -37,6 +37,7 @@ class Usage:
         broken: Bytes that were not UTF-8.
         parts: The words of each of some equal parts of the texts, which `words` sums; what is
             resampled to say how sure a finding is.
+        seconds: What writing them took.
     """
 
     category: str
@@ -53,6 +54,7 @@ class Usage:
     names: Sequence[str] = ()
     broken: int = 0
     parts: Sequence[Mapping[bytes, int]] = ()
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -66,7 +66,7 @@ _USES: dict[type[Method], tuple[str, str]] = {
     Pooling: ("", "how-to/pool-words"),
     Probe: ('tokenry.probe(model, "{}")', "how-to/probe-memory"),
     Router: ("tokenry.plugs.routing.TokenRouter(model, tokenizer, graph)", "how-to/route-queries"),
-    RowSampler: (_ATTACH, ""),
+    RowSampler: (_ATTACH, "how-to/rename-symbols"),
     SearchPlan: (_SEARCH, "how-to/compare-rankers"),
     SequenceRing: ("", "how-to/ring-attention"),
     TextCoder: ('tokenry.plugs.coding.CodedTokenizer(predictor, "{}")', "how-to/train-a-tokenizer"),

@@ -149,7 +149,7 @@ def transplant(
             special tokens clash, or the method lacks what it needs.
         UnsupportedModelError: If the model has no embedding of the usual kind.
     """
-    one = _configured(method, settings)
+    one = configured(method, settings)
     source_name, target_name = _named(model) or _named(tokenizer), _named(new_tokenizer)
     model, tokenizer = _found(model, tokenizer)
     made = copy.deepcopy(_loaded(new_tokenizer))
@@ -175,7 +175,13 @@ def transplant(
     return Moved(model=moved, tokenizer=made, special=roles, **parts)
 
 
-def _configured(method: str | VocabMap, settings: Mapping[str, Any]) -> VocabMap:
+def configured(method: str | VocabMap, settings: Mapping[str, Any]) -> VocabMap:
+    """The method of that name, with these settings.
+
+    Raises:
+        UnknownNameError: If no method or setting has this name.
+        UsageError: If it moves no models, or is configured already.
+    """
     one: Any = catalog.make(method, **settings) if isinstance(method, str) else method
     if not isinstance(one, VocabMap):
         raise UsageError(

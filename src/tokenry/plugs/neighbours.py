@@ -10,40 +10,39 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import normalize
-from tqdm import tqdm
 
-from tokenry.errors import MissingExtraError, UnsupportedModelError, UsageError
+from tokenry.errors import UnsupportedModelError, UsageError
+from tokenry.ops.leaves import Leaves, leaves
 
 By = Literal["angle", "score"]
 """How neighbours are found."""
 
-_AT_ONCE = 10_000  # rows that are put into the index between two steps of the bar
+_LEAVES = 2  # times the root of the number of tokens: 1,924 of 924,763; the paper has 2,000
 
 
 class NeighbourHead(nn.Module):
     r"""Scores of the tokens whose output rows are nearest to what the model is about to say.
 
-    Neighbours are found by angle, in an index over rows of length one, or by score: with one more
-    number each, $\sqrt{m^2 - |w_i|^2 - b_i^2}$, all rows are as long as the longest, m, so that
-    the nearest by angle are those of the highest $w_i \cdot h + b_i$. Found ones are then given
-    their exact scores, all others minus infinity.
+    The rows stand in leaves, groups of near ones; a state looks into the leaves whose means suit it
+    best, and scores their rows. Neighbours are found by angle, among rows of length one, or by
+    score, among rows as they are, with the bias as one number more. Found ones are given their
+    exact scores, all others minus infinity.
 
     Args:
         head: The model's own.
         candidates: Tokens that are scored (paper: k = 20); at the number of all tokens, all are.
-        searched: Tokens that the search looks at; more finds better neighbours (paper: 200). An
-            attribute too, which may be changed at any time.
+        searched: Leaves that are looked into, of about two roots of the number of tokens (paper:
+            250 of 2,000). An attribute too, which may be changed at any time.
         by: "angle", as the paper has it, or "score", for rows of different lengths, such as FVT's.
 
     Raises:
-        MissingExtraError: If usearch is not installed.
         UsageError: If a number is out of range.
 
     Source: Feher et al. 2024, section 5.
     """
 
     def __init__(
-        self, head: nn.Linear, candidates: int = 20, searched: int = 200, by: By = "angle"
+        self, head: nn.Linear, candidates: int = 20, searched: int = 250, by: By = "angle"
     ) -> None:
         super().__init__()
         v = len(head.weight)
@@ -55,7 +54,7 @@ class NeighbourHead(nn.Module):
         if by not in ("angle", "score"):
             raise UsageError(f"NeighbourHead: by={by!r}; allowed: 'angle' or 'score'.")
         self.head, self.candidates, self.searched, self.by = head, candidates, searched, by
-        self._index: Any = _index(_rows(head, by)) if candidates < v else None
+        self._leaves: Leaves | None = _leaves(head, by) if candidates < v else None
 
     @property
     def weight(self) -> Tensor:
@@ -64,12 +63,12 @@ class NeighbourHead(nn.Module):
 
     @property
     def index_bytes(self) -> int:
-        """Memory of the index, the rows of the head itself left out."""
-        return 0 if self._index is None else int(self._index.memory_usage)
+        """Memory of the leaves, the rows of the head itself left out."""
+        return 0 if self._leaves is None else self._leaves.size
 
     def forward(self, hidden: Float[Tensor, "*b d"]) -> Float[Tensor, "*b v"]:
         """Scores of all tokens."""
-        if self._index is None:
+        if self._leaves is None:
             scores: Tensor = self.head(hidden)
             return scores
         flat = hidden.flatten(0, -2)
@@ -80,47 +79,34 @@ class NeighbourHead(nn.Module):
         lowest = flat.new_full((len(flat), len(self.weight)), -torch.inf)
         return lowest.scatter(1, found, exact).view(*hidden.shape[:-1], -1)
 
+    @torch.no_grad()
     def nearest(self, hidden: Float[Tensor, "n d"]) -> Int[Tensor, "n k"]:
         """The tokens that are scored, nearest first."""
-        asked = hidden.detach().float().cpu()
-        if self.by == "score":  # the bias counts once, the filling not at all
-            asked = torch.cat([asked, torch.tensor([[1.0, 0.0]]).expand(len(asked), 2)], 1)
-        self._index.expansion_search = self.searched
-        matches = self._index.search(normalize(asked, dim=1).numpy(), self.candidates)
-        keys = torch.from_numpy(matches.keys.reshape(len(asked), -1).astype("int64"))
-        return keys.to(hidden.device)
+        if self._leaves is None:
+            scores: Tensor = self.head(hidden)
+            return scores.topk(self.candidates).indices
+        asked = hidden.float()
+        if self.by == "score":  # the bias counts once
+            asked = torch.cat([asked, asked.new_ones(len(asked), 1)], 1)
+        rows = [self._leaves.best(one, self.candidates, self.searched) for one in asked]
+        return torch.stack(rows) if rows else hidden.new_zeros(0, self.candidates, dtype=torch.long)
 
 
-def _rows(head: nn.Linear, by: By) -> Float[Tensor, "v d"]:
-    """What the index holds of each token."""
-    rows = head.weight.detach().float().cpu()
+@torch.no_grad()
+def _leaves(head: nn.Linear, by: By) -> Leaves:
+    """The rows of a head, as they are compared."""
+    rows = head.weight.detach().float()
     if by == "angle":
-        return normalize(rows, dim=1)
-    bias = rows.new_zeros(len(rows)) if head.bias is None else head.bias.detach().float().cpu()
-    rows = torch.cat([rows, bias[:, None]], 1)
-    lengths = rows.square().sum(1, keepdim=True)
-    return torch.cat([rows, (lengths.max() - lengths).clamp(min=0).sqrt()], 1)
-
-
-def _index(rows: Float[Tensor, "v d"]) -> Any:
-    try:
-        from usearch.index import Index
-    except ImportError as error:
-        raise MissingExtraError("NeighbourHead", "pip install 'tokenry[vocab]'") from error
-    # Half precision is enough to find what is scored exactly afterwards, in numbers up to 1.
-    index = Index(ndim=rows.shape[1], metric="cos", dtype="f16")
-    longest = rows.norm(dim=1).max().clamp(min=torch.finfo(rows.dtype).tiny)
-    parts = (rows / longest).split(_AT_ONCE)
-    bar = tqdm(parts, "index of tokens", delay=2, leave=False, disable=None)
-    for number, part in enumerate(bar):
-        start = number * _AT_ONCE
-        index.add(torch.arange(start, start + len(part)).numpy(), part.numpy())
-    return index
+        rows = normalize(rows, dim=1)
+    else:
+        bias = rows.new_zeros(len(rows)) if head.bias is None else head.bias.detach().float()
+        rows = torch.cat([rows, bias[:, None]], 1)
+    return leaves(rows, max(1, min(len(rows), round(_LEAVES * len(rows) ** 0.5))))
 
 
 @contextmanager
 def neighbour_head(
-    model: Any, candidates: int = 20, searched: int = 200, by: By = "angle"
+    model: Any, candidates: int = 20, searched: int = 250, by: By = "angle"
 ) -> Iterator[NeighbourHead]:
     """Let a model score only the nearest tokens; afterwards it has its own head again.
 
@@ -130,12 +116,11 @@ def neighbour_head(
     Args:
         model: A causal language model, best one with many more tokens than it was trained with.
         candidates: Tokens that are scored.
-        searched: Tokens that the search looks at.
+        searched: Leaves that are looked into.
         by: How neighbours are found: "angle" or "score".
 
     Raises:
         UnsupportedModelError: If the model's head is no linear layer.
-        MissingExtraError: If usearch is not installed.
         UsageError: If a number is out of range.
     """
     head = model.get_output_embeddings()

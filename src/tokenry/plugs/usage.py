@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
@@ -144,11 +145,15 @@ class _Tally:
         self._kept = 0
         self._parts: list[Counter[bytes]] = [Counter() for _ in range(PARTS)]
         self._sums: Counter[str] = Counter()
+        self._seconds = 0.0
 
     def add(self, batch: Sequence[Piece], words: bool) -> None:
         """Write some more texts."""
         texts = [piece.text for piece in batch]
-        rows = [np.array(one, dtype=np.int32) for one in self._vocab.scribe.encode(texts)]
+        start = time.perf_counter()
+        written = self._vocab.scribe.encode(texts)
+        self._seconds += time.perf_counter() - start
+        rows = [np.array(one, dtype=np.int32) for one in written]
         ids = np.concatenate(rows)
         self._counts += np.bincount(ids, minlength=len(self._vocab))
         sizes = [len(text.encode()) for text in texts]
@@ -183,5 +188,6 @@ class _Tally:
             lengths=np.array(self._lengths, dtype=np.int64),
             names=tuple(self._names),
             parts=tuple(dict(part) for part in self._parts if part),
+            seconds=self._seconds,
             **{name: self._sums[name] for name in names},
         )

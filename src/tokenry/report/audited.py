@@ -137,6 +137,10 @@ def _figure(one: Audited) -> tuple[str, str, str]:
 
 def _rows(audit: Audit) -> Iterable[dict[str, Any]]:
     """A row per figure, a cell per tokenizer; the best one marked."""
+    yield {
+        "title": "Tokens that the texts were written with",
+        "cells": [(f"{one.written:,}", False) for one in audit.tokenizers],
+    }
     for judge, name, title in HEADLINES:
         found = [_of(one, judge) for one in audit.tokenizers]
         values = [one.value(name) for one in found]
@@ -150,6 +154,10 @@ def _rows(audit: Audit) -> Iterable[dict[str, Any]]:
             "title": title,
             "cells": [(_number(value), marked and value == best) for value in values],
         }
+    yield {
+        "title": "Time to write them, on this machine",
+        "cells": [(words.seconds(one.seconds), False) for one in audit.tokenizers],
+    }
 
 
 def _of(one: Audited, judge: str) -> Found:

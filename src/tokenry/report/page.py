@@ -12,16 +12,9 @@ import jinja2
 
 from tokenry.compare.audits import Audit
 from tokenry.compare.chunked import Chunks
-from tokenry.compare.rivals import rivals
+from tokenry.compare.moves import Moves
 from tokenry.errors import StoreError
-from tokenry.report import audited, chunking, linkage, slots, tokens, words
-from tokenry.report.answer import MAX_LOSS, answer, best_linker, chosen_of, headline
-from tokenry.report.disagreements import curves, disagreements
-from tokenry.report.entries import Entry, display_name, entries
-from tokenry.report.examples import images, texts
-from tokenry.report.forest import forest
-from tokenry.report.grids import grids
-from tokenry.report.layers import layers
+from tokenry.report import audited, chunking, compared, linkage, moved, tokens
 from tokenry.report.linkage import Told
 from tokenry.report.matches import matches
 from tokenry.report.papers import paper
@@ -30,9 +23,9 @@ from tokenry.report.phrases import PHRASES
 from tokenry.report.table import columns, row
 from tokenry.report.vega import PALETTE, to_svg
 from tokenry.report.written import acceptance, written
+from tokenry.report.vega import PALETTE
 
 if TYPE_CHECKING:
-    from tokenry.compare.records import Best, TaskInfo
     from tokenry.compare.results import Results
 
 HERE = Path(__file__).parent
@@ -49,15 +42,15 @@ SECTIONS = {
 """Parts of the page, and what the menu calls them."""
 
 
-def report(results: Results | Audit | Chunks | Told, path: str | Path) -> Path:
-    """Write the report of a comparison, of an audit, of chunkers, or of linked tables.
+def report(results: Results | Audit | Chunks | Moves | Told, path: str | Path) -> Path:
+    """Write the report of a comparison, an audit, chunkers, moved models, or linked tables.
 
     The file refers to nothing outside itself; its content security policy allows no network. Every
     name that comes from a model, a data set or a file is cleaned, shortened and escaped.
 
     Args:
-        results: What `tokenry.compare`, `audit`, `chunks`, `link` or `dedupe` returned, or
-            `Results.open(folder)`.
+        results: What `tokenry.compare`, `audit`, `chunks`, `link` or `dedupe` returned,
+            `tokenry.compare.transplants.transplants_on`, or `Results.open(folder)`.
         path: The HTML file to write; its folder must exist.
 
     Returns:
@@ -78,11 +71,11 @@ def report(results: Results | Audit | Chunks | Told, path: str | Path) -> Path:
     return target
 
 
-def html(results: Results | Audit | Chunks | Told) -> str:
+def html(results: Results | Audit | Chunks | Moves | Told) -> str:
     """The report as a string.
 
     Args:
-        results: The comparison, the audit, the chunkers, or the links.
+        results: The comparison, the audit, the chunkers, the moves, or the links.
     """
     if isinstance(results, Told):
         return _rendered("linkage.html", linkage.content(results.told()))
@@ -90,7 +83,9 @@ def html(results: Results | Audit | Chunks | Told) -> str:
         return _rendered("audit.html", audited.content(results))
     if isinstance(results, Chunks):
         return _rendered("chunking.html", chunking.content(results))
-    return _rendered("template.html", content(results))
+    if isinstance(results, Moves):
+        return _rendered("moved.html", moved.content(results))
+    return _rendered("template.html", compared.content(results))
 
 
 def _rendered(template: str, page: dict[str, Any]) -> str:
