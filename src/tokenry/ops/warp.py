@@ -77,7 +77,7 @@ class Groups:
 
     codec: ResidualCodec
     bounds: Int64[np.ndarray, " _"]
-    packed: UInt8[np.ndarray, "n w"] | Rows
+    packed: Any
     owners: Any
     documents: int
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 from tokenry.compare.rivals import rivals
@@ -16,8 +15,10 @@ from tokenry.report.forest import forest
 from tokenry.report.grids import grids
 from tokenry.report.layers import layers
 from tokenry.report.matches import matches
+from tokenry.report.papers import paper
 from tokenry.report.pareto import HALF, NARROW, WIDE, pareto
 from tokenry.report.phrases import PHRASES
+from tokenry.report.table import columns, row
 from tokenry.report.vega import to_svg
 from tokenry.report.written import acceptance, written
 
@@ -25,19 +26,6 @@ if TYPE_CHECKING:
     from tokenry.compare.records import Best, TaskInfo
     from tokenry.compare.results import Results
 
-COLUMNS = (
-    ("Method", "text"),
-    ("Keep", "number"),
-    ("Score", "number"),
-    ("Difference", "number"),
-    ("Verdict", "text"),
-    ("Time", "number"),
-    ("Speed-up", "number"),
-    ("Speed", "text"),
-    ("Peak MB", "number"),
-    ("Tokens", "number"),
-    ("GFLOPs", "number"),
-)
 SECTIONS = {
     "layers": "Time",
     "examples": "Tokens",
@@ -49,8 +37,6 @@ SECTIONS = {
     "papers": "Papers",
 }
 """Parts of the page, and what the menu calls them."""
-_QUALITY_AND_TIME = 8
-"""Columns before a task's further figures."""
 
 
 def content(results: Results) -> dict[str, Any]:
@@ -76,7 +62,7 @@ def content(results: Results) -> dict[str, Any]:
         "phrases": PHRASES[first.kind],
         **_drawn(results, first, keeps),
         "papers": [
-            _paper(results, label, [e for e in lines if e.summary.method == label])
+            paper(results, label, [e for e in lines if e.summary.method == label])
             for label in results.methods
             if results.card(label)
         ],
@@ -166,8 +152,8 @@ def _task(results: Results, task: TaskInfo, keeps: Sequence[float]) -> dict[str,
         "speedup": to_svg(forest(lines, "speedup")) if reduced else "",
         "setting": words.setting(task.settings),
         "caption": f"{words.clean(task.title)}: score is {metric}, with 95\u202f% intervals below.",
-        "columns": _columns(task),
-        "rows": [_row(n, entry) for n, entry in enumerate(lines)],
+        "columns": columns(task),
+        "rows": [row(n, entry) for n, entry in enumerate(lines)],
     }
 
 
@@ -191,82 +177,6 @@ def _costs(results: Results, task: TaskInfo, lines: Sequence[Entry]) -> list[dic
     return found
 
 
-def _columns(task: TaskInfo) -> list[tuple[str, str]]:
-    phrases = PHRASES[task.kind]
-    named = {"Tokens": phrases.share, **{f: f"{f}{phrases.part}" for f in ("Peak MB", "GFLOPs")}}
-    plain = [(named.get(title, title), kind) for title, kind in COLUMNS]
-    every = [
-        *plain[:_QUALITY_AND_TIME],
-        *((words.clean(figure.title, 40), "number") for figure in task.figures),
-        *plain[_QUALITY_AND_TIME:],
-        *((words.clean(name, 40).capitalize(), "text") for name in task.settings),
-    ]
-    return list(compress(every, _shown(task)))
-
-
-def _shown(task: TaskInfo) -> list[bool]:
-    """Which columns say something about this kind of model."""
-    hidden = PHRASES[task.kind].hidden
-    plain = [title not in hidden for title, _ in COLUMNS]
-    middle = [True] * len(task.figures)
-    ends = [True] * len(task.settings)
-    return [*plain[:_QUALITY_AND_TIME], *middle, *plain[_QUALITY_AND_TIME:], *ends]
-
-
-def _row(order: int, entry: Entry) -> dict[str, Any]:
-    figure = entry.summary
-    loss = {"worse": "bad", "better": "good"}.get(figure.verdict, "text")
-    speed = {"slower": "bad", "faster": "good"}.get(figure.faster, "text")
-    reference = entry.kind == "untouched"
-    cells = [
-        (entry.keep, "", "number", figure.keep),
-        (entry.score, entry.score_span, "number", figure.score.value),
-        (
-            "reference" if reference else entry.difference,
-            "" if reference else entry.difference_span,
-            "number",
-            figure.difference.value,
-        ),
-        ("" if reference else entry.verdict, "", loss, figure.verdict),
-        (entry.seconds, "", "number", figure.seconds.value),
-        (
-            "reference" if reference else entry.speedup,
-            "" if reference else entry.speedup_span,
-            "number",
-            figure.speedup.value,
-        ),
-        ("" if reference else entry.faster, "", speed, figure.faster),
-        *_more(entry),
-        (words.megabytes(figure.peak_bytes), "", "number", figure.peak_bytes),
-        (f"{figure.tokens * 100:.0f}\u202f%", "", "number", figure.tokens),
-        (words.digits(figure.flops / 1e9), "", "number", figure.flops),
-        *((value, "", "text", value) for value in map(words.clean, entry.task.settings.values())),
-    ]
-    return {
-        "order": order,
-        "name": entry.name,
-        "front": figure.on_front,
-        "cells": [
-            {"text": text, "note": note, "kind": kind, "sort": sort}
-            for text, note, kind, sort in compress(cells, _shown(entry.task)[1:])
-        ],
-    }
-
-
-def _more(entry: Entry) -> list[tuple[str, str, str, float]]:
-    """The cells of the task's further figures, with their intervals where they have some."""
-    spans, found = entry.summary.spans, entry.summary.figures
-    return [
-        (
-            words.figure(found[f.name], f.unit),
-            words.span(spans[f.name], entry.task) if f.name in spans else "",
-            "number",
-            found[f.name],
-        )
-        for f in entry.task.figures
-    ]
-
-
 def _layers(results: Results, keeps: Sequence[float], kind: str) -> list[dict[str, Any]]:
     profiles = results.profiles()
     shown = [p for p in profiles if p.keep in keeps and p.method != "none" and p.layer_seconds]
@@ -287,39 +197,3 @@ def _layers(results: Results, keeps: Sequence[float], kind: str) -> list[dict[st
         }
         for profile in shown
     ]
-
-
-def _paper(results: Results, label: str, lines: Sequence[Entry]) -> dict[str, Any]:
-    card = results.card(label) or {}
-    year = "" if str(card["year"]) in card["venue"] else card["year"]
-    source = [card["venue"], year, card["arxiv"] and f"arXiv {card['arxiv']}", card["code"]]
-    measured = [
-        f"{f'keep {e.keep}: ' * e.dial}{e.speedup} ({e.faster}), {e.difference} ({e.verdict})"
-        for e in lines
-        if e.acts
-    ]
-    facts = [("In this run", measured), ("Dial", [card["dial"]])]
-    if "(" in label:
-        facts.append(("Configured as", [label]))
-    if card["needs"] != "nothing":
-        facts.append(("Needs", [card["needs"]]))
-    return {
-        "name": display_name(results, label),
-        "title": words.clean(card["title"], 200),
-        "source": ", ".join(words.clean(part, 120) for part in source if part),
-        "facts": [
-            (term, [words.clean(text, 400) for text in texts]) for term, texts in facts if texts
-        ],
-        "claims": [_claim(claim) for claim in card["claims"]],
-        "differs": [words.clean(line, 600) for line in card["differs"]],
-    }
-
-
-def _claim(claim: dict[str, str]) -> dict[str, str]:
-    shown = not claim["not_shown"]
-    return {
-        "paper": words.clean(claim["paper"], 400),
-        "effect": words.clean(claim["effect"], 400),
-        "state": "Shown:" if shown else "Not shown:",
-        "text": words.clean(claim["measured"] if shown else claim["not_shown"], 400),
-    }
