@@ -15,7 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Int, Int64, Shaped, UInt8
+from jaxtyping import Bool, Float, Float32, Int, Int64, Shaped
 from torch import Tensor
 
 from tokenry.errors import MissingExtraError
