@@ -56,7 +56,7 @@ def test_texts_are_written_anew(table, tmp_path, capsys, monkeypatch):
     words += ["--task", "Shorten.", "--shot", "A Ltd=A", "--tokens", "7"]
     out = tmp_path / "out.csv"
     assert main([*words, "--out", str(out)]) == 0
-    assert "40 of 40 rows have a new text in 'transformed_text'" in capsys.readouterr().out
+    assert "A new text in 'transformed_text' for 40 of 40 rows" in capsys.readouterr().out
     assert out.read_text(encoding="utf-8").splitlines()[1].endswith(',"new 7"')
     assert main([*words, "--json", "--column", "short"]) == 0
     assert json.loads(capsys.readouterr().out)["column"] == "short"
