@@ -171,4 +171,4 @@ def test_claim_the_first_token_errs_most_in_a_real_model(smollm2):
         for name in ("float32", "bfloat16")
     )
     assert long[256] > 1000 * short[256]
-    print(rotary_shift_error(loaded.model))
+    print(rotary_shift_error(smollm2.model))
