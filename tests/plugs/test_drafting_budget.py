@@ -105,6 +105,19 @@ def test_a_drafter_with_nothing_to_say_is_asked_every_time():
     assert chosen.trial() > 0
 
 
+def test_the_first_draft_of_a_model_is_one_node():
+    """What a node costs is known after it, and only then is more than one tried."""
+    unknown, known = Chosen(CORES, 0.01), Chosen(CORES)
+    assert unknown.budget() == known.budget() == 1
+    assert unknown.trial() == 1 < known.trial()
+    unknown.note([0], [[]], 0.01, 1.0)
+    assert unknown.budget() == 1
+    assert unknown.trial() > 1
+    dear = Chosen(CORES, 2.0)
+    assert dear.budget() == 1
+    assert dear.trial() == 0
+
+
 def test_dear_thoughts_are_seldom():
     chosen = Chosen(CORES)
     thoughts = 0

@@ -19,8 +19,8 @@ from tokenry.errors import UsageError
 from tokenry.method.base import In, Method
 from tokenry.method.chunker import Embed
 from tokenry.ops.near import best_threshold
+from tokenry.ops.nearest import ALL
 
-ALL = slice(None)
 Rows = Int[np.ndarray, " m"]
 Scores = Float[np.ndarray, " m"]
 

@@ -7,8 +7,8 @@ from abc import abstractmethod
 import numpy as np
 from jaxtyping import Bool, Float
 
-from tokenry.method.linker import ALL, Matcher, Rows, Scored, Scores
-from tokenry.ops.nearest import first_of_each, nearest_by, rounded
+from tokenry.method.linker import Matcher, Rows, Scored, Scores
+from tokenry.ops.nearest import ALL, first_of_each, nearest_by, rounded
 
 
 class PreselectedMatcher(Matcher):

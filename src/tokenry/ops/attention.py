@@ -141,7 +141,7 @@ def column_mass(
     heads = h // g
     mass = queries.new_zeros(b * g, heads, s, dtype=torch.float32)
     columns = keys.float().flatten(0, 1).transpose(-1, -2)
-    hidden = None if allowed is None else ~allowed.expand(b, g, -1, -1).flatten(0, 1)
+    seen = None if allowed is None else allowed.flatten(0, 1)
     mute = None if real is None else ~real.repeat_interleave(g, 0)
     # Rows fill a chunk before key heads do: a product of many rows keeps all threads busy.
     rows = min(t, max(16, _SCORES // (heads * s)))
@@ -153,14 +153,14 @@ def column_mass(
     triangle = torch.ones(rows, rows, dtype=torch.bool, device=keys.device).triu(1)
     for first, start in product(range(0, b * g, groups), range(0, t, rows)):
         last, stop = min(first + groups, b * g), min(start + rows, t)
-        n, reach = stop - start, s - t + stop if hidden is None else s
+        n, reach = stop - start, s - t + stop if seen is None else s
         flat = room[: (last - first) * heads * n * reach].view(last - first, -1, reach)
         asked = by_key_head(queries, g).flatten(0, 1)[first:last, :, start:stop].float() * scale
         torch.bmm(asked.flatten(1, 2), columns[first:last, :, :reach], out=flat)
         scores = flat.view(-1, heads, n, reach)
         if bias is not None:
             scores += bias.flatten(0, 1)[first:last, None, None, :reach]
-        ahead = triangle[:n, :n] if hidden is None else hidden[first:last, None, start:stop]
+        ahead = triangle[:n, :n] if seen is None else ~seen[first:last, None, start:stop]
         scores[..., reach - ahead.shape[-1] :].masked_fill_(ahead, float("-inf"))
         torch.softmax(scores, -1, out=scores)
         if mute is not None:

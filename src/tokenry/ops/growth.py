@@ -36,7 +36,7 @@ def places(
     worth: Float[Tensor, " f"],
     tokens: Int[Tensor, "f k"],
     key: Key,
-    drawn: bool = True,
+    drawn: bool,
 ) -> tuple[Float[Tensor, "f k"], Float[Tensor, "f k"]]:
     """How promising the places under some nodes are, and what the tokens put there are worth.
 

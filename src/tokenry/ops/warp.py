@@ -11,11 +11,11 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Int, Int64, Shaped
+from jaxtyping import Bool, Float, Float32, Int, Int64
 from torch import Tensor
 
 from tokenry.errors import MissingExtraError
@@ -50,17 +50,6 @@ def grouped(codes: Int64[np.ndarray, " n"], count: int) -> tuple[np.ndarray, np.
     order = np.argsort(codes, kind="stable")
     sizes = np.bincount(codes, minlength=count)
     return order, np.concatenate([[0], sizes.cumsum()])
-
-
-@runtime_checkable
-class Rows(Protocol):
-    """Rows that lie somewhere else until they are asked for."""
-
-    def __len__(self) -> int:
-        """How many there are."""
-
-    def __getitem__(self, rows: Int64[np.ndarray, " n"], /) -> Shaped[np.ndarray, "n w"]:
-        """A copy of some, in the order given."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
-from tokenry import catalog
 from tokenry.counted import counted
 from tokenry.errors import UsageError
 from tokenry.method import Linker, Scored, Side
@@ -21,7 +20,7 @@ from tokenry.tables.aids import Given
 from tokenry.tables.engine import arrow
 from tokenry.tables.frames import Frame
 from tokenry.tables.normalise import Form, rule
-from tokenry.tables.settings import check_reachable
+from tokenry.tables.settings import check_reachable, linker
 from tokenry.tables.stages import Stages
 from tokenry.tables.tuning_data import truth
 from tokenry.tables.widened import Widened
@@ -140,36 +139,26 @@ def classify_pairs(
             f"classify_pairs: left names {len(first)} columns and right {len(second)}; they go "
             "together one by one. Only a classifier reads texts alone."
         )
-    linker = _linker(method)
+    matching = linker(method, "classify_pairs")
     marks = None if label is None else [truth(one) for one in frame.table.column(label).to_pylist()]
     given = Given(encoder=encoder, referee=referee, known=_known(marks), device=device)
-    score, own = _scored(frame, first, second, linker, given, rule(normalise), threshold)
+    score, own = _scored(frame, first, second, matching, given, rule(normalise), threshold)
     cut = own if threshold is None else threshold
     match = score >= cut  # NaN is no match
     return Classified(
         frame=frame,
         columns={"score": score, "match": match},
-        method=linker.describe(),
+        method=matching.describe(),
         threshold=cut,
         figures={} if marks is None or None in marks else _figures(match, np.array(marks, bool)),
     )
-
-
-def _linker(method: str | Linker) -> Linker:
-    linker = catalog.make(method) if isinstance(method, str) else method
-    if not isinstance(linker, Linker):
-        raise UsageError(
-            f"classify_pairs: method={method!r} is no linker; `tokenry list --family linking` "
-            "shows those there are."
-        )
-    return linker
 
 
 def _scored(
     frame: Frame,
     left: tuple[str, ...],
     right: tuple[str, ...],
-    linker: Linker,
+    matching: Linker,
     given: Given,
     own: Callable[[str], str | None],
     threshold: float | None,
@@ -183,8 +172,8 @@ def _scored(
     rows = np.arange(len(frame))
     with Stages(None) as stages:
         aids, _ = given.aids(stages.folder / "vectors", False)
-        check_reachable("classify_pairs", linker, aids, threshold)
-        matcher = linker.prepare(both[0], both[1], aids)
+        check_reachable("classify_pairs", matching, aids, threshold)
+        matcher = matching.prepare(both[0], both[1], aids)
         return np.asarray(matcher.score(rows, rows), dtype=np.float64), matcher.threshold
 
 
