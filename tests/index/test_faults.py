@@ -94,11 +94,14 @@ from conftest import Words
 from test_faults import records
 from tokenry import Index
 
+def say(line):
+    os.write(1, (line + "\\n").encode())  # at once, so that lines of several processes stay whole
+
 def write(path, mode):
     with Index(path, Words()) as index:
         if mode != "build":
             index.add(records(range(30)))
-        print(mode, os.getpid(), flush=True)
+        say(f"{{mode}} {{os.getpid()}}")
         for version in range(1000):
             index.add(records(range(30), version) if mode == "add" else records([100 + version]))
             if mode == "compact":
@@ -110,7 +113,7 @@ for path in sys.argv[1:]:
         write(path, os.path.basename(path))
         os._exit(0)
 for path in sys.argv[1:]:
-    print("ended by", os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
+    say(f"ended by {{os.waitstatus_to_exitcode(os.wait()[1])}}")
 """
 
 
