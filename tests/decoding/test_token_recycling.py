@@ -8,7 +8,6 @@ import torch
 from tokenry.checks.models import tiny_decoder, words
 from tokenry.decoding.token_recycling import TokenRecycling, template
 from tokenry.method import DraftView, Verified
-from tokenry.ops.topk import top
 from tokenry.ops.tree import reach
 from tokenry.plugs.attach import attach
 
@@ -93,11 +92,6 @@ def test_every_read_token_brings_its_row_up_to_date():
     for token in range(V):
         assert table[token].tolist() == rows.get(token, [-1] * 8)
     assert table.numel() * table.element_size() == V * 8 * 4
-
-
-def test_the_best_of_many_are_found_in_blocks():
-    scores = torch.randn(5, 5003, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(top(scores, 8), scores.topk(8).indices)
 
 
 @pytest.mark.parametrize("rows", [1, 3])

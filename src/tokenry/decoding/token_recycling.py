@@ -13,7 +13,6 @@ from torch import Tensor
 
 from tokenry.card import Card, Claim
 from tokenry.method import Drafter, DraftView, TokenTree, Verified
-from tokenry.ops.topk import top
 
 WIDTH = 8
 """Candidates that the table holds for each token (paper: k)."""
@@ -156,7 +155,7 @@ class TokenRecycling(Drafter):
         read = [int(view.text[-1]), *seen.tree.tokens.tolist()]
         order = [*range(len(read)), 0, *(seen.accepted + 1).tolist()]
         rows = {read[i]: i for i in order}
-        best = top(seen.scores[list(rows.values())], WIDTH)
+        best = seen.scores[list(rows.values())].topk(WIDTH, -1).indices
         table[list(rows)] = best.to(table)
 
 
