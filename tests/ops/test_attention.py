@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokenry.ops.attention import class_weights, key_bias, weights
+from tokenry.ops import attention
+from tokenry.ops.attention import attend_and_weigh, class_weights, column_mass, key_bias, weights
 
 MANY = settings(deadline=None, max_examples=30)
 
@@ -117,3 +118,32 @@ def test_weights_are_float32_for_bfloat16_heads():
     got = weights(q, k, 0.5)
     assert got.dtype == torch.float32
     torch.testing.assert_close(got.sum(-1), torch.ones(2, 3, 6))
+
+
+@MANY
+@given(st.integers(0, 10_000), st.integers(1, 40), st.sampled_from([1, 3]), st.booleans())
+def test_output_and_mass_equal_the_whole_matrix(seed, t, repeats, padded):
+    """In pieces of sixteen queries and one key head, behind slots from before; both at once."""
+    source = torch.Generator().manual_seed(seed)
+    b, g, s, e = 2, 2, t + 5, 4
+    queries = torch.randn(b, g * repeats, t, e, generator=source)
+    keys, values = torch.randn(2, b, g, s, e, generator=source)
+    bias = torch.randn(b, g, s, generator=source)
+    causal = torch.ones(t, s, dtype=torch.bool).tril(s - t).expand(b, g, t, s)
+    real, allowed = torch.ones(b, t, dtype=torch.bool), None
+    if padded:
+        real[0, : t // 2] = False
+        allowed = causal & torch.rand(b, g, 1, s, generator=source).lt(0.8)
+        allowed[..., -1] = True
+    scores = 0.5 * queries @ keys.repeat_interleave(repeats, 1).mT
+    scores += bias.repeat_interleave(repeats, 1).unsqueeze(2)
+    open_to = (causal if allowed is None else allowed).repeat_interleave(repeats, 1)
+    matrix = scores.masked_fill(~open_to, -math.inf).softmax(-1) * real[:, None, :, None]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attention, "_SCORES", 16 * s)
+        asked = queries, keys, values, 0.5, allowed, real if padded else None, bias
+        out, mass = attend_and_weigh(*asked)
+        alone = column_mass(*asked[:2], *asked[3:])
+    torch.testing.assert_close(mass, matrix.sum(2))
+    assert torch.equal(mass, alone)
+    torch.testing.assert_close(out, matrix @ values.repeat_interleave(repeats, 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import product
 
 import torch
@@ -137,34 +138,87 @@ def column_mass(
         real: False where a query is padding and has no say.
         bias: Added to the scores of each key.
     """
+    (b, h, _, _), (g, s) = queries.shape, keys.shape[1:3]
+    mass = queries.new_zeros(b * g, h // g, s, dtype=torch.float32)
+    for pairs, _, chunk in _chunks(queries, keys, scale, allowed, real, bias):
+        mass[pairs, :, : chunk.shape[-1]] += chunk.sum(-2)
+    return mass.view(b, h, s)
+
+
+@torch.no_grad()
+def attend_and_weigh(
+    queries: Float[Tensor, "b h t e"],
+    keys: Float[Tensor, "b g s e"],
+    values: Float[Tensor, "b g s v"],
+    scale: float,
+    allowed: Bool[Tensor, "b g t s"] | None = None,
+    real: Bool[Tensor, "b t"] | None = None,
+    bias: Float[Tensor, "b g s"] | None = None,
+) -> tuple[Float[Tensor, "b h t v"], Float[Tensor, "b h s"]]:
+    """What `attend` gives and what `column_mass` gives, by one pass of products of both.
+
+    Rows of padding are zero. No gradient flows.
+
+    Args:
+        queries: Query rows.
+        keys: One key per slot.
+        values: One value per slot.
+        scale: Factor before the softmax.
+        allowed: Which query may read which slot; None for causal, the queries being the last.
+        real: False where a query is padding and has no say.
+        bias: Added to the scores of each key.
+    """
+    (b, h, t, _), (g, s, v) = queries.shape, values.shape[1:]
+    mass = queries.new_zeros(b * g, h // g, s, dtype=torch.float32)
+    out = queries.new_empty(b * g, h // g, t, v)
+    read = values.float().flatten(0, 1)
+    for pairs, rows, chunk in _chunks(queries, keys, scale, allowed, real, bias):
+        reach = chunk.shape[-1]
+        mass[pairs, :, :reach] += chunk.sum(-2)
+        told = chunk.flatten(1, 2) @ read[pairs, :reach]
+        out[pairs, :, rows] = told.view(*chunk.shape[:3], v).to(out.dtype)
+    return out.view(b, h, t, v), mass.view(b, h, s)
+
+
+def _chunks(
+    queries: Float[Tensor, "b h t e"],
+    keys: Float[Tensor, "b g s e"],
+    scale: float,
+    allowed: Bool[Tensor, "b g t s"] | None,
+    real: Bool[Tensor, "b t"] | None,
+    bias: Float[Tensor, "b g s"] | None,
+) -> Iterator[tuple[slice, slice, Float[Tensor, "k r q n"]]]:
+    """Attention weights piece by piece: pairs of text and key head, queries, and their weights.
+
+    Where queries are causal, slots behind the last of a piece are left out. The next piece takes
+    the memory of the one before.
+    """
     (b, h, t, _), (g, s) = queries.shape, keys.shape[1:3]
     heads = h // g
-    mass = queries.new_zeros(b * g, heads, s, dtype=torch.float32)
     columns = keys.float().flatten(0, 1).transpose(-1, -2)
     seen = None if allowed is None else allowed.flatten(0, 1)
     mute = None if real is None else ~real.repeat_interleave(g, 0)
     # Rows fill a chunk before key heads do: a product of many rows keeps all threads busy.
-    rows = min(t, max(16, _SCORES // (heads * s)))
-    groups = min(b * g, max(1, _SCORES // (heads * rows * s)))
-    if t > rows:  # read by many chunks: worth one copy in the order of reading
+    most = min(t, max(16, _SCORES // (heads * s)))
+    groups = min(b * g, max(1, _SCORES // (heads * most * s)))
+    if t > most:  # read by many chunks: worth one copy in the order of reading
         columns = columns.contiguous()
     # One piece of memory for all chunks: new pages for each would cost as much as the softmax.
-    room = mass.new_empty(groups * heads * rows * s)
-    triangle = torch.ones(rows, rows, dtype=torch.bool, device=keys.device).triu(1)
-    for first, start in product(range(0, b * g, groups), range(0, t, rows)):
-        last, stop = min(first + groups, b * g), min(start + rows, t)
-        n, reach = stop - start, s - t + stop if seen is None else s
-        flat = room[: (last - first) * heads * n * reach].view(last - first, -1, reach)
-        asked = by_key_head(queries, g).flatten(0, 1)[first:last, :, start:stop].float() * scale
-        torch.bmm(asked.flatten(1, 2), columns[first:last, :, :reach], out=flat)
+    room = columns.new_empty(groups * heads * most * s)
+    triangle = torch.ones(most, most, dtype=torch.bool, device=keys.device).triu(1)
+    for first, start in product(range(0, b * g, groups), range(0, t, most)):
+        pairs, rows = slice(first, min(first + groups, b * g)), slice(start, min(start + most, t))
+        n, reach = rows.stop - start, s - t + rows.stop if seen is None else s
+        flat = room[: (pairs.stop - first) * heads * n * reach].view(pairs.stop - first, -1, reach)
+        asked = by_key_head(queries, g).flatten(0, 1)[pairs, :, rows].float() * scale
+        torch.bmm(asked.flatten(1, 2), columns[pairs, :, :reach], out=flat)
         scores = flat.view(-1, heads, n, reach)
         if bias is not None:
-            scores += bias.flatten(0, 1)[first:last, None, None, :reach]
-        ahead = triangle[:n, :n] if seen is None else ~seen[first:last, None, start:stop]
+            scores += bias.flatten(0, 1)[pairs, None, None, :reach]
+        ahead = triangle[:n, :n] if seen is None else ~seen[pairs, None, rows]
         scores[..., reach - ahead.shape[-1] :].masked_fill_(ahead, float("-inf"))
         torch.softmax(scores, -1, out=scores)
         if mute is not None:
             # Not a product: the row of a query that reads nothing is NaN.
-            scores.masked_fill_(mute[first:last, None, start:stop, None], 0)
-        mass[first:last, :, :reach] += scores.sum(-2)
-    return mass.view(b, h, s)
+            scores.masked_fill_(mute[pairs, None, rows, None], 0)
+        yield pairs, rows, scores

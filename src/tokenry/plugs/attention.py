@@ -36,6 +36,7 @@ class Call:
         keys: What the cache gave, `(b, g, s, e)`.
         values: The same, `(b, g, s, v)`.
         scale: The factor before the softmax.
+        base: The name of what the module would have done.
         note: What the attachment gave to the pass under the name `tokenry_pass`.
         weights: The matrix that `plain` came by, if it gave one.
     """
@@ -43,14 +44,14 @@ class Call:
     def __init__(self, base: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.module, self.queries, self.keys, self.values, self._mask = args
         self.note = kwargs.pop("tokenry_pass", None)
-        self._base, self._kwargs = base, kwargs
+        self.base, self._kwargs = base, kwargs
         self.weights: Any = None
         scale = kwargs.get("scaling")
         self.scale = float(self.queries.shape[-1] ** -0.5 if scale is None else scale)
 
     def plain(self) -> Tensor:
         """What the module does without a policy."""
-        run = _implementation(self._base, self.module)
+        run = _implementation(self.base, self.module)
         out: Tensor
         out, self.weights = run(
             self.module, self.queries, self.keys, self.values, self._mask, **self._kwargs

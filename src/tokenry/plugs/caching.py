@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from tokenry.errors import UsageError
 from tokenry.method import CachePolicy, KVView
-from tokenry.ops.attention import attend, column_mass
+from tokenry.ops.attention import attend, attend_and_weigh, column_mass
 from tokenry.ops.budget import kept_count
 from tokenry.ops.rope import angles, turn
 from tokenry.ops.slots import reachable, take_slots
@@ -228,6 +228,8 @@ class Caching(Attachment[CachePolicy]):
         layer = now.layers[index]
         if self._acts and self.method.selects:
             return self._read(layer, index, call, now)
+        if now.tree is None and self._at_once(call):
+            return self._weighed(layer, call, now)
         t = call.queries.shape[2]
         if layer.complete and (now.tree is None or t == 1):
             out = call.plain()
@@ -240,6 +242,26 @@ class Caching(Attachment[CachePolicy]):
         elif self._acts:
             self._note(now, layer, call.queries, call.scale)
         return out
+
+    def _at_once(self, call: Call) -> bool:
+        """Whether one pass of products gives both the output and what each slot got.
+
+        On another device than a processor the fused kernel costs next to nothing beside it.
+        """
+        rows = (call.queries, call.keys, call.values)
+        free = not any(x.requires_grad for x in rows) and call.queries.device.type == "cpu"
+        return free and call.base == "sdpa" and self._acts and self.method.weighs
+
+    def _weighed(self, layer: TrackedLayer, call: Call, now: _Pass) -> Tensor:
+        """One attention whose weights are summed as they come by."""
+        t = call.queries.shape[2]
+        real = None if now.real is None else now.real[:, -t:]
+        allowed = None if layer.complete and real is None else self._allowed(now, layer, t)
+        out, mass = attend_and_weigh(
+            call.queries, call.keys, call.values, call.scale, allowed, real, layer.bias()
+        )
+        self._note(now, layer, call.queries, call.scale, mass)
+        return out.transpose(1, 2)
 
     def _allowed(self, now: _Pass, layer: TrackedLayer, t: int) -> Bool[Tensor, "b g t s"] | None:
         """Which of the last `t` tokens reads which slot; None where the last one reads all."""
@@ -263,19 +285,26 @@ class Caching(Attachment[CachePolicy]):
 
     @torch.no_grad()
     def _note(
-        self, now: _Pass, layer: TrackedLayer, queries: Float[Tensor, "b h t e"], scale: float
+        self,
+        now: _Pass,
+        layer: TrackedLayer,
+        queries: Float[Tensor, "b h t e"],
+        scale: float,
+        mass: Float[Tensor, "b h s"] | None = None,
     ) -> None:
         """Keep what the policy will want to see of the last tokens, each behind the one before."""
         t = queries.shape[2]
         real = None if now.real is None else now.real[:, -t:]
         if self.method.window:
             layer.remember(queries, real, self.method.window)
-        if self.method.weighs:
+        if self.method.weighs and mass is None:
             allowed = None
             if now.real is not None:
                 last = torch.arange(layer.seen - t, layer.seen, device=queries.device)
                 allowed = reachable(layer.tokens, last, layer.valid(now.real))
-            layer.weigh(column_mass(queries, layer.keys, scale, allowed, real, layer.bias()))
+            mass = column_mass(queries, layer.keys, scale, allowed, real, layer.bias())
+        if mass is not None:
+            layer.weigh(mass)
 
     def _view(
         self, now: _Pass, layer: TrackedLayer, index: int, scale: float, count: int
