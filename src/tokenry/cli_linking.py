@@ -119,15 +119,17 @@ def link(
     right_on: str | None = None,
     assign: Assign = "best_left",
     how: How = "left",
+    suffixes: str = "_left,_right",
     label: int | None = None,
     labels: Path = Path("labels.jsonl"),
     out: Path | None = None,
     json: Json = False,
     chosen: Chosen = _USUAL,
 ) -> None:
-    r"""Find the rows of two tables that are the same thing.
+    r"""Find the rows of two tables that are the same thing, and merge them.
 
-    For example:
+    The table of `--out` is what `tokenry.merge` gives; its `validate` is `--assign` here: `m:1` is
+    `best_left`, `1:m` is `best_right`, `1:1` is `one_to_one` and `m:m` is `many`. For example:
 
     ```
     tokenry link a.csv b.csv --on name --out links.csv --report links.html
@@ -147,7 +149,9 @@ def link(
         assign: How many links a row may have: `best_left` (each left row its best), `best_right`,
             `mutual` (the best of both), `one_to_one` (the greatest sum), `greedy` (the same,
             quicker and nearly as good), or `many` (all).
-        how: Which rows without a partner are written.
+        how: Which rows without a partner are written: those of the left table, `inner` (none),
+            those of the right one, or `outer` (all).
+        suffixes: What column names that both tables have end with, joined by a comma.
         label: Ask about so many pairs first, in the terminal; the method learns from the answers,
             and precision, recall and F1 are estimated with intervals.
         labels: Keeps the answers as they come; those that are there are not asked for again.
@@ -156,6 +160,7 @@ def link(
         chosen: What all these commands share.
     """
     writable("link", out, chosen.report)
+    ends = _suffixes(suffixes)
     linked: Callable[..., Links] = partial(
         tokenry.link,
         left,
@@ -168,7 +173,7 @@ def link(
     with _asking(linked, settings, label, labels) as (settings, facts):
         found = linked(**settings)
     if out is not None:
-        found.write(out, how, formulas=chosen.formulas)
+        found.write(out, how, suffixes=ends, formulas=chosen.formulas)
     _say(found, out, json, chosen.report, facts)
 
 
@@ -326,6 +331,13 @@ def _say(
 
 def _columns(text: str | None) -> list[str] | None:
     return None if text is None else catalog.split(text)
+
+
+def _suffixes(text: str) -> tuple[str, str]:
+    left, comma, right = text.partition(",")
+    if not comma or "," in right or left == right:
+        raise UsageError(f"link: suffixes={text!r} are not two, as in _left,_right.")
+    return left, right
 
 
 def _further(text: str, who: str) -> tuple[str, Path]:

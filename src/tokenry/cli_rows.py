@@ -101,6 +101,7 @@ def transform_rows(
     shot: list[str] | None = None,
     column: str | None = None,
     tokens: int = 64,
+    folder: Path | None = None,
     out: Path | None = None,
     formulas: Json = False,
     encoding: str | None = None,
@@ -124,6 +125,7 @@ def transform_rows(
         shot: An example, TEXT=NEW; may be given several times. Small models need some.
         column: The name of the new column; transformed_ and the old one's when not given.
         tokens: The longest reply.
+        folder: Keeps what was written; the same command goes on there where it was stopped.
         out: The table to write.
         formulas: Write csv cells as they are; otherwise those that spreadsheets take for formulas
             get an apostrophe in front.
@@ -141,6 +143,7 @@ def transform_rows(
         shots=shots,
         column=column,
         tokens=tokens,
+        folder=folder,
         encoding=encoding,
     )
     if out is not None:

@@ -37,6 +37,20 @@ def test_link_writes_the_merged_table(tokenry, files):
     assert rows[3]["name_right"] == "'=HYPERLINK()"
 
 
+def test_link_merges_as_merge_does(tokenry, files):
+    from tokenry import merge
+
+    words = ["--on", "name", "--method", "fuzzy", "--assign", "one_to_one", "--how", "inner"]
+    done = tokenry("link", "a.csv", "b.csv", *words, "--suffixes", ",_b", "--out", "out.jsonl")
+    assert done.code == 0
+    rows = [json.loads(line) for line in (files / "out.jsonl").read_text().splitlines()]
+    sides = (files / "a.csv", files / "b.csv")
+    settings = {"how": "inner", "validate": "1:1", "suffixes": ("", "_b"), "method": "fuzzy"}
+    merged = merge(*sides, "name", **settings)
+    assert rows == merged.to_pylist()
+    assert set(rows[0]) == {"id", "name", "city", "nr", "name_b", "town", "score"}
+
+
 def test_link_for_machines_with_gold_and_blocks(tokenry, files):
     words = ["--on", "name", "--block", "city=town,name:words", "--assign", "one_to_one"]
     known = ["--gold", "gold.csv", "--id", "id,nr", "--method", "char-ngrams"]
@@ -87,6 +101,7 @@ def test_aggregate_brings_fine_rows_under_coarse_ones(tokenry, files):
         (["a.csv", "b.csv", "--on", "name", "--block", "zip"], "names 'zip'"),
         (["a.csv", "b.csv", "--on", "name", "--table", "x"], "is not like aliases=aliases.csv"),
         (["a.csv", "b.csv", "--on", "name", "--id", "a,b,c"], "more than two columns"),
+        (["a.csv", "b.csv", "--on", "name", "--suffixes", "_a"], "are not two"),
         (["a.csv", "b.csv", "--on", "name", "--method", "exat"], "nearest: exact"),
     ],
 )

@@ -73,7 +73,7 @@ class Given:
         known = [] if self.known is None else [one.tolist() for one in self.known]
         if not lasting:
             return found, []
-        names = [embed and embed.name, _called(self.picture), _called(judge), known]
+        names = [embed and embed.name, _called(self.picture), judged_by(self.referee, judge), known]
         prints = {name: fingerprint(one.table) for name, one in further.items()}
         return found, [*names, identity(self.encoder), prints]
 
@@ -88,6 +88,17 @@ def zoo_has(name: str) -> bool:
 
 def _whole(frame: Frame) -> Side:
     return Side(columns=Columns(frame.table), keys=(), count=len(frame))
+
+
+def judged_by(given: Any, judge: Any = None) -> Any:
+    """What says whether a language model is still the same, as plain data.
+
+    Args:
+        given: What the caller gave; of a folder the sizes and times of its files count too.
+        judge: The same, opened, where it has been.
+    """
+    files = identity(given) if isinstance(given, str | Path) else []
+    return [_called(judge) if judge is not None else str(given), *files]
 
 
 def _called(given: Any) -> str | None:
