@@ -56,14 +56,16 @@ class Chosen:
         table: A further table that the method needs, as NAME=FILE; may be given several times.
         known: A table of labelled pairs to learn from, with columns left, right and label.
         gold: A table of true pairs to measure with, with columns left and right.
-        id: The column of ids that `known` and `gold` name rows by; two joined by a comma where they
-            are called differently; numbers of rows from 0 when not given.
+        id: The column of ids that `known`, `gold` and `pairs` name rows by; two joined by a comma
+            where they are called differently; numbers of rows from 0 when not given.
         folder: Keeps each finished stage; the same command goes on there where it was stopped.
         memory: What the engine may hold before the rest goes to disk; 1GB when not given.
         engine: What joins: `duckdb` (when not given) or `daft`.
         device: Where the encoder runs, such as `cuda`.
         encoding: Of csv and jsonl files; UTF-8 when not given.
         report: Also write a report of the run, an HTML file that opens offline.
+        pairs: Also write the links alone, a table with columns left, right, score and source, for
+            `tokenry evaluate-links` or `tokenry cluster`.
         formulas: Write csv cells as they are; otherwise those that spreadsheets take for formulas
             get an apostrophe in front.
     """
@@ -86,7 +88,22 @@ class Chosen:
     device: str | None = None
     encoding: str | None = None
     report: Path | None = None
+    pairs: Path | None = None
     formulas: Json = False
+
+    def check(self, who: str, out: Path | None) -> None:
+        """Refuse now what could not be written at the end."""
+        writable(who, out, self.report)
+        writable(who, self.pairs)
+
+    def ids(self, who: str) -> tuple[str, str] | None:
+        """The columns of ids of both tables."""
+        if self.id is None:
+            return None
+        names = catalog.split(self.id)
+        if not 1 <= len(names) <= 2:
+            raise UsageError(f"{who}: id={self.id!r} does not name one column, or two.")
+        return names[0], names[-1]
 
     def settings(self, who: str) -> dict[str, Any]:
         """The settings of the public functions; what was not given is left to them."""
@@ -95,11 +112,8 @@ class Chosen:
         found["normalise"] = self.normalise
         if self.block is not None:
             found["block"] = catalog.split(self.block)
-        if self.id is not None:
-            names = catalog.split(self.id)
-            if len(names) > 2:
-                raise UsageError(f"{who}: id={self.id!r} names more than two columns.")
-            found["id"] = (names[0], names[-1])
+        if (ids := self.ids(who)) is not None:
+            found["id"] = ids
         if self.table:
             found["tables"] = dict(_further(one, who) for one in self.table)
         return found
@@ -159,7 +173,7 @@ def link(
         json: Print the findings for machines instead.
         chosen: What all these commands share.
     """
-    writable("link", out, chosen.report)
+    chosen.check("link", out)
     ends = _suffixes(suffixes)
     linked: Callable[..., Links] = partial(
         tokenry.link,
@@ -174,7 +188,7 @@ def link(
         found = linked(**settings)
     if out is not None:
         found.write(out, how, suffixes=ends, formulas=chosen.formulas)
-    _say(found, out, json, chosen.report, facts)
+    _say(found, out, json, chosen, facts)
 
 
 @app.command
@@ -224,7 +238,7 @@ def dedupe(
         json: Print the findings for machines instead.
         chosen: What all these commands share.
     """
-    writable("dedupe", out, chosen.report)
+    chosen.check("dedupe", out)
     deduped: Callable[..., Clusters] = partial(
         tokenry.dedupe,
         table,
@@ -243,7 +257,7 @@ def dedupe(
         found = deduped(**settings)
     if out is not None:
         found.write(out, first=not labelled, formulas=chosen.formulas)
-    _say(found, out, json, chosen.report, facts)
+    _say(found, out, json, chosen, facts)
 
 
 @app.command
@@ -277,7 +291,7 @@ def aggregate(
         json: Print the findings for machines instead.
         chosen: What all these commands share.
     """
-    writable("aggregate", out, chosen.report)
+    chosen.check("aggregate", out)
     found = tokenry.aggregate(
         fine,
         coarse,
@@ -288,7 +302,7 @@ def aggregate(
     )
     if out is not None:
         found.write(out, formulas=chosen.formulas)
-    _say(found, out, json, chosen.report)
+    _say(found, out, json, chosen)
 
 
 @contextmanager
@@ -309,22 +323,25 @@ def _say(
     found: Links | Clusters,
     out: Path | None,
     json: bool,
-    report: Path | None = None,
+    chosen: Chosen,
     facts: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
-    """Print what was found and where it is, and write the report."""
-    if report is not None:
-        tokenry.report(found, report)
+    """Print what was found and where it is, and write the report and the pairs."""
+    links = getattr(found, "links", found)
+    if chosen.pairs is not None:
+        links.write_pairs(chosen.pairs, chosen.ids("link"), formulas=chosen.formulas)
+    if chosen.report is not None:
+        tokenry.report(found, chosen.report)
     if json:
         written = None if out is None else str(out)
         console.write_json({**found.to_dict(), "out": written, **facts})
         return
     console.write(str(found))
-    if report is not None:
-        console.write(f"Report: {report}")
-    if out is not None:
-        console.write(f"Table: {out}")
-    else:
+    places = {"Report": chosen.report, "Pairs": chosen.pairs, "Table": out}
+    for name, place in places.items():
+        if place is not None:
+            console.write(f"{name}: {place}")
+    if out is None:
         for line in found.shown(SHOWN):
             console.write(line)
 

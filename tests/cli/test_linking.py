@@ -64,6 +64,21 @@ def test_link_for_machines_with_gold_and_blocks(tokenry, files):
     assert all(stage["kept"] for stage in again["stages"])
 
 
+def test_pairs_that_are_written_are_read_by_the_other_commands(tokenry, files):
+    words = ["--on", "name", "--method", "fuzzy", "--id", "id,nr", "--pairs", "pairs.csv"]
+    done = tokenry("link", "a.csv", "b.csv", *words)
+    assert "Pairs: pairs.csv" in done.out
+    rows = [(row["left"], row["right"], row["source"]) for row in read(files / "pairs.csv")]
+    assert rows == [("1", "8", "nearest"), ("2", "7", "nearest")]
+    done = tokenry("evaluate-links", "pairs.csv", "gold.csv", "--json")
+    assert json.loads(done.out)["measures"]["pairs"]["f1"]["value"] == 1
+    (files / "c.csv").write_text("key,name\nx,ada lovelace\ny,Alan Turing\nz,Ada Lovelace!\n")
+    words = ["--on", "name", "--method", "fuzzy", "--id", "key", "--pairs", "pairs.csv"]
+    assert tokenry("dedupe", "c.csv", *words).code == 0
+    assert tokenry("cluster", "pairs.csv", "c.csv", "--id", "key", "--out", "out.csv").code == 0
+    assert [row["cluster"] for row in read(files / "out.csv")] == ["0", "1", "0"]
+
+
 def test_link_prints_the_best_links_where_no_file_is_asked_for(tokenry, files):
     done = tokenry("link", "a.csv", "b.csv", "--on", "name", "--method", "fuzzy")
     assert "Ada Lovelace  =  Lovelace, Ada" in done.out
@@ -98,9 +113,11 @@ def test_aggregate_brings_fine_rows_under_coarse_ones(tokenry, files):
         (["a.csv", "no.csv", "--on", "name"], "no.csv: no such file"),
         (["a.csv", "b.csv", "--on", "name", "--out", "no/out.csv"], "does not exist; make it"),
         (["a.csv", "b.csv", "--on", "name", "--out", "out.xlsx"], "its ending may be .csv"),
+        (["a.csv", "b.csv", "--on", "name", "--pairs", "out.txt"], "its ending may be .csv"),
+        (["a.csv", "b.csv", "--on", "name", "--id", "id"], "in the right table, column 'id'"),
         (["a.csv", "b.csv", "--on", "name", "--block", "zip"], "names 'zip'"),
         (["a.csv", "b.csv", "--on", "name", "--table", "x"], "is not like aliases=aliases.csv"),
-        (["a.csv", "b.csv", "--on", "name", "--id", "a,b,c"], "more than two columns"),
+        (["a.csv", "b.csv", "--on", "name", "--id", "a,b,c"], "does not name one column, or two"),
         (["a.csv", "b.csv", "--on", "name", "--suffixes", "_a"], "are not two"),
         (["a.csv", "b.csv", "--on", "name", "--method", "exat"], "nearest: exact"),
     ],

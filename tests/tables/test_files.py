@@ -7,6 +7,7 @@ import pytest
 
 from tokenry.errors import DataError, UsageError
 from tokenry.tables.files import read_file, write_file
+from tokenry.tables.frames import read
 
 
 def columns(path, content, encoding=None):
@@ -33,6 +34,27 @@ def test_a_file_with_the_mark_of_utf16_is_advised_so(tmp_path):
     with pytest.raises(DataError, match=r"is not UTF-8.*encoding='utf-16'"):
         read_file(tmp_path / "a.csv")
     assert read_file(tmp_path / "a.csv", "utf-16").to_pydict() == {"name": ["Zoë"]}
+
+
+@pytest.mark.parametrize("mark", [";", "\t", "|"])
+def test_other_separators_are_told_by_the_first_line(tmp_path, mark):
+    path = tmp_path / "a.csv"
+    content = f'name{mark}price\n"Bolt{mark} M8"{mark}"1,50"\n'.encode()
+    assert columns(path, content) == {"name": [f"Bolt{mark} M8"], "price": ["1,50"]}
+    assert read(path).notes == (f"{path}: its cells are separated by {mark!r}, not by commas.",)
+    assert columns(path, f'"a{mark}b"\nx\n'.encode()) == {f"a{mark}b": ["x"]}
+    assert columns(path, f"a,b{mark}c\nx,y{mark}z\n".encode()) == {
+        "a": ["x"],
+        f"b{mark}c": [f"y{mark}z"],
+    }
+    assert read(path).notes == ()
+
+
+def test_the_encoding_of_windows_is_told_by_its_quotation_marks(tmp_path):
+    content = "name\nO\u2019Brien\n".encode("cp1252")
+    with pytest.raises(DataError, match="encoding='cp1252'"):
+        columns(tmp_path / "a.csv", content)
+    assert columns(tmp_path / "a.csv", content, "cp1252") == {"name": ["O\u2019Brien"]}
 
 
 def test_another_encoding_is_asked_for_and_then_read(tmp_path):

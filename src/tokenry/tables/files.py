@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tokenry.errors import DataError, StoreError, UsageError
-from tokenry.tables.engine import arrow
+from tokenry.tables.engine import MemoryLimitError, arrow
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,6 +19,8 @@ LARGE = 64 << 20
 """Bytes of a csv or parquet file up to which it is held in memory."""
 _FORMULA = "^[=+\\-@\\t\\r]"
 """How a cell begins that spreadsheets take for a formula (OWASP, CSV injection)."""
+SEPARATORS = (",", ";", "\t", "|")
+"""What may stand between the cells of a csv file; a comma where its first line has one."""
 _NUMBER = "^[+-]?[0-9.,]+([eE][+-]?[0-9]+)?$"
 
 
@@ -31,6 +33,7 @@ def read_file(path: Path, encoding: str | None = None) -> pa.Table:
 
     Raises:
         DataError: If it cannot be read.
+        MemoryLimitError: If it does not fit into memory.
         UsageError: If its ending is another.
     """
     reader = READERS.get(path.suffix.lower())
@@ -43,6 +46,11 @@ def read_file(path: Path, encoding: str | None = None) -> pa.Table:
         return reader(path, encoding)
     except UnicodeError as error:
         raise _not_encoded(path, encoding, error) from error
+    except MemoryError as error:
+        raise MemoryLimitError(
+            f"{path}: does not fit into the memory of this process ({error or 'no more memory'}); "
+            "give it more, or a .parquet file."
+        ) from error
     except LookupError as error:
         raise UsageError(f"{path}: encoding={encoding!r} is unknown; try 'latin-1'.") from error
     except (pa.ArrowException, OSError) as error:
@@ -54,34 +62,52 @@ def read_file(path: Path, encoding: str | None = None) -> pa.Table:
 def _not_encoded(path: Path, encoding: str | None, error: Exception) -> DataError:
     given = encoding or "UTF-8"
     with path.open("rb") as file:
-        marked = file.read(2) in (b"\xff\xfe", b"\xfe\xff")
-    likely = "utf-16" if marked else "latin-1"
+        start = file.read(1 << 20)
+    likely = "latin-1"
+    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        likely = "utf-16"
+    elif any(0x80 <= byte < 0xA0 for byte in start):  # controls there, quotes and dashes here
+        likely = "cp1252"
     return DataError(
         f"{path}: is not {given} ({str(error).splitlines()[0]}); say what it is, as in "
         f"encoding={likely!r} (on the command line --encoding {likely})."
     )
 
 
-def _csv(path: Path, encoding: str | None, delimiter: str = ",") -> pa.Table:
+def _csv(path: Path, encoding: str | None, delimiter: str | None = None) -> pa.Table:
     from pyarrow import csv
 
     pa = arrow()
-    parse = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
-    reading = csv.ReadOptions(encoding=encoding or "utf8", block_size=8 << 20)
     if not path.stat().st_size:
         raise DataError(f"{path}: is empty; its first line names the columns.")
-    names = _header(path, encoding, delimiter)
+    mark = separator(path, encoding) if delimiter is None else delimiter
+    names = _header(path, encoding, mark)
     texts = csv.ConvertOptions(
         column_types=dict.fromkeys(names, pa.large_string()),
         strings_can_be_null=True,
         quoted_strings_can_be_null=True,
         null_values=[""],
     )
-    given: Any = {"parse_options": parse, "read_options": reading, "convert_options": texts}
+    given: Any = {
+        "parse_options": csv.ParseOptions(delimiter=mark, newlines_in_values=True),
+        "read_options": csv.ReadOptions(encoding=encoding or "utf8", block_size=8 << 20),
+        "convert_options": texts,
+    }
     if path.stat().st_size <= LARGE:
         return csv.read_csv(path, **given)
     with csv.open_csv(path, **given) as reader:
         return _spooled(reader.schema, reader)
+
+
+def separator(path: Path, encoding: str | None = None) -> str:
+    """What stands between the cells of a csv file, told by its first line.
+
+    A comma, unless the first line has none and has another of `SEPARATORS`; spreadsheets of many
+    countries write semicolons.
+    """
+    if len(_header(path, encoding, ",")) > 1:
+        return ","
+    return max(SEPARATORS, key=lambda mark: len(_header(path, encoding, mark)))
 
 
 def _header(path: Path, encoding: str | None, delimiter: str) -> list[str]:

@@ -124,6 +124,35 @@ class Links:
         """
         write_file(self._merged(how, suffixes), Path(path).expanduser(), formulas=formulas)
 
+    def write_pairs(
+        self,
+        path: str | PathLike[str],
+        id: str | tuple[str, str] | None = None,
+        *,
+        formulas: bool = False,
+    ) -> None:
+        """Write the links alone, as `tokenry.evaluate_links` and `tokenry.cluster` read them.
+
+        Args:
+            path: A .csv, .tsv, .jsonl or .parquet file, with columns left, right, score and source.
+            id: The column, or one for each table, that rows are named by; by their numbers from 0
+                when not given.
+            formulas: As in `write`.
+
+        Raises:
+            UnknownNameError: If a table has no such column.
+            UsageError: If the ending is another.
+            StoreError: If it cannot be written.
+        """
+        table = self.table.select(["left", "right", "score", "source"])
+        if id is not None:
+            names = (id, id) if isinstance(id, str) else id
+            for place, frame in enumerate((self.left, self.right)):
+                frame.check("link", (names[place],))
+                ids = frame.table.column(names[place]).take(table.column(place))
+                table = table.set_column(place, table.column_names[place], ids)
+        write_file(table, Path(path).expanduser(), formulas=formulas)
+
     def shown(self, most: int) -> list[str]:
         """The best links, one on a line: the score, and the keys of both rows."""
         best = np.argsort(-self.scores, kind="stable")[:most]
