@@ -112,6 +112,16 @@ def test_a_memory_limit_leaves_what_is_finished(letters, tmp_path):
     assert [one.name for one in again.stages if one.kept] == ["normalise-left", "normalise-right"]
 
 
+def test_where_the_memory_of_the_process_ran_out_is_said(letters, tmp_path, monkeypatch):
+    def full(*_):
+        raise MemoryError("Unable to allocate 9 GiB")
+
+    monkeypatch.setattr(type(letters), "prepare", full)
+    for folder, says in ((tmp_path, f"stays in {tmp_path}"), (None, "a folder would keep")):
+        with pytest.raises(MemoryLimitError, match=rf"stage 'nearest' \(Unable .*{says}"):
+            tokenry.link(SOME, SOME, "name", method=letters, folder=folder)
+
+
 def test_scores_that_are_no_numbers_are_no_links(letters, monkeypatch):
     from tokenry.method import Scored
 

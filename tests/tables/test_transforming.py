@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tokenry
-from tokenry.errors import UnknownNameError, UsageError
+from tokenry.errors import EndpointError, UnknownNameError, UsageError
 from tokenry.tables import transforming
 from tokenry.tables.stages import Stages
 
@@ -93,6 +93,23 @@ def test_what_was_written_before_a_stop_is_not_asked_for_again(tmp_path, monkeyp
         assert again(**change).kept == 0
     writer.name = "another"
     assert again(tokens=9).kept == 0
+
+
+def test_a_server_that_falls_silent_is_named_and_what_was_written_stays(tmp_path, monkeypatch):
+    monkeypatch.setattr(transforming, "PART", 1)
+    writer = Writer()
+    write = writer.write
+
+    def silent(prompts, tokens):
+        if len(writer.asked) == 2:
+            raise EndpointError("the server at http://x does not answer.")
+        return write(prompts, tokens)
+
+    writer.write = silent
+    with pytest.raises(EndpointError, match="does not answer"):
+        tokenry.transform_rows(TABLE, "name", referee=writer, folder=tmp_path)
+    writer.write = write
+    assert tokenry.transform_rows(TABLE, "name", referee=writer, folder=tmp_path).kept == 2
 
 
 def test_half_of_a_character_from_a_server_spoils_nothing(tmp_path):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from tokenry.errors import StoreError
+from tokenry.errors import StoreError, TokenryError
 from tokenry.tables.engine import ROWS, MemoryLimitError, arrow
 from tokenry.tables.memory import peak, reset_peak
 
@@ -240,7 +240,7 @@ class Stages:
         """Say what to do when the disk is full, or the memory of this process."""
         try:
             yield
-        except (StoreError, MemoryLimitError):
+        except TokenryError:  # says itself what is wrong; a server that is silent is an OSError too
             raise
         except MemoryError as error:
             stays = f"what is finished stays in {self.folder}"
