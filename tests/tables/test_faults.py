@@ -47,6 +47,15 @@ def test_ids_that_several_rows_have_are_refused_where_they_are_needed(letters):
     ] == pytest.approx(1)
 
 
+def test_rows_without_an_id_are_in_no_pair_and_whole_numbers_are_the_same_in_any_type(letters):
+    left, right = {"id": [1.0, float("nan"), 3.0], "name": ["x", "y", "z"]}, {"id": ["1", None]}
+    right |= {"name": ["x", "y"]}
+    facts = tokenry.link(left, right, "name", method=letters, id="id", gold=[(1, "1")]).facts
+    assert (facts["gold"], facts["recall"]) == (1, 1)
+    with pytest.raises(UsageError, match="None is no id"):
+        tokenry.link(left, right, "name", method=letters, id="id", gold=[(1, None)])
+
+
 @pytest.mark.parametrize(
     ("given", "says"),
     [

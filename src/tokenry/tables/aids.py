@@ -16,6 +16,7 @@ from tokenry.method import Aids, Scored, Side
 from tokenry.tables import frames
 from tokenry.tables.engine import arrow
 from tokenry.tables.frames import Frame
+from tokenry.tables.normalise import text_of
 from tokenry.tables.sides import Columns
 from tokenry.tables.stages import fingerprint
 from tokenry.tables.vectors import ENCODER, KeptVectors, identity, opened
@@ -182,18 +183,18 @@ class Ids:
         frame.check(who, (column,))
         where: dict[str, int] = {}
         twice: set[str] = set()
-        for row, one in enumerate(map(str, frame.table.column(column).to_pylist())):
-            if where.setdefault(one, row) != row:
+        for row, one in enumerate(map(text_of, frame.table.column(column).to_pylist())):
+            if one is not None and where.setdefault(one, row) != row:
                 twice.add(one)
-        wanted = list(map(str, given.to_pylist()))
+        wanted = list(map(text_of, given.to_pylist()))
         for one in wanted:
-            if one in twice or one not in where:
+            if one is None or one in twice or one not in where:
                 why = "is the id of several rows" if one in twice else "is no id"
                 raise UsageError(
                     f"{who}: {one!r} {why} in column {column!r} of {frame.name}; pairs must name "
                     "rows that are there once."
                 )
-        return np.array([where[one] for one in wanted], dtype=np.int64)
+        return np.array([where[str(one)] for one in wanted], dtype=np.int64)
 
 
 def _numbers(given: pa.ChunkedArray, frame: Frame, who: str) -> NDArray[np.int64]:
