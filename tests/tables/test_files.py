@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 
 from tokenry.errors import DataError, UsageError
+from tokenry.tables import files
 from tokenry.tables.files import read_file, write_file
 from tokenry.tables.frames import read
 
@@ -48,6 +49,17 @@ def test_other_separators_are_told_by_the_first_line(tmp_path, mark):
         f"b{mark}c": [f"y{mark}z"],
     }
     assert read(path).notes == ()
+
+
+def test_spaces_around_names_of_columns_are_taken_off_and_said(tmp_path, monkeypatch):
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"id, name , born\n1, Ada,1815\n")
+    for large in (files.LARGE, 5):
+        monkeypatch.setattr(files, "LARGE", large)
+        found = read(path)
+        assert found.table.to_pylist() == [{"id": "1", "name": " Ada", "born": "1815"}]
+        assert found.notes == (f"{path}: spaces around the names of its columns were taken off.",)
+    assert columns(path, b"a, a\n1,2\n") == {"a": ["1"], " a": ["2"]}
 
 
 def test_the_encoding_of_windows_is_told_by_its_quotation_marks(tmp_path):

@@ -94,9 +94,33 @@ def _csv(path: Path, encoding: str | None, delimiter: str | None = None) -> pa.T
         "convert_options": texts,
     }
     if path.stat().st_size <= LARGE:
-        return csv.read_csv(path, **given)
-    with csv.open_csv(path, **given) as reader:
-        return _spooled(reader.schema, reader)
+        table = csv.read_csv(path, **given)
+    else:
+        with csv.open_csv(path, **given) as reader:
+            table = _spooled(reader.schema, reader)
+    return table.rename_columns(_trimmed(table.column_names))
+
+
+def csv_notes(path: Path, encoding: str | None = None) -> list[str]:
+    """What a reader of a csv file should know of how it was read."""
+    mark = separator(path, encoding)
+    names = _header(path, encoding, mark)
+    notes = []
+    if mark != ",":
+        notes.append(f"{path}: its cells are separated by {mark!r}, not by commas.")
+    if _trimmed(names) != names:
+        notes.append(f"{path}: spaces around the names of its columns were taken off.")
+    return notes
+
+
+def _trimmed(names: list[str]) -> list[str]:
+    """Names without spaces around them, unless two would be the same then.
+
+    >>> _trimmed(["id", " name"]), _trimmed(["a", " a"])
+    (['id', 'name'], ['a', ' a'])
+    """
+    found = [name.strip() or name for name in names]
+    return found if len(set(found)) == len(set(names)) else names
 
 
 def separator(path: Path, encoding: str | None = None) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tokenry.errors import UnknownNameError, UsageError
 from tokenry.tables.engine import arrow
-from tokenry.tables.files import READERS, read_file, separator
+from tokenry.tables.files import READERS, csv_notes, read_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -87,8 +87,7 @@ def read(source: Any, name: str = "the table", *, encoding: str | None = None) -
     if isinstance(source, str | os.PathLike):
         path = Path(source).expanduser()
         table, back = read_file(path, encoding), _as_arrow
-        if path.suffix.lower() == ".csv" and (mark := separator(path, encoding)) != ",":
-            notes.append(f"{path}: its cells are separated by {mark!r}, not by commas.")
+        notes += csv_notes(path, encoding) if path.suffix.lower() == ".csv" else []
     elif encoding is not None:
         raise UsageError(f"link: encoding={encoding!r} is for files; leave it out for {name}.")
     else:
