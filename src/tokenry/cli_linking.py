@@ -14,7 +14,7 @@ from cyclopts import App, Parameter
 
 import tokenry
 from tokenry import catalog, console
-from tokenry.cli_files import writable
+from tokenry.cli_files import columns, writable
 from tokenry.errors import UsageError
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Chosen:
         """The columns of ids of both tables."""
         if self.id is None:
             return None
-        names = catalog.split(self.id)
+        names = columns(self.id)
         if not 1 <= len(names) <= 2:
             raise UsageError(f"{who}: id={self.id!r} does not name one column, or two.")
         return names[0], names[-1]
@@ -157,7 +157,8 @@ def link(
     Args:
         left: A .csv, .tsv, .jsonl or .parquet table.
         right: The other one.
-        on: Key columns that both have, joined by commas.
+        on: Key columns that both have, joined by commas; a name with a comma stands in quotation
+            marks of its own, as in `'name,"last, first"'`.
         left_on: Key columns of the left table, where the names differ.
         right_on: Key columns of the right table, in the same order.
         assign: How many links a row may have: `best_left` (each left row its best), `best_right`,
@@ -347,7 +348,7 @@ def _say(
 
 
 def _columns(text: str | None) -> list[str] | None:
-    return None if text is None else catalog.split(text)
+    return None if text is None else columns(text)
 
 
 def _suffixes(text: str) -> tuple[str, str]:

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 import tokenry
-from tokenry import catalog, console
-from tokenry.cli_files import writable
+from tokenry import console
+from tokenry.cli_files import columns, writable
 from tokenry.errors import UsageError
 
 Json = Annotated[bool, Parameter(negative="", show_default=False)]
@@ -84,8 +84,8 @@ def tune_classifier(
         training: How long and on what.
     """
     console.quiet_models()
-    given: Any = {"left": catalog.split(left), "encoding": encoding, **asdict(training)}
-    beside = None if right is None else catalog.split(right)
+    given: Any = {"left": columns(left), "encoding": encoding, **asdict(training)}
+    beside = None if right is None else columns(right)
     found = tokenry.tune_classifier(table, classifier, right=beside, label=label, out=out, **given)
     console.write_found(found, json)
 
@@ -137,7 +137,7 @@ def transform_rows(
     shots = [_shot(one) for one in shot or ()]
     found = tokenry.transform_rows(
         table,
-        catalog.split(on),
+        columns(on),
         task,
         referee=referee,
         shots=shots,

@@ -96,6 +96,15 @@ def test_dedupe_writes_first_rows_or_clusters(tokenry, files):
     assert [row["cluster"] for row in read(files / "out.csv")] == ["0", "1", "0"]
 
 
+def test_names_of_columns_may_have_commas_and_cells_semicolons(tokenry, files):
+    (files / "c.csv").write_text("n;name, full\n1;ada lovelace\n2;Ada Lovelace!\n")
+    words = ["--on", '"name, full"', "--method", "fuzzy"]
+    done = tokenry("dedupe", "c.csv", *words)
+    assert "2 rows are 1 thing" in done.out
+    done = tokenry("link", "c.csv", "c.csv", *words)
+    assert "separated by ';'" in done.out
+
+
 def test_aggregate_brings_fine_rows_under_coarse_ones(tokenry, files):
     (files / "fine.csv").write_text("product\nred wine\nwhite wine\ndark beer\n")
     (files / "coarse.csv").write_text("group\nwine\nbeer\n")

@@ -102,11 +102,12 @@ def _csv(path: Path, encoding: str | None, delimiter: str | None = None) -> pa.T
 
 
 def csv_notes(path: Path, encoding: str | None = None) -> list[str]:
-    """What a reader of a csv file should know of how it was read."""
-    mark = separator(path, encoding)
+    """What a reader of a csv or tsv file should know of how it was read."""
+    tabs = path.suffix.lower() == ".tsv"
+    mark = "\t" if tabs else separator(path, encoding)
     names = _header(path, encoding, mark)
     notes = []
-    if mark != ",":
+    if mark != "," and not tabs:
         notes.append(f"{path}: its cells are separated by {mark!r}, not by commas.")
     if _trimmed(names) != names:
         notes.append(f"{path}: spaces around the names of its columns were taken off.")
