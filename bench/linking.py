@@ -55,13 +55,12 @@ SETS = (
     "Structured/DBLP-ACM",
     "Structured/Walmart-Amazon",
 )
-# F1 in per cent as published. DeepMatcher is its hybrid model (Mudgal et al. 2018), and its figures
-# and two of Ditto's (Li et al. 2021) are those that paperswithcode.com lists on the pages of the two
-# papers. DeepMatcher+ is the best of DeepMatcher and its followers as Ditto's authors report it; it
-# and Ditto's other figures are quoted from two papers that repeat them: Ge et al., CollaborER
-# (arXiv 2108.08090), table 3, and Paganelli et al., Analyzing How BERT Performs Entity Matching
-# (PVLDB 15(8), 2022), table 2. Where those two differ both stand; Walmart-Amazon is in the second
-# alone.
+# F1 in per cent as published. DeepMatcher is its hybrid model (Mudgal et al. 2018); its figures and
+# two of Ditto's (Li et al. 2021) are those that paperswithcode.com lists on the pages of the papers.
+# DeepMatcher+ is the best of DeepMatcher and its followers as Ditto's authors report it; it and
+# Ditto's other figures are quoted from two papers that repeat them: Ge et al., CollaborER (arXiv
+# 2108.08090), table 3, and Paganelli et al., Analyzing How BERT Performs Entity Matching (PVLDB
+# 15(8), 2022), table 2. Where those two differ both stand; Walmart-Amazon is in the second alone.
 PUBLISHED: dict[str, dict[str, float | str]] = {
     "Structured/Beer": {"DeepMatcher+": 78.8, "Ditto": 94.37},
     "Structured/Fodors-Zagats": {"DeepMatcher+": 100.0, "Ditto": 100.0},

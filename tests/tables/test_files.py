@@ -38,12 +38,14 @@ def test_a_file_with_the_mark_of_utf16_is_advised_so(tmp_path):
 
 
 @pytest.mark.parametrize("mark", [";", "\t", "|"])
-def test_other_separators_are_told_by_the_first_line(tmp_path, mark):
+def test_other_separators_are_told_by_the_first_rows(tmp_path, mark):
     path = tmp_path / "a.csv"
     content = f'name{mark}price\n"Bolt{mark} M8"{mark}"1,50"\n'.encode()
     assert columns(path, content) == {"name": [f"Bolt{mark} M8"], "price": ["1,50"]}
     assert read(path).notes == (f"{path}: its cells are separated by {mark!r}, not by commas.",)
     assert columns(path, f'"a{mark}b"\nx\n'.encode()) == {f"a{mark}b": ["x"]}
+    content = f"n{mark}name, full\n\n1{mark}x\n".encode()
+    assert columns(path, content) == {"n": ["1"], "name, full": ["x"]}
     assert columns(path, f"a,b{mark}c\nx,y{mark}z\n".encode()) == {
         "a": ["x"],
         f"b{mark}c": [f"y{mark}z"],

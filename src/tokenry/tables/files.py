@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import atexit
+import csv
 import os
 import tempfile
 from collections.abc import Callable, Iterable
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +22,8 @@ LARGE = 64 << 20
 _FORMULA = "^[=+\\-@\\t\\r]"
 """How a cell begins that spreadsheets take for a formula (OWASP, CSV injection)."""
 SEPARATORS = (",", ";", "\t", "|")
-"""What may stand between the cells of a csv file; a comma where its first line has one."""
+"""What may stand between the cells of a csv file."""
+_LOOKED_AT = 20  # rows that say which of them does
 _NUMBER = "^[+-]?[0-9.,]+([eE][+-]?[0-9]+)?$"
 
 
@@ -53,7 +56,7 @@ def read_file(path: Path, encoding: str | None = None) -> pa.Table:
         ) from error
     except LookupError as error:
         raise UsageError(f"{path}: encoding={encoding!r} is unknown; try 'latin-1'.") from error
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, csv.Error) as error:
         if "UTF8" in str(error) or "UTF-8" in str(error) or "codec" in str(error):
             raise _not_encoded(path, encoding, error) from error
         raise DataError(f"{path}: cannot be read ({str(error).splitlines()[0]}).") from error
@@ -75,28 +78,28 @@ def _not_encoded(path: Path, encoding: str | None, error: Exception) -> DataErro
 
 
 def _csv(path: Path, encoding: str | None, delimiter: str | None = None) -> pa.Table:
-    from pyarrow import csv
-
     pa = arrow()
+    import pyarrow.csv as arrow_csv
+
     if not path.stat().st_size:
         raise DataError(f"{path}: is empty; its first line names the columns.")
     mark = separator(path, encoding) if delimiter is None else delimiter
     names = _header(path, encoding, mark)
-    texts = csv.ConvertOptions(
+    texts = arrow_csv.ConvertOptions(
         column_types=dict.fromkeys(names, pa.large_string()),
         strings_can_be_null=True,
         quoted_strings_can_be_null=True,
         null_values=[""],
     )
     given: Any = {
-        "parse_options": csv.ParseOptions(delimiter=mark, newlines_in_values=True),
-        "read_options": csv.ReadOptions(encoding=encoding or "utf8", block_size=8 << 20),
+        "parse_options": arrow_csv.ParseOptions(delimiter=mark, newlines_in_values=True),
+        "read_options": arrow_csv.ReadOptions(encoding=encoding or "utf8", block_size=8 << 20),
         "convert_options": texts,
     }
     if path.stat().st_size <= LARGE:
-        table = csv.read_csv(path, **given)
+        table = arrow_csv.read_csv(path, **given)
     else:
-        with csv.open_csv(path, **given) as reader:
+        with arrow_csv.open_csv(path, **given) as reader:
             table = _spooled(reader.schema, reader)
     return table.rename_columns(_trimmed(table.column_names))
 
@@ -125,19 +128,24 @@ def _trimmed(names: list[str]) -> list[str]:
 
 
 def separator(path: Path, encoding: str | None = None) -> str:
-    """What stands between the cells of a csv file, told by its first line.
+    """What stands between the cells of a csv file, told by its first rows.
 
-    A comma, unless the first line has none and has another of `SEPARATORS`; spreadsheets of many
-    countries write semicolons.
+    The first of `SEPARATORS` that gives all of them as many cells, and more than one; a comma where
+    none does. Spreadsheets of many countries write semicolons.
     """
-    if len(_header(path, encoding, ",")) > 1:
-        return ","
-    return max(SEPARATORS, key=lambda mark: len(_header(path, encoding, mark)))
+    for mark in SEPARATORS:
+        with path.open(encoding=encoding or "utf-8-sig", newline="") as file:
+            try:
+                rows = islice(filter(None, csv.reader(file, delimiter=mark)), _LOOKED_AT)
+                widths = {len(row) for row in rows}
+            except csv.Error:  # a quotation mark that is none with this separator
+                continue
+        if len(widths) == 1 and widths != {1}:
+            return mark
+    return ","
 
 
 def _header(path: Path, encoding: str | None, delimiter: str) -> list[str]:
-    import csv
-
     with path.open(encoding=encoding or "utf-8-sig", newline="") as file:
         return next(csv.reader(file, delimiter=delimiter), [])
 
@@ -255,9 +263,9 @@ def _harmless(table: pa.Table) -> pa.Table:
 
 
 def _to_csv(table: pa.Table, path: Path, delimiter: str = ",") -> None:
-    from pyarrow import csv
+    import pyarrow.csv as arrow_csv
 
-    csv.write_csv(_flat(table), path, csv.WriteOptions(delimiter=delimiter))
+    arrow_csv.write_csv(_flat(table), path, arrow_csv.WriteOptions(delimiter=delimiter))
 
 
 def _to_tsv(table: pa.Table, path: Path) -> None:
