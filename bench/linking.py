@@ -56,7 +56,7 @@ SETS = (
     "Structured/Walmart-Amazon",
 )
 # F1 in per cent as published. DeepMatcher is its hybrid model (Mudgal et al. 2018); its figures and
-# two of Ditto's (Li et al. 2021) are those that paperswithcode.com lists on the pages of the papers.
+# two of Ditto's (Li et al. 2021) are those that paperswithcode.com lists on the papers' pages.
 # DeepMatcher+ is the best of DeepMatcher and its followers as Ditto's authors report it; it and
 # Ditto's other figures are quoted from two papers that repeat them: Ge et al., CollaborER (arXiv
 # 2108.08090), table 3, and Paganelli et al., Analyzing How BERT Performs Entity Matching (PVLDB

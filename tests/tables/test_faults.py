@@ -82,6 +82,18 @@ def test_settings_that_make_no_sense_are_refused(letters, given, says):
         tokenry.link(SOME, SOME, "name", **{"method": letters} | given)
 
 
+def test_labels_may_be_words_and_numbers_with_a_fraction(letters):
+    pairs = {"left": [0, 0, 1], "right": [0, 1, 1]}
+    for labels in (["yes", "no", "match"], ["1.0", "0.0", "1"], [True, False, True]):
+        gold = {**pairs, "label": labels}
+        assert tokenry.link(SOME, SOME, "name", method=letters, gold=gold).facts["gold"] == 2
+    for label in ("maybe", "0.7", 0.7):
+        with pytest.raises(UsageError, match="neither the same nor not"):
+            tokenry.classify_pairs(
+                {"a": ["x"], "b": ["y"], "same": [label]}, "a", "b", label="same", method=letters
+            )
+
+
 def test_gold_may_name_a_pair_twice_and_in_any_order(letters):
     table = {"name": ["abc", "abc", "q"]}
     gold = {"left": [1, 0, 0], "right": [0, 1, 2], "label": [1, 1, 0]}

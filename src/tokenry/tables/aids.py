@@ -16,6 +16,7 @@ from tokenry.method import Aids, Scored, Side
 from tokenry.tables import frames
 from tokenry.tables.engine import arrow
 from tokenry.tables.frames import Frame
+from tokenry.tables.labels import truth
 from tokenry.tables.normalise import text_of
 from tokenry.tables.sides import Columns
 from tokenry.tables.stages import fingerprint
@@ -146,7 +147,8 @@ def _label(value: Any, who: str) -> float:
     try:
         found = float(value)
     except (TypeError, ValueError):
-        found = np.nan
+        said = truth(value, who)
+        found = np.nan if said is None else float(said)
     if not 0 <= found <= 1:
         raise UsageError(f"{who}: label={value!r}; labels are 0 or 1.")
     return found

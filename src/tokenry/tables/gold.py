@@ -14,10 +14,9 @@ from tokenry.ops.clusters import components
 from tokenry.tables import ids
 from tokenry.tables.engine import arrow
 from tokenry.tables.frames import Frame
+from tokenry.tables.labels import NO, YES
 
 WHO = "evaluate_links"
-YES = ("1", "true", "yes", "match", "y", "t")
-NO = ("0", "false", "no", "non-match", "n", "f")
 Whole = NDArray[np.int64]
 Real = NDArray[np.float64]
 
