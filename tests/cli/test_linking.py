@@ -71,7 +71,7 @@ def test_pairs_that_are_written_are_read_by_the_other_commands(tokenry, files):
     rows = [(row["left"], row["right"], row["source"]) for row in read(files / "pairs.csv")]
     assert rows == [("1", "8", "nearest"), ("2", "7", "nearest")]
     done = tokenry("evaluate-links", "pairs.csv", "gold.csv", "--json")
-    assert json.loads(done.out)["measures"]["pairs"]["f1"]["value"] == 1
+    assert json.loads(done.out)["measures"]["pairs"]["f1"][0] == 1
     (files / "c.csv").write_text("key,name\nx,ada lovelace\ny,Alan Turing\nz,Ada Lovelace!\n")
     words = ["--on", "name", "--method", "fuzzy", "--id", "key", "--pairs", "pairs.csv"]
     assert tokenry("dedupe", "c.csv", *words).code == 0
