@@ -62,7 +62,8 @@ class Chosen:
         memory: What the engine may hold before the rest goes to disk; 1GB when not given.
         engine: What joins: `duckdb` (when not given) or `daft`.
         device: Where the encoder runs, such as `cuda`.
-        encoding: Of csv and jsonl files; UTF-8 when not given.
+        encoding: Of csv and jsonl files, or of each of two, joined by a comma; UTF-8 when not
+            given.
         report: Also write a report of the run, an HTML file that opens offline.
         pairs: Also write the links alone, a table with columns left, right, score and source, for
             `tokenry evaluate-links` or `tokenry cluster`.
@@ -105,6 +106,13 @@ class Chosen:
             raise UsageError(f"{who}: id={self.id!r} does not name one column, or two.")
         return names[0], names[-1]
 
+    def _encodings(self, who: str) -> tuple[str, str]:
+        first, *others = columns(self.encoding or "")
+        if len(others) != 1 or who == "dedupe":
+            most = "one" if who == "dedupe" else "one or two"
+            raise UsageError(f"{who}: encoding={self.encoding!r}; give {most}, as in cp1252.")
+        return first, others[0]
+
     def settings(self, who: str) -> dict[str, Any]:
         """The settings of the public functions; what was not given is left to them."""
         console.quiet_models()
@@ -114,6 +122,8 @@ class Chosen:
             found["block"] = catalog.split(self.block)
         if (ids := self.ids(who)) is not None:
             found["id"] = ids
+        if self.encoding is not None and "," in self.encoding:
+            found["encoding"] = self._encodings(who)
         if self.table:
             found["tables"] = dict(_further(one, who) for one in self.table)
         return found

@@ -105,6 +105,16 @@ def test_names_of_columns_may_have_commas_and_cells_semicolons(tokenry, files):
     assert "separated by ';'" in done.out
 
 
+def test_each_file_may_have_an_encoding_of_its_own(tokenry, files):
+    (files / "c.csv").write_text("name\nCafé „Zoë“\n", encoding="cp1252")
+    (files / "d.csv").write_text("name\ncafé zoë\n", encoding="utf-8")
+    (files / "e.csv").write_text("name\ncafé zoë\n", encoding="utf-8-sig")
+    words = ["--on", "name", "--method", "exact", "--encoding"]
+    for other, encoding in (("d.csv", "cp1252,utf-8"), ("e.csv", "cp1252")):
+        assert "1 link between" in tokenry("link", "c.csv", other, *words, encoding).out
+    assert "give one, as in" in tokenry("dedupe", "c.csv", *words, "cp1252,utf-8").err
+
+
 def test_aggregate_brings_fine_rows_under_coarse_ones(tokenry, files):
     (files / "fine.csv").write_text("product\nred wine\nwhite wine\ndark beer\n")
     (files / "coarse.csv").write_text("group\nwine\nbeer\n")
@@ -112,6 +122,14 @@ def test_aggregate_brings_fine_rows_under_coarse_ones(tokenry, files):
     done = tokenry("aggregate", "fine.csv", "coarse.csv", *keys, "--out", "out.csv")
     assert done.code == 0
     assert [row["group"] for row in read(files / "out.csv")] == ["wine", "wine", "beer"]
+    assert "(Fuzzy(), no threshold, best_left)" in done.out
+    (files / "fine.csv").write_text("product\nred wine\nxxx\n")
+    keys[-1] = "char-ngrams"
+    done = tokenry("aggregate", "fine.csv", "coarse.csv", *keys, "--report", "report.html")
+    assert "1 row scores 0: like none of the list" in done.out
+    page = (files / "report.html").read_text()
+    assert "The weakest links" in page
+    assert "1000000000" not in page
 
 
 @pytest.mark.parametrize(
@@ -123,7 +141,10 @@ def test_aggregate_brings_fine_rows_under_coarse_ones(tokenry, files):
         (["a.csv", "b.csv", "--on", "name", "--out", "no/out.csv"], "does not exist; make it"),
         (["a.csv", "b.csv", "--on", "name", "--out", "out.xlsx"], "its ending may be .csv"),
         (["a.csv", "b.csv", "--on", "name", "--pairs", "out.txt"], "its ending may be .csv"),
-        (["a.csv", "b.csv", "--on", "name", "--id", "id"], "in the right table, column 'id'"),
+        (
+            ["a.csv", "b.csv", "--on", "name", "--id", "id"],
+            "right table (b.csv), column 'id'",
+        ),
         (["a.csv", "b.csv", "--on", "name", "--block", "zip"], "names 'zip'"),
         (["a.csv", "b.csv", "--on", "name", "--table", "x"], "is not like aliases=aliases.csv"),
         (["a.csv", "b.csv", "--on", "name", "--id", "a,b,c"], "does not name one column, or two"),

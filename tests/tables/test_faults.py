@@ -62,6 +62,10 @@ def test_rows_without_an_id_are_in_no_pair_and_whole_numbers_are_the_same_in_any
         ({"gold": [(0, 9)]}, "row 9 is not in the right table"),
         ({"gold": [(-1, 0)]}, "row -1 is not in the left table"),
         ({"gold": [("a", "b")]}, "rows that are no numbers; give id=COLUMN"),
+        (
+            {"gold": {"a_id": [0], "b_id": [0]}},
+            "columns a_id, b_id; call those .* left and right",
+        ),
         ({"known": [(0, 0, 7)]}, "labels are 0 or 1"),
         ({"assign": "best"}, "assign='best' is unknown"),
         ({"k": 0}, "k=0 is below 1"),

@@ -93,7 +93,7 @@ def test_nul_bytes_stay_in_their_cell(tmp_path):
     ("name", "content", "says"),
     [
         ("a.csv", b"", "is empty"),
-        ("a.csv", b"a,b\n1,2,3\n", "cannot be read"),
+        ("a.csv", b"a,b\n\n1,2\n1,2,3\n", "first such row is number 3; a cell with ',' in it"),
         ("a.jsonl", b"{", "cannot be read"),
         ("a.parquet", b"PAR1", "cannot be read"),
     ],

@@ -126,8 +126,13 @@ def labelled(given: Any, ids: Ids, who: str = "link") -> Scored:
     elif isinstance(given, Sequence) and not _rows(given):
         columns = zip(*given, strict=True) if len(given) else ((), ())
         given = dict(zip(("left", "right", "label"), columns, strict=False))
-    frame = frames.read(given, f"{who}: the table of pairs")
-    frame.check(who, ("left", "right"))
+    frame = frames.read(given, "the table of pairs")
+    there = frame.table.column_names
+    if not {"left", "right"} <= set(there):
+        raise UsageError(
+            f"{who}: {frame.name} has the columns {', '.join(there) or 'none'}; call those that "
+            "name rows of the two tables left and right."
+        )
     left, right = (ids.rows(side, frame.table.column(side), who) for side in ("left", "right"))
     score = np.ones(len(frame))
     if "label" in frame.table.column_names:

@@ -46,7 +46,7 @@ def read_file(path: Path, encoding: str | None = None) -> pa.Table:
         raise UsageError(f"{path}: is not read; give a table: {', '.join(READERS)}.")
     pa = arrow()
     try:
-        return reader(path, encoding)
+        return reader(path, _marked(path, encoding))
     except UnicodeError as error:
         raise _not_encoded(path, encoding, error) from error
     except MemoryError as error:
@@ -59,7 +59,27 @@ def read_file(path: Path, encoding: str | None = None) -> pa.Table:
     except (pa.ArrowException, OSError, csv.Error) as error:
         if "UTF8" in str(error) or "UTF-8" in str(error) or "codec" in str(error):
             raise _not_encoded(path, encoding, error) from error
-        raise DataError(f"{path}: cannot be read ({str(error).splitlines()[0]}).") from error
+        raise DataError(f"{path}: cannot be read ({_wrong(path, encoding, error)}).") from error
+
+
+def _wrong(path: Path, encoding: str | None, error: Exception) -> str:
+    """What is wrong with a file, and in which row where that can be told."""
+    said = str(error).splitlines()[0]
+    if "Expected" not in said or path.suffix.lower() not in (".csv", ".tsv"):
+        return said
+    mark = "\t" if path.suffix.lower() == ".tsv" else separator(path, encoding)
+    with path.open(encoding=encoding or "utf-8-sig", newline="") as file:
+        rows = enumerate(filter(None, csv.reader(file, delimiter=mark)), 1)
+        wide = len(next(rows)[1])
+        other = next((number for number, row in rows if len(row) != wide), None)
+    where = "" if other is None else f"; the first such row is number {other}"
+    return f"{said}{where}; a cell with {mark!r} in it stands in quotation marks"
+
+
+def _marked(path: Path, encoding: str | None) -> str | None:
+    """The encoding, but for files with the mark of UTF-8, which are that whatever others are."""
+    with path.open("rb") as file:
+        return None if file.read(3) == b"\xef\xbb\xbf" else encoding
 
 
 def _not_encoded(path: Path, encoding: str | None, error: Exception) -> DataError:
@@ -107,6 +127,7 @@ def _csv(path: Path, encoding: str | None, delimiter: str | None = None) -> pa.T
 def csv_notes(path: Path, encoding: str | None = None) -> list[str]:
     """What a reader of a csv or tsv file should know of how it was read."""
     tabs = path.suffix.lower() == ".tsv"
+    encoding = _marked(path, encoding)
     mark = "\t" if tabs else separator(path, encoding)
     names = _header(path, encoding, mark)
     notes = []

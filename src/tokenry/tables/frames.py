@@ -87,6 +87,7 @@ def read(source: Any, name: str = "the table", *, encoding: str | None = None) -
     if isinstance(source, str | os.PathLike):
         path = Path(source).expanduser()
         table, back = read_file(path, encoding), _as_arrow
+        name = f"{name} ({path.name})"
         notes += csv_notes(path, encoding) if path.suffix.lower() in (".csv", ".tsv") else []
     elif encoding is not None:
         raise UsageError(f"link: encoding={encoding!r} is for files; leave it out for {name}.")

@@ -232,7 +232,9 @@ def _has_pairs(frame: Frame, names: Names, label: str) -> bool:
         return False
     raise UsageError(
         f"{WHO}: {frame.name} has neither {names.left!r} and {names.right!r} nor {names.id!r} and "
-        f"{label!r}; it has {', '.join(sorted(there)) or 'no columns'}. Name its columns."
+        f"{label!r}; it has {', '.join(sorted(there)) or 'no columns'}. Rename them, or name "
+        "them for all tables (left=, right=, id=, ...). A merged table has no pairs: the links "
+        "themselves have, on the command line in the file of `tokenry link --pairs`."
     )
 
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 How = Literal["left", "inner", "right", "outer"]
 """Which rows without a partner a merged table has: those of the left table, and so on."""
 SUFFIXES = ("_left", "_right")
+NO_THRESHOLD = -1e9
+"""A threshold that every score reaches."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, slots=True)
@@ -200,8 +202,7 @@ class Links:
     def __str__(self) -> str:
         lines = [
             f"{counted(len(self), 'link')} between {len(self.left):,} and "
-            f"{counted(len(self.right), 'row')} ({self.method}, threshold {self.threshold:.4g}, "
-            f"{self.assign})."
+            f"{counted(len(self.right), 'row')} ({self.method}, {self._cut()}, {self.assign})."
         ]
         if self.right is self.left:
             pairs, rows = counted(len(self), "pair"), counted(len(self.left), "row")
@@ -222,6 +223,10 @@ class Links:
             for one in self.stages
         ]
         return "\n".join(lines)
+
+    def _cut(self) -> str:
+        none = self.threshold <= NO_THRESHOLD
+        return "no threshold" if none else f"threshold {self.threshold:.4g}"
 
     def _missing(self, side: str) -> NDArray[np.int64]:
         frame = self.left if side == "left" else self.right
