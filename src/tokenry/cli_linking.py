@@ -338,7 +338,7 @@ def _say(
     facts: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Print what was found and where it is, and write the report and the pairs."""
-    links = getattr(found, "links", found)
+    links: Any = getattr(found, "links", found)
     if chosen.pairs is not None:
         links.write_pairs(chosen.pairs, chosen.ids("link"), formulas=chosen.formulas)
     if chosen.report is not None:
