@@ -39,6 +39,7 @@ sys.path.insert(0, str(HERE))
 import linking_limited  # noqa: E402
 import linking_peers  # noqa: E402
 from linking_limited import agreement, loaded, one_table, people, scored, timed  # noqa: E402
+from linking_published import PUBLISHED  # noqa: E402
 
 RESULTS = HERE / "results" / "linking.json"
 LIMIT = 4 * 2**30
@@ -55,21 +56,6 @@ SETS = (
     "Structured/DBLP-ACM",
     "Structured/Walmart-Amazon",
 )
-# F1 in per cent as published. DeepMatcher is its hybrid model (Mudgal et al. 2018); its figures and
-# two of Ditto's (Li et al. 2021) are those that paperswithcode.com lists on the papers' pages.
-# DeepMatcher+ is the best of DeepMatcher and its followers as Ditto's authors report it; it and
-# Ditto's other figures are quoted from two papers that repeat them: Ge et al., CollaborER (arXiv
-# 2108.08090), table 3, and Paganelli et al., Analyzing How BERT Performs Entity Matching (PVLDB
-# 15(8), 2022), table 2. Where those two differ both stand; Walmart-Amazon is in the second alone.
-PUBLISHED: dict[str, dict[str, float | str]] = {
-    "Structured/Beer": {"DeepMatcher+": 78.8, "Ditto": 94.37},
-    "Structured/Fodors-Zagats": {"DeepMatcher+": 100.0, "Ditto": 100.0},
-    "Structured/iTunes-Amazon": {"DeepMatcher+": 91.2, "Ditto": "97.06 or 97.80"},
-    "Textual/Abt-Buy": {"DeepMatcher": 62.8, "DeepMatcher+": 62.8, "Ditto": "89.33 or 89.79"},
-    "Structured/Amazon-Google": {"DeepMatcher": 69.3, "DeepMatcher+": 70.7, "Ditto": 75.58},
-    "Structured/DBLP-ACM": {"DeepMatcher+": 98.45, "Ditto": "98.99 or 99.17"},
-    "Structured/Walmart-Amazon": {"DeepMatcher+": 73.6, "Ditto": 86.76},
-}
 FEBRL = ("given_name", "surname", "street_number", "address_1", "suburb", "postcode", "state")
 FEBRL_ON = (*FEBRL, "date_of_birth", "soc_sec_id")
 FEBRL_BLOCK = ("soc_sec_id", "given_name+surname", "date_of_birth", "surname+postcode")
