@@ -39,6 +39,7 @@ sys.path.insert(0, str(HERE))
 import linking_limited  # noqa: E402
 import linking_peers  # noqa: E402
 from linking_limited import agreement, loaded, one_table, people, scored, timed  # noqa: E402
+from linking_published import PUBLISHED  # noqa: E402
 
 RESULTS = HERE / "results" / "linking.json"
 LIMIT = 4 * 2**30
@@ -55,14 +56,6 @@ SETS = (
     "Structured/DBLP-ACM",
     "Structured/Walmart-Amazon",
 )
-# F1 in per cent of DeepMatcher's hybrid model (Mudgal et al. 2018) and of Ditto (Li et al. 2021),
-# as paperswithcode.com lists them on the pages of the two papers, "deep-learning-for-entity-
-# matching-a-design" and "deep-entity-matching-with-pre-trained". Those of other sets could not be
-# checked, and so are not here.
-PUBLISHED = {
-    "Structured/Amazon-Google": (69.3, 75.58),
-    "Textual/Abt-Buy": (62.8, 89.33),
-}
 FEBRL = ("given_name", "surname", "street_number", "address_1", "suburb", "postcode", "state")
 FEBRL_ON = (*FEBRL, "date_of_birth", "soc_sec_id")
 FEBRL_BLOCK = ("soc_sec_id", "given_name+surname", "date_of_birth", "surname+postcode")
@@ -273,8 +266,8 @@ def _beside(name: str, found: dict[str, Any]) -> None:
     blocks = _known().get("matching", [])
     rows = {row["data"]: row for block in blocks for row in block["sets"]}
     row = {k: v for k, v in rows.get(name, {}).items() if not k.endswith(", published")}
-    published = zip(("DeepMatcher", "Ditto"), PUBLISHED.get(name, ()), strict=False)
-    rows[name] = {"data": name, **row, **found} | {f"{n}, published": v for n, v in published}
+    published = {f"{who}, published": f1 for who, f1 in PUBLISHED.get(name, {}).items()}
+    rows[name] = {"data": name, **row, **found, **published}
     ordered = [rows[one] for one in SETS if one in rows]
     write("matching", [{"measure": "F1 in per cent on the test split", "sets": ordered}])
 

@@ -1,7 +1,8 @@
-"""What commands on tables write, looked at before the work begins."""
+"""What commands on tables are given: names of columns, and files to write."""
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 from tokenry.errors import UsageError
@@ -20,3 +21,13 @@ def writable(who: str, out: Path | None, report: Path | None = None) -> None:
         from tokenry.tables.files import check_ending
 
         check_ending(out)
+
+
+def columns(text: str) -> list[str]:
+    """Names of columns that are joined by commas; a name with a comma stands in quotation marks.
+
+    >>> columns('name, "last, first"')
+    ['name', 'last, first']
+    """
+    names = next(csv.reader([text], skipinitialspace=True), [])
+    return [name.strip() for name in names if name.strip()]

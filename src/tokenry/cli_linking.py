@@ -14,7 +14,7 @@ from cyclopts import App, Parameter
 
 import tokenry
 from tokenry import catalog, console
-from tokenry.cli_files import writable
+from tokenry.cli_files import columns, writable
 from tokenry.errors import UsageError
 
 if TYPE_CHECKING:
@@ -56,14 +56,17 @@ class Chosen:
         table: A further table that the method needs, as NAME=FILE; may be given several times.
         known: A table of labelled pairs to learn from, with columns left, right and label.
         gold: A table of true pairs to measure with, with columns left and right.
-        id: The column of ids that `known` and `gold` name rows by; two joined by a comma where they
-            are called differently; numbers of rows from 0 when not given.
+        id: The column of ids that `known`, `gold` and `pairs` name rows by; two joined by a comma
+            where they are called differently; numbers of rows from 0 when not given.
         folder: Keeps each finished stage; the same command goes on there where it was stopped.
         memory: What the engine may hold before the rest goes to disk; 1GB when not given.
         engine: What joins: `duckdb` (when not given) or `daft`.
         device: Where the encoder runs, such as `cuda`.
-        encoding: Of csv and jsonl files; UTF-8 when not given.
+        encoding: Of csv and jsonl files, or of each of two, joined by a comma; UTF-8 when not
+            given.
         report: Also write a report of the run, an HTML file that opens offline.
+        pairs: Also write the links alone, a table with columns left, right, score and source, for
+            `tokenry evaluate-links` or `tokenry cluster`.
         formulas: Write csv cells as they are; otherwise those that spreadsheets take for formulas
             get an apostrophe in front.
     """
@@ -86,7 +89,29 @@ class Chosen:
     device: str | None = None
     encoding: str | None = None
     report: Path | None = None
+    pairs: Path | None = None
     formulas: Json = False
+
+    def check(self, who: str, out: Path | None) -> None:
+        """Refuse now what could not be written at the end."""
+        writable(who, out, self.report)
+        writable(who, self.pairs)
+
+    def ids(self, who: str) -> tuple[str, str] | None:
+        """The columns of ids of both tables."""
+        if self.id is None:
+            return None
+        names = columns(self.id)
+        if not 1 <= len(names) <= 2:
+            raise UsageError(f"{who}: id={self.id!r} does not name one column, or two.")
+        return names[0], names[-1]
+
+    def _encodings(self, who: str) -> tuple[str, str]:
+        first, *others = columns(self.encoding or "")
+        if len(others) != 1 or who == "dedupe":
+            most = "one" if who == "dedupe" else "one or two"
+            raise UsageError(f"{who}: encoding={self.encoding!r}; give {most}, as in cp1252.")
+        return first, others[0]
 
     def settings(self, who: str) -> dict[str, Any]:
         """The settings of the public functions; what was not given is left to them."""
@@ -95,11 +120,10 @@ class Chosen:
         found["normalise"] = self.normalise
         if self.block is not None:
             found["block"] = catalog.split(self.block)
-        if self.id is not None:
-            names = catalog.split(self.id)
-            if len(names) > 2:
-                raise UsageError(f"{who}: id={self.id!r} names more than two columns.")
-            found["id"] = (names[0], names[-1])
+        if (ids := self.ids(who)) is not None:
+            found["id"] = ids
+        if self.encoding is not None and "," in self.encoding:
+            found["encoding"] = self._encodings(who)
         if self.table:
             found["tables"] = dict(_further(one, who) for one in self.table)
         return found
@@ -119,15 +143,17 @@ def link(
     right_on: str | None = None,
     assign: Assign = "best_left",
     how: How = "left",
+    suffixes: str = "_left,_right",
     label: int | None = None,
     labels: Path = Path("labels.jsonl"),
     out: Path | None = None,
     json: Json = False,
     chosen: Chosen = _USUAL,
 ) -> None:
-    r"""Find the rows of two tables that are the same thing.
+    r"""Find the rows of two tables that are the same thing, and merge them.
 
-    For example:
+    The table of `--out` is what `tokenry.merge` gives; its `validate` is `--assign` here: `m:1` is
+    `best_left`, `1:m` is `best_right`, `1:1` is `one_to_one` and `m:m` is `many`. For example:
 
     ```
     tokenry link a.csv b.csv --on name --out links.csv --report links.html
@@ -141,13 +167,16 @@ def link(
     Args:
         left: A .csv, .tsv, .jsonl or .parquet table.
         right: The other one.
-        on: Key columns that both have, joined by commas.
+        on: Key columns that both have, joined by commas; a name with a comma stands in quotation
+            marks of its own, as in `'name,"last, first"'`.
         left_on: Key columns of the left table, where the names differ.
         right_on: Key columns of the right table, in the same order.
         assign: How many links a row may have: `best_left` (each left row its best), `best_right`,
             `mutual` (the best of both), `one_to_one` (the greatest sum), `greedy` (the same,
             quicker and nearly as good), or `many` (all).
-        how: Which rows without a partner are written.
+        how: Which rows without a partner are written: those of the left table, `inner` (none),
+            those of the right one, or `outer` (all).
+        suffixes: What column names that both tables have end with, joined by a comma.
         label: Ask about so many pairs first, in the terminal; the method learns from the answers,
             and precision, recall and F1 are estimated with intervals.
         labels: Keeps the answers as they come; those that are there are not asked for again.
@@ -155,7 +184,8 @@ def link(
         json: Print the findings for machines instead.
         chosen: What all these commands share.
     """
-    writable("link", out, chosen.report)
+    chosen.check("link", out)
+    ends = _suffixes(suffixes)
     linked: Callable[..., Links] = partial(
         tokenry.link,
         left,
@@ -168,8 +198,8 @@ def link(
     with _asking(linked, settings, label, labels) as (settings, facts):
         found = linked(**settings)
     if out is not None:
-        found.write(out, how, formulas=chosen.formulas)
-    _say(found, out, json, chosen.report, facts)
+        found.write(out, how, suffixes=ends, formulas=chosen.formulas)
+    _say(found, out, json, chosen, facts)
 
 
 @app.command
@@ -219,7 +249,7 @@ def dedupe(
         json: Print the findings for machines instead.
         chosen: What all these commands share.
     """
-    writable("dedupe", out, chosen.report)
+    chosen.check("dedupe", out)
     deduped: Callable[..., Clusters] = partial(
         tokenry.dedupe,
         table,
@@ -238,7 +268,7 @@ def dedupe(
         found = deduped(**settings)
     if out is not None:
         found.write(out, first=not labelled, formulas=chosen.formulas)
-    _say(found, out, json, chosen.report, facts)
+    _say(found, out, json, chosen, facts)
 
 
 @app.command
@@ -272,7 +302,7 @@ def aggregate(
         json: Print the findings for machines instead.
         chosen: What all these commands share.
     """
-    writable("aggregate", out, chosen.report)
+    chosen.check("aggregate", out)
     found = tokenry.aggregate(
         fine,
         coarse,
@@ -283,7 +313,7 @@ def aggregate(
     )
     if out is not None:
         found.write(out, formulas=chosen.formulas)
-    _say(found, out, json, chosen.report)
+    _say(found, out, json, chosen)
 
 
 @contextmanager
@@ -304,28 +334,38 @@ def _say(
     found: Links | Clusters,
     out: Path | None,
     json: bool,
-    report: Path | None = None,
+    chosen: Chosen,
     facts: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
-    """Print what was found and where it is, and write the report."""
-    if report is not None:
-        tokenry.report(found, report)
+    """Print what was found and where it is, and write the report and the pairs."""
+    links: Any = getattr(found, "links", found)
+    if chosen.pairs is not None:
+        links.write_pairs(chosen.pairs, chosen.ids("link"), formulas=chosen.formulas)
+    if chosen.report is not None:
+        tokenry.report(found, chosen.report)
     if json:
         written = None if out is None else str(out)
         console.write_json({**found.to_dict(), "out": written, **facts})
         return
     console.write(str(found))
-    if report is not None:
-        console.write(f"Report: {report}")
-    if out is not None:
-        console.write(f"Table: {out}")
-    else:
+    places = {"Report": chosen.report, "Pairs": chosen.pairs, "Table": out}
+    for name, place in places.items():
+        if place is not None:
+            console.write(f"{name}: {place}")
+    if out is None:
         for line in found.shown(SHOWN):
             console.write(line)
 
 
 def _columns(text: str | None) -> list[str] | None:
-    return None if text is None else catalog.split(text)
+    return None if text is None else columns(text)
+
+
+def _suffixes(text: str) -> tuple[str, str]:
+    left, comma, right = text.partition(",")
+    if not comma or "," in right or left == right:
+        raise UsageError(f"link: suffixes={text!r} are not two, as in _left,_right.")
+    return left, right
 
 
 def _further(text: str, who: str) -> tuple[str, Path]:

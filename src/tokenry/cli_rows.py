@@ -9,8 +9,8 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 import tokenry
-from tokenry import catalog, console
-from tokenry.cli_files import writable
+from tokenry import console
+from tokenry.cli_files import columns, writable
 from tokenry.errors import UsageError
 
 Json = Annotated[bool, Parameter(negative="", show_default=False)]
@@ -84,8 +84,8 @@ def tune_classifier(
         training: How long and on what.
     """
     console.quiet_models()
-    given: Any = {"left": catalog.split(left), "encoding": encoding, **asdict(training)}
-    beside = None if right is None else catalog.split(right)
+    given: Any = {"left": columns(left), "encoding": encoding, **asdict(training)}
+    beside = None if right is None else columns(right)
     found = tokenry.tune_classifier(table, classifier, right=beside, label=label, out=out, **given)
     console.write_found(found, json)
 
@@ -101,6 +101,7 @@ def transform_rows(
     shot: list[str] | None = None,
     column: str | None = None,
     tokens: int = 64,
+    folder: Path | None = None,
     out: Path | None = None,
     formulas: Json = False,
     encoding: str | None = None,
@@ -124,6 +125,7 @@ def transform_rows(
         shot: An example, TEXT=NEW; may be given several times. Small models need some.
         column: The name of the new column; transformed_ and the old one's when not given.
         tokens: The longest reply.
+        folder: Keeps what was written; the same command goes on there where it was stopped.
         out: The table to write.
         formulas: Write csv cells as they are; otherwise those that spreadsheets take for formulas
             get an apostrophe in front.
@@ -135,12 +137,13 @@ def transform_rows(
     shots = [_shot(one) for one in shot or ()]
     found = tokenry.transform_rows(
         table,
-        catalog.split(on),
+        columns(on),
         task,
         referee=referee,
         shots=shots,
         column=column,
         tokens=tokens,
+        folder=folder,
         encoding=encoding,
     )
     if out is not None:

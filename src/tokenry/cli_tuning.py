@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 import tokenry
-from tokenry import catalog, console
-from tokenry.cli_files import writable
+from tokenry import console
+from tokenry.cli_files import columns, writable
 
 Json = Annotated[bool, Parameter(negative="", show_default=False)]
 Form = Literal["text", "letters", "none"]
@@ -110,9 +110,9 @@ def tune(
         reading: How texts are read.
     """
     console.quiet_models()
-    columns: Any = _columns(left=left, right=right, text=text)
+    named: Any = _columns(left=left, right=right, text=text)
     given = {**asdict(training), **_read(reading)}
-    found = tokenry.tune(table, out=out, label=label, cluster=cluster, **columns, **given)
+    found = tokenry.tune(table, out=out, label=label, cluster=cluster, **named, **given)
     console.write_found(found, json)
 
 
@@ -163,9 +163,9 @@ def classify_pairs(
     """
     writable("classify-pairs", out)
     console.quiet_models()
-    columns: Any = _columns(left=left, right=right)
+    named: Any = _columns(left=left, right=right)
     given: Any = {"method": method, "classifier": classifier, "threshold": threshold}
-    found = tokenry.classify_pairs(table, label=label, **columns, **given, **_read(reading))
+    found = tokenry.classify_pairs(table, label=label, **named, **given, **_read(reading))
     if out is not None:
         found.write(out, formulas=formulas)
     console.write_found(found, json)
@@ -179,4 +179,4 @@ def _read(reading: Reading) -> dict[str, Any]:
 
 
 def _columns(**given: str | None) -> dict[str, list[str]]:
-    return {name: catalog.split(one) for name, one in given.items() if one is not None}
+    return {name: columns(one) for name, one in given.items() if one is not None}

@@ -58,8 +58,11 @@ def test_texts_are_written_anew(table, tmp_path, capsys, monkeypatch):
     assert main([*words, "--out", str(out)]) == 0
     assert "A new text in 'transformed_text' for 40 of 40 rows" in capsys.readouterr().out
     assert out.read_text(encoding="utf-8").splitlines()[1].endswith(',"new 7"')
-    assert main([*words, "--json", "--column", "short"]) == 0
-    assert json.loads(capsys.readouterr().out)["column"] == "short"
+    words += ["--json", "--column", "short", "--folder", str(tmp_path / "run")]
+    for kept in (0, 40):
+        assert main(words) == 0
+        said = json.loads(capsys.readouterr().out)
+        assert (said["column"], said["kept"]) == ("short", kept)
 
 
 def test_wrong_words_end_with_two(table, capsys):

@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, final
 
 import numpy as np
@@ -174,3 +175,9 @@ def test_a_broken_one_is_caught(matcher, name, message):
 
 def test_every_check_can_fail():
     assert {name for _, name, _ in BROKEN} == set(checks.LINKER)
+
+
+def test_the_page_about_linkers_of_ones_own_lists_all_checks():
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "own-linker.md"
+    rows = [line for line in page.read_text("utf-8").splitlines() if line.startswith("| `")]
+    assert [line.split("`")[1] for line in rows] == [*checks.LINKER]

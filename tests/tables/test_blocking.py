@@ -113,6 +113,15 @@ def test_a_huge_block_is_left_out_and_reported(engine):
     assert {source for *_, source in pairs} == {"name"}
 
 
+def test_a_huge_block_takes_no_more_memory_than_its_keys(tmp_path):
+    many = [{"city": "x", "name": None, "zip": f"{i // 2}"} for i in range(100_000)]
+    small = DuckDBEngine(memory="64MB", spill=tmp_path, disk="1MB", threads=1)
+    blocks, pairs = found(many, many, ["city", "zip"], small)
+    small.close()
+    assert blocks.dropped_pairs == 100_000 * 99_999 // 2
+    assert pairs == [(i, i + 1, "zip") for i in range(0, 100_000, 2)]
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

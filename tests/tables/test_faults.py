@@ -47,12 +47,25 @@ def test_ids_that_several_rows_have_are_refused_where_they_are_needed(letters):
     ] == pytest.approx(1)
 
 
+def test_rows_without_an_id_are_in_no_pair_and_whole_numbers_are_the_same_in_any_type(letters):
+    left, right = {"id": [1.0, float("nan"), 3.0], "name": ["x", "y", "z"]}, {"id": ["1", None]}
+    right |= {"name": ["x", "y"]}
+    facts = tokenry.link(left, right, "name", method=letters, id="id", gold=[(1, "1")]).facts
+    assert (facts["gold"], facts["recall"]) == (1, 1)
+    with pytest.raises(UsageError, match="None is no id"):
+        tokenry.link(left, right, "name", method=letters, id="id", gold=[(1, None)])
+
+
 @pytest.mark.parametrize(
     ("given", "says"),
     [
         ({"gold": [(0, 9)]}, "row 9 is not in the right table"),
         ({"gold": [(-1, 0)]}, "row -1 is not in the left table"),
         ({"gold": [("a", "b")]}, "rows that are no numbers; give id=COLUMN"),
+        (
+            {"gold": {"a_id": [0], "b_id": [0]}},
+            "columns a_id, b_id; call those .* left and right",
+        ),
         ({"known": [(0, 0, 7)]}, "labels are 0 or 1"),
         ({"assign": "best"}, "assign='best' is unknown"),
         ({"k": 0}, "k=0 is below 1"),
@@ -71,6 +84,18 @@ def test_ids_that_several_rows_have_are_refused_where_they_are_needed(letters):
 def test_settings_that_make_no_sense_are_refused(letters, given, says):
     with pytest.raises(UsageError, match=says):
         tokenry.link(SOME, SOME, "name", **{"method": letters} | given)
+
+
+def test_labels_may_be_words_and_numbers_with_a_fraction(letters):
+    pairs = {"left": [0, 0, 1], "right": [0, 1, 1]}
+    for labels in (["yes", "no", "match"], ["1.0", "0.0", "1"], [True, False, True]):
+        gold = {**pairs, "label": labels}
+        assert tokenry.link(SOME, SOME, "name", method=letters, gold=gold).facts["gold"] == 2
+    for label in ("maybe", "0.7", 0.7):
+        with pytest.raises(UsageError, match="neither the same nor not"):
+            tokenry.classify_pairs(
+                {"a": ["x"], "b": ["y"], "same": [label]}, "a", "b", label="same", method=letters
+            )
 
 
 def test_gold_may_name_a_pair_twice_and_in_any_order(letters):
@@ -110,6 +135,16 @@ def test_a_memory_limit_leaves_what_is_finished(letters, tmp_path):
         )
     again = tokenry.link(many, many, "name", folder=tmp_path, **settings | {"max_block": 1})
     assert [one.name for one in again.stages if one.kept] == ["normalise-left", "normalise-right"]
+
+
+def test_where_the_memory_of_the_process_ran_out_is_said(letters, tmp_path, monkeypatch):
+    def full(*_):
+        raise MemoryError("Unable to allocate 9 GiB")
+
+    monkeypatch.setattr(type(letters), "prepare", full)
+    for folder, says in ((tmp_path, f"stays in {tmp_path}"), (None, "a folder would keep")):
+        with pytest.raises(MemoryLimitError, match=rf"stage 'nearest' \(Unable .*{says}"):
+            tokenry.link(SOME, SOME, "name", method=letters, folder=folder)
 
 
 def test_scores_that_are_no_numbers_are_no_links(letters, monkeypatch):

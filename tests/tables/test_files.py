@@ -6,7 +6,9 @@ import pyarrow as pa
 import pytest
 
 from tokenry.errors import DataError, UsageError
+from tokenry.tables import files
 from tokenry.tables.files import read_file, write_file
+from tokenry.tables.frames import read
 
 
 def columns(path, content, encoding=None):
@@ -35,6 +37,40 @@ def test_a_file_with_the_mark_of_utf16_is_advised_so(tmp_path):
     assert read_file(tmp_path / "a.csv", "utf-16").to_pydict() == {"name": ["Zoë"]}
 
 
+@pytest.mark.parametrize("mark", [";", "\t", "|"])
+def test_other_separators_are_told_by_the_first_rows(tmp_path, mark):
+    path = tmp_path / "a.csv"
+    content = f'name{mark}price\n"Bolt{mark} M8"{mark}"1,50"\n'.encode()
+    assert columns(path, content) == {"name": [f"Bolt{mark} M8"], "price": ["1,50"]}
+    assert read(path).notes == (f"{path}: its cells are separated by {mark!r}, not by commas.",)
+    assert columns(path, f'"a{mark}b"\nx\n'.encode()) == {f"a{mark}b": ["x"]}
+    content = f"n{mark}name, full\n\n1{mark}x\n".encode()
+    assert columns(path, content) == {"n": ["1"], "name, full": ["x"]}
+    assert columns(path, f"a,b{mark}c\nx,y{mark}z\n".encode()) == {
+        "a": ["x"],
+        f"b{mark}c": [f"y{mark}z"],
+    }
+    assert read(path).notes == ()
+
+
+def test_spaces_around_names_of_columns_are_taken_off_and_said(tmp_path, monkeypatch):
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"id, name , born\n1, Ada,1815\n")
+    for large in (files.LARGE, 5):
+        monkeypatch.setattr(files, "LARGE", large)
+        found = read(path)
+        assert found.table.to_pylist() == [{"id": "1", "name": " Ada", "born": "1815"}]
+        assert found.notes == (f"{path}: spaces around the names of its columns were taken off.",)
+    assert columns(path, b"a, a\n1,2\n") == {"a": ["1"], " a": ["2"]}
+
+
+def test_the_encoding_of_windows_is_told_by_its_quotation_marks(tmp_path):
+    content = "name\nO\u2019Brien\n".encode("cp1252")
+    with pytest.raises(DataError, match="encoding='cp1252'"):
+        columns(tmp_path / "a.csv", content)
+    assert columns(tmp_path / "a.csv", content, "cp1252") == {"name": ["O\u2019Brien"]}
+
+
 def test_another_encoding_is_asked_for_and_then_read(tmp_path):
     content = "name\nZoë\n".encode("latin-1")
     for name in ("a.csv", "a.jsonl"):
@@ -57,7 +93,7 @@ def test_nul_bytes_stay_in_their_cell(tmp_path):
     ("name", "content", "says"),
     [
         ("a.csv", b"", "is empty"),
-        ("a.csv", b"a,b\n1,2,3\n", "cannot be read"),
+        ("a.csv", b"a,b\n\n1,2\n1,2,3\n", "first such row is number 3; a cell with ',' in it"),
         ("a.jsonl", b"{", "cannot be read"),
         ("a.parquet", b"PAR1", "cannot be read"),
     ],

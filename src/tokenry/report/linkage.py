@@ -45,7 +45,7 @@ def content(run: Mapping[str, Any]) -> dict[str, Any]:
     }
     sections = (
         ("scores", "Scores", "histogram"),
-        ("threshold", "Threshold", "barely"),
+        ("threshold", "Threshold" if page["threshold"] else "Weakest", "barely"),
         ("clusters", "Clusters", "clusters"),
         ("stages", "Stages", "stages"),
     )
@@ -89,16 +89,19 @@ def _lead(run: Mapping[str, Any]) -> str:
             f"{found['recall']:.4f}, F1 {found['f1']:.4f}."
         )
     else:
-        said.append("Nothing was given to measure these links against; look at the threshold.")
+        where = "the weakest links" if run["threshold"] is None else "the threshold"
+        said.append(f"Nothing was given to measure these links against; look at {where}.")
     return " ".join(said)
 
 
 def _figures(run: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     seconds = sum(stage["seconds"] for stage in run["stages"])
     peak = max((stage["peak_bytes"] for stage in run["stages"]), default=0)
-    figures = [("Links", f"{run['links']:,}", f"from {words.digits_of(run['threshold'])} on")]
-    if run["threshold"] is None:
-        figures = []
+    figures = []
+    if run["method"]:  # links from elsewhere are not told of
+        cut = run["threshold"]
+        note = "whatever they score" if cut is None else f"from {words.digits_of(cut)} on"
+        figures.append(("Links", f"{run['links']:,}", note))
     if run["alone"]:
         figures.append(("Rows without a partner", f"{run['unlinked'][0]:,}", ""))
     else:
@@ -124,19 +127,19 @@ def _chart(run: Mapping[str, Any]) -> Spec:
             }
             for low, high, count in run["histogram"]
         ],
-        "threshold": [{"at": run["threshold"]}],
+        "threshold": [] if run["threshold"] is None else [{"at": run["threshold"]}],
     }
     return spec
 
 
-def _example(one: Mapping[str, Any], threshold: float) -> dict[str, Any]:
+def _example(one: Mapping[str, Any], threshold: float | None) -> dict[str, Any]:
     linked = one["linked"]
     score = one["score"] if one["score"] == one["score"] else None
     said = "no score" if score is None else f"score {words.digits_of(score)}"
     return {
         "title": "Linked" if linked else "Not linked",
         "kind": "good" if linked else "bad",
-        "score": f"{said}, threshold {words.digits_of(threshold)}",
+        "score": said if threshold is None else f"{said}, threshold {words.digits_of(threshold)}",
         "fields": fields(one["left"], one["right"], one["keys"]),
         "waterfall": waterfall(one["parts"], score, threshold),
     }

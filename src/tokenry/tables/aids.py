@@ -16,6 +16,8 @@ from tokenry.method import Aids, Scored, Side
 from tokenry.tables import frames
 from tokenry.tables.engine import arrow
 from tokenry.tables.frames import Frame
+from tokenry.tables.labels import truth
+from tokenry.tables.normalise import text_of
 from tokenry.tables.sides import Columns
 from tokenry.tables.stages import fingerprint
 from tokenry.tables.vectors import ENCODER, KeptVectors, identity, opened
@@ -73,7 +75,7 @@ class Given:
         known = [] if self.known is None else [one.tolist() for one in self.known]
         if not lasting:
             return found, []
-        names = [embed and embed.name, _called(self.picture), _called(judge), known]
+        names = [embed and embed.name, _called(self.picture), judged_by(self.referee, judge), known]
         prints = {name: fingerprint(one.table) for name, one in further.items()}
         return found, [*names, identity(self.encoder), prints]
 
@@ -88,6 +90,17 @@ def zoo_has(name: str) -> bool:
 
 def _whole(frame: Frame) -> Side:
     return Side(columns=Columns(frame.table), keys=(), count=len(frame))
+
+
+def judged_by(given: Any, judge: Any = None) -> Any:
+    """What says whether a language model is still the same, as plain data.
+
+    Args:
+        given: What the caller gave; of a folder the sizes and times of its files count too.
+        judge: The same, opened, where it has been.
+    """
+    files = identity(given) if isinstance(given, str | Path) else []
+    return [_called(judge) if judge is not None else str(given), *files]
 
 
 def _called(given: Any) -> str | None:
@@ -113,8 +126,13 @@ def labelled(given: Any, ids: Ids, who: str = "link") -> Scored:
     elif isinstance(given, Sequence) and not _rows(given):
         columns = zip(*given, strict=True) if len(given) else ((), ())
         given = dict(zip(("left", "right", "label"), columns, strict=False))
-    frame = frames.read(given, f"{who}: the table of pairs")
-    frame.check(who, ("left", "right"))
+    frame = frames.read(given, "the table of pairs")
+    there = frame.table.column_names
+    if not {"left", "right"} <= set(there):
+        raise UsageError(
+            f"{who}: {frame.name} has the columns {', '.join(there) or 'none'}; call those that "
+            "name rows of the two tables left and right."
+        )
     left, right = (ids.rows(side, frame.table.column(side), who) for side in ("left", "right"))
     score = np.ones(len(frame))
     if "label" in frame.table.column_names:
@@ -134,7 +152,8 @@ def _label(value: Any, who: str) -> float:
     try:
         found = float(value)
     except (TypeError, ValueError):
-        found = np.nan
+        said = truth(value, who)
+        found = np.nan if said is None else float(said)
     if not 0 <= found <= 1:
         raise UsageError(f"{who}: label={value!r}; labels are 0 or 1.")
     return found
@@ -171,18 +190,18 @@ class Ids:
         frame.check(who, (column,))
         where: dict[str, int] = {}
         twice: set[str] = set()
-        for row, one in enumerate(map(str, frame.table.column(column).to_pylist())):
-            if where.setdefault(one, row) != row:
+        for row, one in enumerate(map(text_of, frame.table.column(column).to_pylist())):
+            if one is not None and where.setdefault(one, row) != row:
                 twice.add(one)
-        wanted = list(map(str, given.to_pylist()))
+        wanted = list(map(text_of, given.to_pylist()))
         for one in wanted:
-            if one in twice or one not in where:
+            if one is None or one in twice or one not in where:
                 why = "is the id of several rows" if one in twice else "is no id"
                 raise UsageError(
                     f"{who}: {one!r} {why} in column {column!r} of {frame.name}; pairs must name "
                     "rows that are there once."
                 )
-        return np.array([where[one] for one in wanted], dtype=np.int64)
+        return np.array([where[str(one)] for one in wanted], dtype=np.int64)
 
 
 def _numbers(given: pa.ChunkedArray, frame: Frame, who: str) -> NDArray[np.int64]:

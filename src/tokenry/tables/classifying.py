@@ -19,10 +19,10 @@ from tokenry.tables import frames, sides
 from tokenry.tables.aids import Given
 from tokenry.tables.engine import arrow
 from tokenry.tables.frames import Frame
+from tokenry.tables.labels import truth
 from tokenry.tables.normalise import Form, rule
 from tokenry.tables.settings import check_reachable, linker
 from tokenry.tables.stages import Stages
-from tokenry.tables.tuning_data import truth
 from tokenry.tables.widened import Widened
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def classify_pairs(
             "together one by one. Only a classifier reads texts alone."
         )
     matching = linker(method, "classify_pairs")
-    marks = None if label is None else [truth(one) for one in frame.table.column(label).to_pylist()]
+    marks = None if label is None else _marks(frame, label)
     given = Given(encoder=encoder, referee=referee, known=_known(marks), device=device)
     score, own = _scored(frame, first, second, matching, given, rule(normalise), threshold)
     cut = own if threshold is None else threshold
@@ -201,6 +201,10 @@ def _classified(
         threshold=None,
         figures={},
     )
+
+
+def _marks(frame: Frame, label: str) -> list[bool | None]:
+    return [truth(one, "classify_pairs") for one in frame.table.column(label).to_pylist()]
 
 
 def _known(marks: list[bool | None] | None) -> Scored | None:

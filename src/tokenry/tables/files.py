@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import atexit
+import csv
 import os
 import tempfile
 from collections.abc import Callable, Iterable
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tokenry.errors import DataError, StoreError, UsageError
-from tokenry.tables.engine import arrow
+from tokenry.tables.engine import MemoryLimitError, arrow
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,6 +21,9 @@ LARGE = 64 << 20
 """Bytes of a csv or parquet file up to which it is held in memory."""
 _FORMULA = "^[=+\\-@\\t\\r]"
 """How a cell begins that spreadsheets take for a formula (OWASP, CSV injection)."""
+SEPARATORS = (",", ";", "\t", "|")
+"""What may stand between the cells of a csv file."""
+_LOOKED_AT = 20  # rows that say which of them does
 _NUMBER = "^[+-]?[0-9.,]+([eE][+-]?[0-9]+)?$"
 
 
@@ -31,6 +36,7 @@ def read_file(path: Path, encoding: str | None = None) -> pa.Table:
 
     Raises:
         DataError: If it cannot be read.
+        MemoryLimitError: If it does not fit into memory.
         UsageError: If its ending is another.
     """
     reader = READERS.get(path.suffix.lower())
@@ -40,53 +46,127 @@ def read_file(path: Path, encoding: str | None = None) -> pa.Table:
         raise UsageError(f"{path}: is not read; give a table: {', '.join(READERS)}.")
     pa = arrow()
     try:
-        return reader(path, encoding)
+        return reader(path, _marked(path, encoding))
     except UnicodeError as error:
         raise _not_encoded(path, encoding, error) from error
+    except MemoryError as error:
+        raise MemoryLimitError(
+            f"{path}: does not fit into the memory of this process ({error or 'no more memory'}); "
+            "give it more, or a .parquet file."
+        ) from error
     except LookupError as error:
         raise UsageError(f"{path}: encoding={encoding!r} is unknown; try 'latin-1'.") from error
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, csv.Error) as error:
         if "UTF8" in str(error) or "UTF-8" in str(error) or "codec" in str(error):
             raise _not_encoded(path, encoding, error) from error
-        raise DataError(f"{path}: cannot be read ({str(error).splitlines()[0]}).") from error
+        raise DataError(f"{path}: cannot be read ({_wrong(path, encoding, error)}).") from error
+
+
+def _wrong(path: Path, encoding: str | None, error: Exception) -> str:
+    """What is wrong with a file, and in which row where that can be told."""
+    said = str(error).splitlines()[0]
+    if "Expected" not in said or path.suffix.lower() not in (".csv", ".tsv"):
+        return said
+    mark = "\t" if path.suffix.lower() == ".tsv" else separator(path, encoding)
+    with path.open(encoding=encoding or "utf-8-sig", newline="") as file:
+        rows = enumerate(filter(None, csv.reader(file, delimiter=mark)), 1)
+        wide = len(next(rows)[1])
+        other = next((number for number, row in rows if len(row) != wide), None)
+    where = "" if other is None else f"; the first such row is number {other}"
+    return f"{said}{where}; a cell with {mark!r} in it stands in quotation marks"
+
+
+def _marked(path: Path, encoding: str | None) -> str | None:
+    """The encoding, but for files with the mark of UTF-8, which are that whatever others are."""
+    with path.open("rb") as file:
+        return None if file.read(3) == b"\xef\xbb\xbf" else encoding
 
 
 def _not_encoded(path: Path, encoding: str | None, error: Exception) -> DataError:
     given = encoding or "UTF-8"
     with path.open("rb") as file:
-        marked = file.read(2) in (b"\xff\xfe", b"\xfe\xff")
-    likely = "utf-16" if marked else "latin-1"
+        start = file.read(1 << 20)
+    likely = "latin-1"
+    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        likely = "utf-16"
+    elif any(0x80 <= byte < 0xA0 for byte in start):  # controls there, quotes and dashes here
+        likely = "cp1252"
     return DataError(
         f"{path}: is not {given} ({str(error).splitlines()[0]}); say what it is, as in "
         f"encoding={likely!r} (on the command line --encoding {likely})."
     )
 
 
-def _csv(path: Path, encoding: str | None, delimiter: str = ",") -> pa.Table:
-    from pyarrow import csv
-
+def _csv(path: Path, encoding: str | None, delimiter: str | None = None) -> pa.Table:
     pa = arrow()
-    parse = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
-    reading = csv.ReadOptions(encoding=encoding or "utf8", block_size=8 << 20)
+    import pyarrow.csv as arrow_csv
+
     if not path.stat().st_size:
         raise DataError(f"{path}: is empty; its first line names the columns.")
-    names = _header(path, encoding, delimiter)
-    texts = csv.ConvertOptions(
+    mark = separator(path, encoding) if delimiter is None else delimiter
+    names = _header(path, encoding, mark)
+    texts = arrow_csv.ConvertOptions(
         column_types=dict.fromkeys(names, pa.large_string()),
         strings_can_be_null=True,
         quoted_strings_can_be_null=True,
         null_values=[""],
     )
-    given: Any = {"parse_options": parse, "read_options": reading, "convert_options": texts}
+    given: Any = {
+        "parse_options": arrow_csv.ParseOptions(delimiter=mark, newlines_in_values=True),
+        "read_options": arrow_csv.ReadOptions(encoding=encoding or "utf8", block_size=8 << 20),
+        "convert_options": texts,
+    }
     if path.stat().st_size <= LARGE:
-        return csv.read_csv(path, **given)
-    with csv.open_csv(path, **given) as reader:
-        return _spooled(reader.schema, reader)
+        table = arrow_csv.read_csv(path, **given)
+    else:
+        with arrow_csv.open_csv(path, **given) as reader:
+            table = _spooled(reader.schema, reader)
+    return table.rename_columns(_trimmed(table.column_names))
+
+
+def csv_notes(path: Path, encoding: str | None = None) -> list[str]:
+    """What a reader of a csv or tsv file should know of how it was read."""
+    tabs = path.suffix.lower() == ".tsv"
+    encoding = _marked(path, encoding)
+    mark = "\t" if tabs else separator(path, encoding)
+    names = _header(path, encoding, mark)
+    notes = []
+    if mark != "," and not tabs:
+        notes.append(f"{path}: its cells are separated by {mark!r}, not by commas.")
+    if _trimmed(names) != names:
+        notes.append(f"{path}: spaces around the names of its columns were taken off.")
+    return notes
+
+
+def _trimmed(names: list[str]) -> list[str]:
+    """Names without spaces around them, unless two would be the same then.
+
+    >>> _trimmed(["id", " name"]), _trimmed(["a", " a"])
+    (['id', 'name'], ['a', ' a'])
+    """
+    found = [name.strip() or name for name in names]
+    return found if len(set(found)) == len(set(names)) else names
+
+
+def separator(path: Path, encoding: str | None = None) -> str:
+    """What stands between the cells of a csv file, told by its first rows.
+
+    The first of `SEPARATORS` that gives all of them as many cells, and more than one; a comma where
+    none does. Spreadsheets of many countries write semicolons.
+    """
+    for mark in SEPARATORS:
+        with path.open(encoding=encoding or "utf-8-sig", newline="") as file:
+            try:
+                rows = islice(filter(None, csv.reader(file, delimiter=mark)), _LOOKED_AT)
+                widths = {len(row) for row in rows}
+            except csv.Error:  # a quotation mark that is none with this separator
+                continue
+        if len(widths) == 1 and widths != {1}:
+            return mark
+    return ","
 
 
 def _header(path: Path, encoding: str | None, delimiter: str) -> list[str]:
-    import csv
-
     with path.open(encoding=encoding or "utf-8-sig", newline="") as file:
         return next(csv.reader(file, delimiter=delimiter), [])
 
@@ -204,9 +284,9 @@ def _harmless(table: pa.Table) -> pa.Table:
 
 
 def _to_csv(table: pa.Table, path: Path, delimiter: str = ",") -> None:
-    from pyarrow import csv
+    import pyarrow.csv as arrow_csv
 
-    csv.write_csv(_flat(table), path, csv.WriteOptions(delimiter=delimiter))
+    arrow_csv.write_csv(_flat(table), path, arrow_csv.WriteOptions(delimiter=delimiter))
 
 
 def _to_tsv(table: pa.Table, path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tokenry.errors import UnknownNameError, UsageError
 from tokenry.tables.engine import arrow
-from tokenry.tables.files import READERS, read_file
+from tokenry.tables.files import READERS, csv_notes, read_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -67,7 +67,8 @@ def read(source: Any, name: str = "the table", *, encoding: str | None = None) -
     Args:
         source: A pandas or polars frame, an Arrow table, a DuckDB relation or anything else that
             gives Arrow streams, a dict of columns, a list of dicts, or the path of a .csv, .tsv,
-            .jsonl or .parquet file. Columns of csv files are texts, so that 01234 stays what it is.
+            .jsonl or .parquet file. Columns of csv files are texts, so that 01234 stays what it is;
+            cells may also be separated by semicolons, tabs or bars.
         name: What messages call it.
         encoding: Of a csv or jsonl file; UTF-8 when not given.
 
@@ -84,7 +85,10 @@ def read(source: Any, name: str = "the table", *, encoding: str | None = None) -
     if isinstance(source, Frame):
         return source
     if isinstance(source, str | os.PathLike):
-        table, back = read_file(Path(source).expanduser(), encoding), _as_arrow
+        path = Path(source).expanduser()
+        table, back = read_file(path, encoding), _as_arrow
+        name = f"{name} ({path.name})"
+        notes += csv_notes(path, encoding) if path.suffix.lower() in (".csv", ".tsv") else []
     elif encoding is not None:
         raise UsageError(f"link: encoding={encoding!r} is for files; leave it out for {name}.")
     else:

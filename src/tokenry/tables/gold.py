@@ -14,10 +14,9 @@ from tokenry.ops.clusters import components
 from tokenry.tables import ids
 from tokenry.tables.engine import arrow
 from tokenry.tables.frames import Frame
+from tokenry.tables.labels import NO, YES
 
 WHO = "evaluate_links"
-YES = ("1", "true", "yes", "match", "y", "t")
-NO = ("0", "false", "no", "non-match", "n", "f")
 Whole = NDArray[np.int64]
 Real = NDArray[np.float64]
 
@@ -233,7 +232,9 @@ def _has_pairs(frame: Frame, names: Names, label: str) -> bool:
         return False
     raise UsageError(
         f"{WHO}: {frame.name} has neither {names.left!r} and {names.right!r} nor {names.id!r} and "
-        f"{label!r}; it has {', '.join(sorted(there)) or 'no columns'}. Name its columns."
+        f"{label!r}; it has {', '.join(sorted(there)) or 'no columns'}. Rename them, or name "
+        "them for all tables (left=, right=, id=, ...). A merged table has no pairs: the links "
+        "themselves have, on the command line in the file of `tokenry link --pairs`."
     )
 
 

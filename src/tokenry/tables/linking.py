@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from tokenry.counted import counted
 from tokenry.errors import UsageError
 from tokenry.tables import frames
-from tokenry.tables.links import SUFFIXES, How, Links
+from tokenry.tables.links import NO_THRESHOLD, SUFFIXES, How, Links
 from tokenry.tables.settings import Settings, between
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 Validate = Literal["1:1", "1:m", "m:1", "m:m"]
 """How many partners a row may have: 1:m lets a left row have several right ones, and so on."""
+Encodings = str | tuple[str | None, str | None] | None
+"""The encoding of files: one for both tables, or one for each."""
 _ASSIGN = {"1:1": "one_to_one", "1:m": "best_right", "m:1": "best_left", "m:m": "many"}
 
 
@@ -28,7 +32,7 @@ def link(
     left_on: Columns | None = None,
     right_on: Columns | None = None,
     assign: Assign = "best_left",
-    encoding: str | None = None,
+    encoding: Encodings = None,
     **settings: Unpack[Settings],
 ) -> Links:
     """Find the rows of two tables that are the same thing.
@@ -46,7 +50,7 @@ def link(
         assign: "best_left" (each left row its best), "best_right", "mutual" (the best of both),
             "one_to_one" (each row at most one, the greatest sum), "greedy" (the same, quicker and
             nearly as good), or "many" (all).
-        encoding: Of csv and jsonl files; UTF-8 when not given.
+        encoding: Of csv and jsonl files, or one for each table; UTF-8 when not given.
         **settings: What all verbs over tables share: `tokenry.tables.settings.Settings`.
 
     Raises:
@@ -76,7 +80,7 @@ def merge(
     how: How = "left",
     validate: Validate | None = None,
     suffixes: tuple[str, str] = SUFFIXES,
-    encoding: str | None = None,
+    encoding: Encodings = None,
     **settings: Unpack[Settings],
 ) -> Any:
     """Merge two tables on keys that are the same thing, though not the same text.
@@ -92,7 +96,7 @@ def merge(
         validate: How many partners a row may have, which is kept to: "1:1", "1:m", "m:1" or "m:m".
             When not given: "m:1", each left row its best right row, or "m:m" where k is above 1.
         suffixes: What column names that both tables have end with.
-        encoding: Of csv and jsonl files.
+        encoding: Of csv and jsonl files, or one for each table.
         **settings: Further settings of `tokenry.link`; k asks for the k best right rows of each
             left row.
 
@@ -130,7 +134,7 @@ def aggregate(
     *,
     left_on: Columns | None = None,
     right_on: Columns | None = None,
-    encoding: str | None = None,
+    encoding: Encodings = None,
     **settings: Unpack[Settings],
 ) -> Links:
     """Bring fine rows under a coarse list: each fine row to its best coarse row, many to one.
@@ -144,7 +148,7 @@ def aggregate(
         on: Key columns that both tables have.
         left_on: Key columns of the fine table, where the names differ.
         right_on: Key columns of the coarse list.
-        encoding: Of csv and jsonl files.
+        encoding: Of csv and jsonl files, or one for each table.
         **settings: Further settings of `tokenry.link`.
 
     Raises:
@@ -155,21 +159,30 @@ def aggregate(
     >>> found.counts().to_pylist()
     [{'name': 'wine', 'rows': 2}]
     """
-    chosen: Settings = {"threshold": -1e9, **settings}
+    chosen: Settings = {"threshold": NO_THRESHOLD, **settings}
     both = _both(fine, coarse, encoding, ("the fine table", "the coarse list"))
-    return between("aggregate", *both, (on, left_on, right_on), "best_left", chosen)
+    found = between("aggregate", *both, (on, left_on, right_on), "best_left", chosen)
+    strangers = int((found.scores == 0).sum())
+    if not strangers:
+        return found
+    note = (
+        f"{counted(strangers, 'row scores', 'rows score')} 0: like none of the list, and under the "
+        "first of it that scores no less; a threshold leaves such rows out."
+    )
+    return replace(found, notes=(*found.notes, note))
 
 
 def _both(
     left: Any,
     right: Any,
-    encoding: str | None,
+    encoding: Encodings,
     names: tuple[str, str] = ("the left table", "the right table"),
 ) -> tuple[frames.Frame, frames.Frame]:
     """Both tables; a table that is given twice is still two."""
+    encodings = encoding if isinstance(encoding, tuple) else (encoding, encoding)
     found = [
-        frames.read(one, name, encoding=encoding)
-        for one, name in zip((left, right), names, strict=True)
+        frames.read(one, name, encoding=read_as)
+        for one, name, read_as in zip((left, right), names, encodings, strict=True)
     ]
     if found[0] is found[1]:
         found[1] = found[0].copy(names[1])

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 How = Literal["left", "inner", "right", "outer"]
 """Which rows without a partner a merged table has: those of the left table, and so on."""
 SUFFIXES = ("_left", "_right")
+NO_THRESHOLD = -1e9
+"""A threshold that every score reaches."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, slots=True)
@@ -124,6 +126,35 @@ class Links:
         """
         write_file(self._merged(how, suffixes), Path(path).expanduser(), formulas=formulas)
 
+    def write_pairs(
+        self,
+        path: str | PathLike[str],
+        id: str | tuple[str, str] | None = None,
+        *,
+        formulas: bool = False,
+    ) -> None:
+        """Write the links alone, as `tokenry.evaluate_links` and `tokenry.cluster` read them.
+
+        Args:
+            path: A .csv, .tsv, .jsonl or .parquet file, with columns left, right, score and source.
+            id: The column, or one for each table, that rows are named by; by their numbers from 0
+                when not given.
+            formulas: As in `write`.
+
+        Raises:
+            UnknownNameError: If a table has no such column.
+            UsageError: If the ending is another.
+            StoreError: If it cannot be written.
+        """
+        table = self.table.select(["left", "right", "score", "source"])
+        if id is not None:
+            names = (id, id) if isinstance(id, str) else id
+            for place, frame in enumerate((self.left, self.right)):
+                frame.check("link", (names[place],))
+                ids = frame.table.column(names[place]).take(table.column(place))
+                table = table.set_column(place, table.column_names[place], ids)
+        write_file(table, Path(path).expanduser(), formulas=formulas)
+
     def shown(self, most: int) -> list[str]:
         """The best links, one on a line: the score, and the keys of both rows."""
         best = np.argsort(-self.scores, kind="stable")[:most]
@@ -171,8 +202,7 @@ class Links:
     def __str__(self) -> str:
         lines = [
             f"{counted(len(self), 'link')} between {len(self.left):,} and "
-            f"{counted(len(self.right), 'row')} ({self.method}, threshold {self.threshold:.4g}, "
-            f"{self.assign})."
+            f"{counted(len(self.right), 'row')} ({self.method}, {self._cut()}, {self.assign})."
         ]
         if self.right is self.left:
             pairs, rows = counted(len(self), "pair"), counted(len(self.left), "row")
@@ -193,6 +223,10 @@ class Links:
             for one in self.stages
         ]
         return "\n".join(lines)
+
+    def _cut(self) -> str:
+        none = self.threshold <= NO_THRESHOLD
+        return "no threshold" if none else f"threshold {self.threshold:.4g}"
 
     def _missing(self, side: str) -> NDArray[np.int64]:
         frame = self.left if side == "left" else self.right

@@ -113,7 +113,7 @@ def column(values: pa.ChunkedArray, own: Callable[[str], str | None], name: str)
     if pa.types.is_string(kind):
         values = values.cast(pa.large_string())  # one chunk of strings may not hold 2 GB
     folded = pc.dictionary_encode(values.combine_chunks())
-    texts = map(_text, folded.dictionary.to_pylist())
+    texts = map(text_of, folded.dictionary.to_pylist())
     bar = tqdm(texts, name, len(folded.dictionary), delay=2, leave=False, disable=None)
     found = [None if one is None else own(one) for one in bar]
     return pa.array(found, pa.large_string()).take(folded.indices)
@@ -121,11 +121,16 @@ def column(values: pa.ChunkedArray, own: Callable[[str], str | None], name: str)
 
 def _joined(some: list[Any] | None) -> str | None:
     """The values of a list in one text."""
-    texts = map(_text, some or ())
+    texts = map(text_of, some or ())
     return " ".join(text for text in texts if text is not None) or None
 
 
-def _text(value: Any) -> str | None:
+def text_of(value: Any) -> str | None:
+    """A cell as a text; whole numbers without a fraction, None and NaN as None.
+
+    >>> text_of(7.0), text_of("07"), text_of(float("nan"))
+    ('7', '07', None)
+    """
     if value is None or value != value:
         return None
     if isinstance(value, float) and value.is_integer():

@@ -135,7 +135,7 @@ def run(plan: Plan, left: Frame, right: Frame, stages: Stages) -> Found:
     def matcher() -> Matcher:
         with stages.measured("prepare") as counted:
             found = plan.method.prepare(*both, plan.aids)
-            counted[0] = both[0].count + both[1].count
+            counted[0] = both[0].count + (0 if alone else both[1].count)
         return found
 
     stages.mix([plan.method.describe(), plan.names])

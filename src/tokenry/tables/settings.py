@@ -158,6 +158,8 @@ class Run:
         """What linkers may ask for, and the true pairs."""
         chosen = self.settings
         ids = aids.Ids(self.left, self.right, _pair(chosen.get("id")))
+        for frame, column in zip((self.left, self.right), ids.columns or (), strict=False):
+            frame.check(self.who, (column,))
         known, gold = chosen.get("known"), chosen.get("gold")
         found = aids.Given(
             encoder=chosen.get("encoder"),

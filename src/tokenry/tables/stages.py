@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from tokenry.errors import StoreError
-from tokenry.tables.engine import ROWS, arrow
+from tokenry.errors import StoreError, TokenryError
+from tokenry.tables.engine import ROWS, MemoryLimitError, arrow
 from tokenry.tables.memory import peak, reset_peak
 
 if TYPE_CHECKING:
@@ -171,6 +171,7 @@ class Stages:
                 must then be the same each time.
 
         Raises:
+            MemoryLimitError: If memory does not suffice; what was finished stays.
             StoreError: If the folder cannot be written.
         """
         self.mix([name, settings])
@@ -180,7 +181,7 @@ class Stages:
             cost = (noted["seconds"], noted["peak_bytes"], noted["rows"])
             self.done.append(Stage(name, *cost, kept=True))
         else:
-            with self._explained():
+            with self._explained(name):
                 noted = self._made(name, schema, make, noted if same and goes_on else {})
         # Rows may come in another order when they are made again: what follows depends on it.
         self.mix(noted["made"])
@@ -235,11 +236,20 @@ class Stages:
         return found
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _explained(self, name: str) -> Iterator[None]:
+        """Say what to do when the disk is full, or the memory of this process."""
         try:
             yield
-        except StoreError:
+        except TokenryError:  # says itself what is wrong; a server that is silent is an OSError too
             raise
+        except MemoryError as error:
+            stays = f"what is finished stays in {self.folder}"
+            raise MemoryLimitError(
+                f"link: the memory of this process does not suffice for the stage {name!r} "
+                f"({str(error) or 'no more memory'}); give it more, or a block, a lower max_block "
+                "or a lower k, so that fewer pairs are looked at; "
+                f"{stays if self.lasting else 'a folder would keep what is finished'}."
+            ) from error
         except OSError as error:
             raise StoreError(
                 f"{self.folder}: cannot be written ({error}); what is finished there stays."

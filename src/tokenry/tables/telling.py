@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenry.ops.clusters import components, members
+from tokenry.tables.links import NO_THRESHOLD
 
 if TYPE_CHECKING:
     from tokenry.method import Scored
@@ -44,7 +45,7 @@ def told(links: Links, joining: NDArray[np.bool_] | None = None) -> dict[str, An
         "unlinked": [_unlinked(links, "left"), _unlinked(links, "right")],
         "on": [list(names) for names in links.on],
         "method": links.method,
-        "threshold": float(links.threshold),
+        "threshold": None if links.threshold <= NO_THRESHOLD else float(links.threshold),
         "assign": links.assign,
         "facts": {name: value for name, value in links.facts.items() if _plain(value)},
         "sources": _sources(links),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
 
 from tokenry.counted import counted
 from tokenry.errors import UsageError
@@ -14,14 +17,18 @@ from tokenry.ops.fields import joined
 from tokenry.ops.questions import rewritten
 from tokenry.ops.replies import read_text
 from tokenry.tables import frames, sides
+from tokenry.tables.aids import judged_by
 from tokenry.tables.engine import arrow
 from tokenry.tables.normalise import rule
+from tokenry.tables.stages import Facts, Stages
 from tokenry.tables.widened import Widened
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 TASK = "Correct the spelling."
+PART = 64
+"""Texts that are written anew and kept at a time."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, slots=True)
@@ -33,12 +40,14 @@ class Transformed(Widened):
         column: The column that is added.
         texts: What it holds; None where there was nothing to write anew, or nothing was written.
         asked: Of how many distinct texts the model was asked.
+        kept: Of how many of them it had been asked by an earlier run, in the same folder.
         silent: Of how many of them it wrote nothing.
     """
 
     column: str
     texts: list[str | None]
     asked: int
+    kept: int = 0
     silent: int
 
     def to_dict(self) -> dict[str, Any]:
@@ -49,6 +58,7 @@ class Transformed(Widened):
             "column": self.column,
             "written": written,
             "asked": self.asked,
+            "kept": self.kept,
             "silent": self.silent,
         }
 
@@ -56,8 +66,9 @@ class Transformed(Widened):
         found = self.to_dict()
         rows = f"{found['written']:,} of {counted(len(self), 'row')}"
         asked = counted(self.asked, "distinct text was", "distinct texts were")
+        kept = f", {self.kept:,} of them by an earlier run" if self.kept else ""
         none = f"; of {self.silent:,} nothing was written" if self.silent else ""
-        return f"A new text in {self.column!r} for {rows}: {asked} asked about{none}."
+        return f"A new text in {self.column!r} for {rows}: {asked} asked about{kept}{none}."
 
     def _table(self) -> pa.Table:
         pa = arrow()
@@ -73,6 +84,7 @@ def transform_rows(
     shots: Sequence[tuple[str, str]] = (),
     column: str | None = None,
     tokens: int = 64,
+    folder: str | PathLike[str] | None = None,
     encoding: str | None = None,
 ) -> Transformed:
     """Let a language model write the texts of a table anew: spell out, translate, take apart.
@@ -90,12 +102,15 @@ def transform_rows(
         column: The name of the new column; `transformed_` with the name of the old one when not
             given.
         tokens: The longest reply.
+        folder: Keeps what was written, some texts at a time; the same call goes on there where it
+            was stopped.
         encoding: Of a csv or jsonl file.
 
     Raises:
         UsageError: If no language model was named, the new column is there already, or `tokens` is
             less than 1.
         UnknownNameError: If there is no such column.
+        StoreError: If the folder cannot be written, or another process writes to it.
     """
     frame = frames.read(table, "the table", encoding=encoding)
     names = (on,) if isinstance(on, str) else tuple(on)
@@ -106,27 +121,77 @@ def transform_rows(
             f"transform_rows: on={on!r}, column={new!r}, tokens={tokens}; name one column at "
             "least, give the new one a name that the table does not have, and allow one token."
         )
-    judge = _opened(referee)
     keys = sides.normalised(frame, names, rule("none"))
     texts = joined([keys.column(name).to_pylist() for name in names], " ")
     distinct = list(dict.fromkeys(text for text in texts if text is not None))
-    replies = judge.write([rewritten(text, task, shots) for text in distinct], tokens)
-    found = dict(zip(distinct, map(read_text, replies), strict=True))
+    asking = _Asking(task=task, shots=tuple(shots), tokens=tokens, referee=_checked(referee))
+    with Stages(None if folder is None else Path(folder)) as stages:
+        written, kept = asking.written(distinct, stages)
+    found = dict(zip(distinct, written, strict=True))
     return Transformed(
         frame=frame,
         column=new,
         texts=[None if text is None else found[text] for text in texts],
         asked=len(distinct),
-        silent=sum(text is None for text in found.values()),
+        kept=kept,
+        silent=written.count(None),
     )
 
 
-def _opened(given: Any) -> Referee:
-    if isinstance(given, str | tuple | Path):
-        from tokenry.plugs.referee import referee
+@dataclass(frozen=True, eq=False, kw_only=True, slots=True)
+class _Asking:
+    """What a language model is asked of texts."""
 
-        return referee(given)
-    if not isinstance(given, Referee):
+    task: str
+    shots: tuple[tuple[str, str], ...]
+    tokens: int
+    referee: Any
+
+    def written(self, texts: list[str], stages: Stages) -> tuple[list[str | None], int]:
+        """What is written for each text, and how many of them an earlier run had written."""
+        pa = arrow()
+        fresh = [0]
+
+        def make(facts: Facts, done: int) -> Iterator[Any]:
+            judge = self._opened()
+            step = facts.setdefault("portion", PART)
+            starts = range(done * step, len(texts), step)
+            for start in tqdm(starts, "writing", unit="part", delay=2, leave=False, disable=None):
+                some = texts[start : start + step]
+                asked = [rewritten(text, self.task, self.shots) for text in some]
+                found = [_valid(read_text(one)) for one in judge.write(asked, self.tokens)]
+                fresh[0] += len(found)
+                yield pa.table({"text": pa.array(found, pa.large_string())})
+
+        settings = [texts, self.task, self.shots, self.tokens]
+        if stages.lasting:
+            settings.append(judged_by(self.referee, self._given()))
+        schema = pa.schema([("text", pa.large_string())])
+        made = stages.keep("written", settings, schema, make, goes_on=True)
+        return made.read().column("text").to_pylist(), len(texts) - fresh[0]
+
+    def _given(self) -> Referee | None:
+        """The language model where it need not be loaded to be told from others."""
+        given = self.referee
+        return None if isinstance(given, str | Path) else self._opened()
+
+    def _opened(self) -> Referee:
+        given = self.referee
+        if isinstance(given, str | tuple | Path):
+            from tokenry.plugs.referee import referee
+
+            return referee(given)
+        checked: Referee = given
+        return checked
+
+
+def _valid(text: str | None) -> str | None:
+    """A text that files can hold; a server may send half of a character."""
+    return None if text is None else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _checked(given: Any) -> Any:
+    if not isinstance(given, str | tuple | Path | Referee):
         raise UsageError(
             f"transform_rows: referee is a {type(given).__name__}; name a language model, such as "
             "referee='zoo:smollm2-135m' or an address."

@@ -20,8 +20,9 @@ from tokenry.plugs.text_classifier import TextClassifier
 from tokenry.plugs.tuning import Tuned
 from tokenry.tables import frames, sides
 from tokenry.tables.frames import Frame
+from tokenry.tables.labels import truth
 from tokenry.tables.normalise import rule
-from tokenry.tables.tuning_data import left_out, truth
+from tokenry.tables.tuning_data import left_out
 
 ROUNDS = 3
 """How often the training part is gone through where no steps are named."""

@@ -13,9 +13,8 @@ from tokenry.ops.splits import Part
 from tokenry.plugs.text_encoder import separator_of
 from tokenry.plugs.tuning_examples import of_pairs
 from tokenry.tables.frames import Frame
+from tokenry.tables.labels import truth
 from tokenry.tables.sides import normalised
-
-_TRUE, _FALSE = ("1", "true", "yes", "match"), ("0", "false", "no", "non match")
 
 
 class Columns(NamedTuple):
@@ -194,26 +193,6 @@ def _of_clusters(texts: list[str | None], things: list[Any]) -> Examples:
     notes = left_out(empty, "row", "without a text or cluster")
     notes += left_out(len(held) - len(of), "text", "of several things")
     return Examples(rows=rows, labels=None, thing=of, apart=False, notes=notes)
-
-
-def truth(value: Any) -> bool | None:
-    """What a label says; None where it is empty.
-
-    Raises:
-        UsageError: If it is neither yes nor no.
-
-    >>> truth("1"), truth(0.0), truth(True), truth(None)
-    (True, False, True, None)
-    """
-    if value is None or value != value or value == "":
-        return None
-    word = str(int(value) if isinstance(value, float | bool) else value).strip().casefold()
-    if word in _TRUE or word in _FALSE:
-        return word in _TRUE
-    raise UsageError(
-        f"tune: the label {value!r} is neither the same nor not; give {' or '.join(_TRUE)}, and "
-        f"{' or '.join(_FALSE)}."
-    )
 
 
 def _listed(given: str | Sequence[str] | None) -> tuple[str, ...]:
