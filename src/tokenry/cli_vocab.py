@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
 import tokenry
 from tokenry import catalog, console
 from tokenry.errors import UsageError
+
+if TYPE_CHECKING:
+    from tokenry.compare.moves import Moves
 
 Json = Annotated[bool, Parameter(negative="", show_default=False)]
 
@@ -172,16 +175,28 @@ def transplant(
         seed: Of all that is drawn.
         json: Print the findings for machines instead.
     """
-    from tokenry.compare.transplants import transplants_on
+    from tokenry.compare.transplants import Grounds, transplants_on
 
     _check_folder(report)
     console.quiet_models()
-    learned: Any = {"source_text": source_text, "dictionary": dictionary}
-    learned |= {"source_words": source_words, "target_words": target_words}
-    measured: Any = {"held_out": held_out, "train_steps": train_steps, "rate": rate, "seed": seed}
-    learned |= {"text": text, "special": None if special is None else _pairs(special)}
-    methods = catalog.split(method)
-    found = transplants_on(model, new_tokenizer, methods, out=out, **learned, **measured)
+    grounds = Grounds(
+        text=text,
+        source_text=source_text,
+        dictionary=dictionary,
+        source_words=source_words,
+        target_words=target_words,
+        special=None if special is None else _pairs(special),
+        held_out=held_out,
+        train_steps=train_steps,
+        rate=rate,
+        seed=seed,
+    )
+    found = transplants_on(model, new_tokenizer, catalog.split(method), grounds, out=out)
+    _tell(found, report, json)
+
+
+def _tell(found: Moves, report: Path | None, json: bool) -> None:
+    """Print what the moves did, and write the page."""
     page = {} if report is None else {"report": str(tokenry.report(found, report))}
     if json:
         console.write_json({**found.to_dict(), **page})

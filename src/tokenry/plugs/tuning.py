@@ -219,11 +219,7 @@ def _training_by(rule: PairObjective, encoder: Any, seed: int) -> Iterator[None]
 
 
 def _objective(method: str | PairObjective, encoder: Any) -> PairObjective:
-    rule = catalog.make(method) if isinstance(method, str) else method
-    if not isinstance(rule, PairObjective):
-        raise UsageError(
-            f"tune: {type(rule).__name__} is no objective over pairs of texts; `in-batch` is one."
-        )
+    rule = catalog.configured(method, PairObjective, "tune")
     parts = sentence_transformers()
     wanted = parts.MultiVectorEncoder if rule.tokens else parts.SentenceTransformer
     if not isinstance(encoder, wanted):

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
+from tokenry import catalog
 from tokenry.counted import counted
 from tokenry.errors import UsageError
 from tokenry.method import Linker, Scored, Side
@@ -20,7 +21,7 @@ from tokenry.tables.aids import Given
 from tokenry.tables.engine import arrow
 from tokenry.tables.frames import Frame
 from tokenry.tables.normalise import Form, rule
-from tokenry.tables.settings import check_reachable, linker
+from tokenry.tables.settings import check_reachable
 from tokenry.tables.stages import Stages
 from tokenry.tables.tuning_data import truth
 from tokenry.tables.widened import Widened
@@ -139,7 +140,7 @@ def classify_pairs(
             f"classify_pairs: left names {len(first)} columns and right {len(second)}; they go "
             "together one by one. Only a classifier reads texts alone."
         )
-    matching = linker(method, "classify_pairs")
+    matching = catalog.configured(method, Linker, "classify_pairs")
     marks = None if label is None else [truth(one) for one in frame.table.column(label).to_pylist()]
     given = Given(encoder=encoder, referee=referee, known=_known(marks), device=device)
     score, own = _scored(frame, first, second, matching, given, rule(normalise), threshold)
