@@ -10,14 +10,13 @@ from cyclopts import App, Parameter
 
 import tokenry
 from tokenry import catalog, console
+from tokenry.cli_arguments import Flag, check_folders
 from tokenry.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.text import Text
 
     from tokenry.index.documents import Hit
-
-Json = Annotated[bool, Parameter(negative="", show_default=False)]
 
 app = App(name="tokenry", help_format="markdown")
 
@@ -34,7 +33,7 @@ def chunks(
     metric: str = "chunk-metrics",
     out: Path | None = None,
     seed: int = 0,
-    json: Json = False,
+    json: Flag = False,
 ) -> None:
     r"""Say which chunks of your documents bring back most evidence and least of the rest.
 
@@ -61,8 +60,7 @@ def chunks(
         seed: Of the resampling.
         json: Print the findings for machines instead.
     """
-    if out is not None and not out.parent.is_dir():
-        raise UsageError(f"chunks: the folder of {out} does not exist; make it first.")
+    check_folders("chunks", out)
     console.quiet_models()
     found = tokenry.chunks(
         documents,
@@ -92,9 +90,9 @@ def index(
     dimension: int | None = None,
     text_column: str | None = None,
     id_column: str | None = None,
-    forget: Json = False,
+    forget: Flag = False,
     compress: int | None = None,
-    json: Json = False,
+    json: Flag = False,
 ) -> None:
     r"""Make a folder or a table searchable, or bring an index up to date.
 
@@ -154,7 +152,7 @@ def search(
     rankers: str | None = None,
     where: Annotated[list[str] | None, Parameter(negative="")] = None,
     width: int = 300,
-    json: Json = False,
+    json: Flag = False,
 ) -> int:
     r"""Find the documents of an index that answer a query, and mark the words that do.
 
@@ -202,7 +200,7 @@ def eval_(
     split: str | None = None,
     worst: int = 5,
     seed: int = 0,
-    json: Json = False,
+    json: Flag = False,
 ) -> None:
     r"""Say how well an index answers queries whose answers are known.
 
@@ -249,7 +247,7 @@ def eval_(
 
 
 @app.command
-def copy(idx: Path, target: Path, /, *, store: str = "segments", json: Json = False) -> None:
+def copy(idx: Path, target: Path, /, *, store: str = "segments", json: Flag = False) -> None:
     r"""Copy an index to another folder, with its token vectors in the same or another store.
 
     No text is encoded again. A copy that was stopped goes on when the same is called again; the

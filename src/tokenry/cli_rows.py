@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from cyclopts import App, Parameter
 
 import tokenry
 from tokenry import catalog, console
-from tokenry.cli_files import writable
+from tokenry.cli_arguments import Flag, writable
 from tokenry.errors import UsageError
-
-Json = Annotated[bool, Parameter(negative="", show_default=False)]
 
 app = App(name="tokenry", help_format="markdown")
 
@@ -37,7 +35,7 @@ class Training:
     steps: int | None = None
     batch_size: int | None = None
     rate: float = 2e-5
-    balanced: Json = False
+    balanced: Flag = False
     held_out: float = 0.3
     device: str | None = None
     seed: int = 0
@@ -57,7 +55,7 @@ def tune_classifier(
     right: str | None = None,
     classifier: str = "zoo:minilm-l6",
     encoding: str | None = None,
-    json: Json = False,
+    json: Flag = False,
     training: Training = _TRAINING,
 ) -> None:
     r"""Train a model to label pairs that it reads together, or texts; say what it is worth.
@@ -102,9 +100,9 @@ def transform_rows(
     column: str | None = None,
     tokens: int = 64,
     out: Path | None = None,
-    formulas: Json = False,
+    formulas: Flag = False,
     encoding: str | None = None,
-    json: Json = False,
+    json: Flag = False,
 ) -> None:
     r"""Let a language model write the texts of a table anew.
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
 import tokenry
 from tokenry import catalog, console
+from tokenry.cli_arguments import Flag, check_folders
 from tokenry.errors import UsageError
 
 if TYPE_CHECKING:
     from tokenry.compare.moves import Moves
-
-Json = Annotated[bool, Parameter(negative="", show_default=False)]
 
 app = App(name="tokenry", help_format="markdown")
 tokenizer = App(name="tokenizer", help="Learn a tokenizer from texts.", help_format="markdown")
@@ -29,7 +28,7 @@ def train(
     out: Path,
     method: str = "bpe",
     size: int | None = None,
-    json: Json = False,
+    json: Flag = False,
 ) -> None:
     """Learn a tokenizer from texts, into a folder that AutoTokenizer loads.
 
@@ -65,9 +64,9 @@ def audit(
     lexicon: Path | None = None,
     morphemes: Path | None = None,
     language: str = "tr",
-    parallel: Json = False,
+    parallel: Flag = False,
     seed: int = 0,
-    json: Json = False,
+    json: Flag = False,
 ) -> None:
     r"""Say what tokenizers are like, side by side, on your texts, and write a report.
 
@@ -94,7 +93,7 @@ def audit(
         seed: Of the resampling.
         json: Print the findings for machines instead.
     """
-    _check_folder(out)
+    check_folders("audit", out)
     console.quiet_models()
     found = tokenry.audit(
         tokenizers,
@@ -132,7 +131,7 @@ def transplant(
     train_steps: int = 0,
     rate: float = 1e-3,
     seed: int = 0,
-    json: Json = False,
+    json: Flag = False,
 ) -> None:
     r"""Move a language model to another tokenizer, and say what it lost and what it saves.
 
@@ -177,7 +176,7 @@ def transplant(
     """
     from tokenry.compare.transplants import Grounds, transplants_on
 
-    _check_folder(report)
+    check_folders("transplant", report)
     console.quiet_models()
     grounds = Grounds(
         text=text,
@@ -202,12 +201,6 @@ def _tell(found: Moves, report: Path | None, json: bool) -> None:
         console.write_json({**found.to_dict(), **page})
     else:
         console.write("\n".join([str(found), *(f"Report: {path}" for path in page.values())]))
-
-
-def _check_folder(page: Path | None) -> None:
-    """Refuse a page in a folder that is not there, before any work is done for it."""
-    if page is not None and not page.parent.is_dir():
-        raise UsageError(f"tokenry: the folder of {page} does not exist; make it first.")
 
 
 def _pairs(text: str) -> dict[str, str]:
