@@ -190,8 +190,8 @@ def search(
     return 0
 
 
-@app.command(name="eval")
-def eval_(
+@app.command(name=("evaluate", "eval"))
+def evaluate(
     idx: Path,
     queries: Path,
     /,
@@ -228,22 +228,7 @@ def eval_(
     console.quiet_models()
     ways = [way.strip() for way in (rankers or RANKERS).split(",")]
     found = tokenry.evaluate(idx, queries, rankers=ways, split=split, worst=worst, seed=seed)
-    if json:
-        console.write_json(found.to_dict())
-        return
-    table = console.table("Rankers", *found.measures[ways[0]], "p50", "p95")
-    for way, measures in found.measures.items():
-        cells = [f"{i.value:.3f} ({i.low:.3f} to {i.high:.3f})" for i in measures.values()]
-        table.add_row(way, *cells, *(f"{1e3 * s:.1f} ms" for s in found.seconds[way]))
-    console.write(table)
-    for way in ways[1:]:
-        name, apart = next(iter(found.differences[way].items()))
-        console.write(
-            f"{way}: {name} {apart.value:+.3f} ({apart.low:+.3f} to {apart.high:+.3f}) from "
-            f"{ways[0]}, on the same {found.queries} queries."
-        )
-    for text, score in found.worst:
-        console.write(f"{score:.3f}  {_plain(text)}")
+    console.write_found(found, json)
 
 
 @app.command
@@ -275,13 +260,6 @@ def copy(idx: Path, target: Path, /, *, store: str = "segments", json: Flag = Fa
         console.write_json({**asdict(size), "out": str(target), "store": store})
     else:
         console.write(f"{target}: {size.documents} documents, {size.tokens} tokens in {store}.")
-
-
-def _plain(text: str) -> str:
-    """A query on one line, without control characters."""
-    from tokenry.index.passages import printable
-
-    return printable(" ".join(text.split()))[:200]
 
 
 def _marked(number: int, hit: Hit, width: int) -> Text:

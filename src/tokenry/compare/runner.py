@@ -39,11 +39,12 @@ class Runner:
         self._done = store.done(self._number)
         self._bar: Any = None
 
-    def run(self, progress: bool = True) -> None:
+    def run(self, progress: bool | None = None) -> None:
         """Measure what is missing, until all is there, Ctrl-C, or the budget is spent."""
+        hidden = None if progress is None else not progress
         request = self._store.add_request(self._study.request(self._number, complete=False))
         self._store.commit()
-        with tqdm(unit="pass", delay=2, leave=False, disable=not progress) as self._bar:
+        with tqdm(unit="pass", delay=2, leave=False, disable=hidden) as self._bar:
             try:
                 complete = self._measure()
             except KeyboardInterrupt:

@@ -45,10 +45,16 @@ def attach(
 
     Raises:
         UnknownNameError: If no method has this name.
-        UsageError: If a setting is out of range, or the methods cannot be combined.
+        UsageError: If a setting is out of range, the methods cannot be combined, or the model is
+            not loaded.
         UnsupportedModelError: If tokenry does not know the architecture.
         AttachError: If the model already carries a method.
     """
+    if not isinstance(model, nn.Module):
+        raise UsageError(
+            f"attach: model is a {type(model).__name__}; give the loaded model itself, such as "
+            "tokenry.zoo.load('zoo:smollm2-135m').model."
+        )
     if isinstance(method, str):
         method = catalog.split(method, "+") or [method]
     methods = list(method) if isinstance(method, Sequence) else [method]
