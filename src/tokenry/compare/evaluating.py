@@ -24,6 +24,7 @@ from tokenry.index.index import Index
 from tokenry.index.passages import printable
 from tokenry.index.searching import RANKERS, Searchable
 from tokenry.ops.ranking import ndcg, overlap, recall, reciprocal_rank, relevant
+from tokenry.progress import bar_hidden
 
 FIRST, DEEP = 10, 100
 EXACT = "maxsim"
@@ -168,8 +169,7 @@ def _evaluated(
     scores: dict[str, dict[str, list[float]]] = {way: {} for way in ways}
     spent: dict[str, list[float]] = {way: [] for way in ways}
     _warm_up(index, ways, queries[0].text)
-    hidden = None if progress is None else not progress
-    bar = tqdm(queries, unit="query", delay=2, leave=False, disable=hidden)
+    bar = tqdm(queries, unit="query", delay=2, leave=False, disable=bar_hidden(progress))
     for number, query in enumerate(bar):
         own = query.id in there and index.get(query.id).text == query.text
         drop = query.id if own else None

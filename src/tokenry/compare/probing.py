@@ -21,6 +21,7 @@ from tokenry.method import CachePolicy, Item, Measurement, Method, Probe
 from tokenry.ops.sampling import balanced
 from tokenry.plugs.attach import attach
 from tokenry.plugs.scoring import Reader
+from tokenry.progress import bar_hidden
 
 KEEPS = (1.0, 0.5, 0.25)
 """Values of the dial when nothing else is asked for."""
@@ -145,9 +146,9 @@ def _measurements(
     progress: bool | None,
 ) -> list[tuple[Configuration, Measurement]]:
     """What comes of the items, read in `order`, under each policy; what is refused is skipped."""
-    found, hidden = [], None if progress is None else not progress
+    found = []
     total = len(order) * len(wanted)
-    with tqdm(total=total, unit="item", delay=2, leave=False, disable=hidden) as bar:
+    with tqdm(total=total, unit="item", delay=2, leave=False, disable=bar_hidden(progress)) as bar:
         for number, configuration in enumerate(wanted, 1):
             methods, responses = configuration.methods, {}
             try:

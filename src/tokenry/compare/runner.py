@@ -22,6 +22,7 @@ from tokenry.compare.store import COMMIT_SECONDS, Key, Record, Store
 from tokenry.compare.study import Part, Study
 from tokenry.compare.tasks.base import Pass, Scores
 from tokenry.errors import UsageError
+from tokenry.progress import bar_hidden
 
 
 class Runner:
@@ -41,10 +42,9 @@ class Runner:
 
     def run(self, progress: bool | None = None) -> None:
         """Measure what is missing, until all is there, Ctrl-C, or the budget is spent."""
-        hidden = None if progress is None else not progress
         request = self._store.add_request(self._study.request(self._number, complete=False))
         self._store.commit()
-        with tqdm(unit="pass", delay=2, leave=False, disable=hidden) as self._bar:
+        with tqdm(unit="pass", delay=2, leave=False, disable=bar_hidden(progress)) as self._bar:
             try:
                 complete = self._measure()
             except KeyboardInterrupt:
