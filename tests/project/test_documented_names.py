@@ -135,6 +135,22 @@ def test_commands_that_are_mentioned_exist():
     assert [(name, one) for name, one in found if faults_of_mention(one)] == []
 
 
+def test_extras_that_are_named_exist():
+    pyproject = (ROOT / "pyproject.toml").read_text("utf-8")
+    texts = [path.read_text("utf-8") for path in (*PAGES, *SOURCES)]
+    named_here = {name for text in texts for name in re.findall(r"tokenry\[(\w+)\]", text)}
+    assert "linking" in named_here
+    assert [name for name in named_here if f"\n{name} = [" not in pyproject] == []
+
+
+def test_every_public_name_is_in_the_reference():
+    page = (ROOT / "docs/reference/api.md").read_text("utf-8")
+    homes = {name: home.replace(":", ".") for name, home in tokenry._HOME.items()}
+    ways = {name: (f":: tokenry.{name}\n", f":: {home}\n") for name, home in homes.items()}
+    lacking = [name for name, both in ways.items() if not any(way in page for way in both)]
+    assert lacking == ["TokenryError"]  # it stands there with all of its module
+
+
 def resolved(dotted: str) -> Any:
     """What a name such as `tokenry.plugs.attach.attach` stands for."""
     parts, found = dotted.split("."), tokenry

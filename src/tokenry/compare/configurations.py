@@ -173,7 +173,8 @@ def _method(given: Any, who: str) -> Method:
             f"{who}: {UNTOUCHED!r} is the untouched model, which always runs; leave it out."
         )
     contracts = tuple(one for kind in KINDS.values() for one in kind.contracts)
-    return catalog.configured(given, contracts, who)
+    method: Method = catalog.configured(given, contracts, who)
+    return method
 
 
 def _contract(cls: type[Method]) -> str:

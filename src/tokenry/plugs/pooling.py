@@ -53,7 +53,8 @@ class PooledConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     def method(self) -> Pooling:
         """The rule."""
         settings = dict(self.pooling)
-        return catalog.configured(settings.pop("method"), Pooling, "PooledConfig", **settings)
+        name: str = settings.pop("method")
+        return catalog.configured(name, Pooling, "PooledConfig", **settings)
 
 
 class PooledModel(PreTrainedModel):  # type: ignore[no-untyped-call]
