@@ -41,14 +41,14 @@ app = App(
 for _group, _commands in (
     (cli_catalog.app, ("list", "show", "find")),
     (cli_vocab.app, ("audit", "tokenizer", "transplant")),
-    (cli_retrieval.app, ("chunks", "copy", "evaluate", "index", "search")),
+    (cli_retrieval.app, ("chunks", "copy", "evaluate", "eval", "index", "search")),
     (cli_clusters.app, ("cluster", "evaluate-links")),
     (cli_linking.app, ("aggregate", "dedupe", "link")),
     (cli_tuning.app, ("classify-pairs", "tune")),
     (cli_rows.app, ("transform-rows", "tune-classifier")),
 ):
     for _command in _commands:
-        app.command(_group[_command], name=_group[_command].name)
+        app.command(_group[_command], name=_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
