@@ -207,9 +207,9 @@ def evaluate(
     For example:
 
     ```
-    tokenry eval notes-index queries.jsonl
+    tokenry evaluate notes-index queries.jsonl
 
-    tokenry eval idx scifact/ --split test --rankers "bm25,bm25+pooled>maxsim,maxsim"
+    tokenry evaluate idx scifact/ --split test --rankers "bm25,bm25+pooled>maxsim,maxsim"
     ```
 
     Args:
