@@ -39,16 +39,3 @@ def check_folders(who: str, *files: Path | None) -> None:
     for path in files:
         if path is not None and not path.parent.is_dir():
             raise UsageError(f"{who}: the folder of {path} does not exist; make it first.")
-
-
-def writable(who: str, out: Path | None, report: Path | None = None) -> None:
-    """Refuse now to write a table, or its report, that would fail after hours.
-
-    Raises:
-        UsageError: If a folder does not exist, or tables cannot be written with this ending.
-    """
-    check_folders(who, report, out)
-    if out is not None:
-        from tokenry.tables.files import check_ending
-
-        check_ending(out)

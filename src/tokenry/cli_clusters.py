@@ -10,7 +10,8 @@ from cyclopts import App, Parameter
 
 import tokenry
 from tokenry import console
-from tokenry.cli_arguments import Flag, numbers, writable
+from tokenry.cli_arguments import Flag, numbers
+from tokenry.cli_files import writable
 
 app = App(name="tokenry", help_format="markdown")
 

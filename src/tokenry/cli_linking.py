@@ -14,13 +14,14 @@ from cyclopts import App, Parameter
 
 import tokenry
 from tokenry import catalog, console
-from tokenry.cli_arguments import Flag, writable
+from tokenry.cli_files import writable
 from tokenry.errors import UsageError
 
 if TYPE_CHECKING:
     from tokenry.tables.clusters import Clusters
     from tokenry.tables.links import Links
 
+Json = Annotated[bool, Parameter(negative="", show_default=False)]
 Assign = Literal["many", "best_left", "best_right", "mutual", "one_to_one", "greedy"]
 How = Literal["left", "inner", "right", "outer"]
 _PASSED = (
@@ -85,7 +86,7 @@ class Chosen:
     device: str | None = None
     encoding: str | None = None
     report: Path | None = None
-    formulas: Flag = False
+    formulas: Json = False
 
     def settings(self, who: str) -> dict[str, Any]:
         """The settings of the public functions; what was not given is left to them."""
@@ -121,7 +122,7 @@ def link(
     label: int | None = None,
     labels: Path = Path("labels.jsonl"),
     out: Path | None = None,
-    json: Flag = False,
+    json: Json = False,
     chosen: Chosen = _USUAL,
 ) -> None:
     r"""Find the rows of two tables that are the same thing.
@@ -180,13 +181,13 @@ def dedupe(
     apart: float | None = None,
     largest: int | None = None,
     density: float = 0.0,
-    bridges: Flag = False,
+    bridges: Json = False,
     source: str | None = None,
     label: int | None = None,
     labels: Path = Path("labels.jsonl"),
-    labelled: Flag = False,
+    labelled: Json = False,
     out: Path | None = None,
-    json: Flag = False,
+    json: Json = False,
     chosen: Chosen = _USUAL,
 ) -> None:
     r"""Find the rows of a table that are the same thing, and write it without duplicates.
@@ -250,7 +251,7 @@ def aggregate(
     left_on: str | None = None,
     right_on: str | None = None,
     out: Path | None = None,
-    json: Flag = False,
+    json: Json = False,
     chosen: Chosen = _USUAL,
 ) -> None:
     r"""Bring the rows of a fine table under those of a coarse list, each under its best.

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
 import tokenry
 from tokenry import catalog, console
-from tokenry.cli_arguments import Flag, writable
+from tokenry.cli_files import writable
 from tokenry.errors import UsageError
+
+Json = Annotated[bool, Parameter(negative="", show_default=False)]
 
 app = App(name="tokenry", help_format="markdown")
 
@@ -35,7 +37,7 @@ class Training:
     steps: int | None = None
     batch_size: int | None = None
     rate: float = 2e-5
-    balanced: Flag = False
+    balanced: Json = False
     held_out: float = 0.3
     device: str | None = None
     seed: int = 0
@@ -55,7 +57,7 @@ def tune_classifier(
     right: str | None = None,
     classifier: str = "zoo:minilm-l6",
     encoding: str | None = None,
-    json: Flag = False,
+    json: Json = False,
     training: Training = _TRAINING,
 ) -> None:
     r"""Train a model to label pairs that it reads together, or texts; say what it is worth.
@@ -100,9 +102,9 @@ def transform_rows(
     column: str | None = None,
     tokens: int = 64,
     out: Path | None = None,
-    formulas: Flag = False,
+    formulas: Json = False,
     encoding: str | None = None,
-    json: Flag = False,
+    json: Json = False,
 ) -> None:
     r"""Let a language model write the texts of a table anew.
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
 import tokenry
 from tokenry import catalog, console
-from tokenry.cli_arguments import Flag, writable
+from tokenry.cli_files import writable
 
+Json = Annotated[bool, Parameter(negative="", show_default=False)]
 Form = Literal["text", "letters", "none"]
 
 app = App(name="tokenry", help_format="markdown")
@@ -60,7 +61,7 @@ class Training:
     rate: float = 2e-5
     per_group: int = 2
     held_out: float = 0.2
-    distractors: Flag = False
+    distractors: Json = False
     seed: int = 0
 
 
@@ -78,7 +79,7 @@ def tune(
     label: str | None = None,
     text: str | None = None,
     cluster: str | None = None,
-    json: Flag = False,
+    json: Json = False,
     training: Training = _TRAINING,
     reading: Reading = _READING,
 ) -> None:
@@ -127,8 +128,8 @@ def classify_pairs(
     label: str | None = None,
     threshold: float | None = None,
     out: Path | None = None,
-    formulas: Flag = False,
-    json: Flag = False,
+    formulas: Json = False,
+    json: Json = False,
     reading: Reading = _READING,
 ) -> None:
     r"""Say of each row of a table of pairs whether the two are the same; or classify texts.

@@ -81,9 +81,13 @@ class Given:
         return list((self.tables or {}).items())
 
 
-def linker(name: str) -> Linker:
-    """A linker by its name, for one that asks or combines others."""
-    return catalog.configured(name, Linker, "link")
+def linker(given: str | Linker, who: str = "link") -> Linker:
+    """A linker by its name, or as it is.
+
+    Raises:
+        UsageError: If it is none.
+    """
+    return catalog.configured(given, Linker, who)
 
 
 def zoo_has(name: str) -> bool:

@@ -10,14 +10,13 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
-from tokenry import catalog
 from tokenry.counted import counted
 from tokenry.errors import UsageError
 from tokenry.method import Linker, Scored, Side
 from tokenry.ops.fields import SEPARATOR, joined
 from tokenry.plugs.text_classifier import TextClassifier
 from tokenry.tables import frames, sides
-from tokenry.tables.aids import Given
+from tokenry.tables.aids import Given, linker
 from tokenry.tables.engine import arrow
 from tokenry.tables.frames import Frame
 from tokenry.tables.normalise import Form, rule
@@ -140,7 +139,7 @@ def classify_pairs(
             f"classify_pairs: left names {len(first)} columns and right {len(second)}; they go "
             "together one by one. Only a classifier reads texts alone."
         )
-    matching = catalog.configured(method, Linker, "classify_pairs")
+    matching = linker(method, "classify_pairs")
     marks = None if label is None else [truth(one) for one in frame.table.column(label).to_pylist()]
     given = Given(encoder=encoder, referee=referee, known=_known(marks), device=device)
     score, own = _scored(frame, first, second, matching, given, rule(normalise), threshold)
