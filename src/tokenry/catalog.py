@@ -7,9 +7,10 @@ import importlib
 import importlib.metadata
 import json
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from tokenry.card import FAMILIES
 from tokenry.errors import TokenryError, UnknownNameError, UsageError
@@ -17,10 +18,14 @@ from tokenry.errors import TokenryError, UnknownNameError, UsageError
 if TYPE_CHECKING:
     from tokenry.method import Method
 
+M = TypeVar("M", bound="Method")
+
 ENTRY_POINTS = "tokenry.methods"
 """A package joins with `[project.entry-points."tokenry.methods"] name = "pkg.module:Class"`."""
 
 _FILE = Path(__file__).with_name("catalog.json")
+_LISTED = 9
+"""Most names that a message lists one by one."""
 _WORD = re.compile(r"(?!(?:True|False|None)$)[^\W\d][\w-]*")
 
 
@@ -100,6 +105,71 @@ def make(text: str, /, **settings: Any) -> Method:
                 "leave one out."
             )
     return cls(**inside, **settings)
+
+
+def configured(
+    given: str | M, contract: type[M] | tuple[type[M], ...], who: str, /, **settings: Any
+) -> M:
+    """A method of one contract: from its name, or the instance as it is.
+
+    Args:
+        given: A name, alone or with settings as `make` reads them, or a configured instance.
+        contract: What it has to be; one of them when there are several.
+        who: The caller, for messages.
+        **settings: Further settings of a method that is given by name.
+
+    Raises:
+        UnknownNameError: If there is no such method or setting; the message holds the nearest ones.
+        UsageError: If it is of another contract, or settings are given beside an instance.
+
+    >>> from tokenry.method import Chunker
+    >>> configured("fixed-chunks(size=50)", Chunker, "cut", overlap=10).describe()
+    'FixedChunks(size=50, overlap=10)'
+    """
+    contracts = contract if isinstance(contract, tuple) else (contract,)
+    kind = find(parse(given)[0]) if isinstance(given, str) else type(given)
+    if not issubclass(kind, contracts):
+        raise UsageError(f"{who}: {_refused(given, contracts)}")
+    if isinstance(given, str):
+        return cast("M", make(given, **settings))
+    if settings:
+        raise UsageError(
+            f"{who}: {given.describe()} is configured already; set {', '.join(settings)} on it "
+            "instead."
+        )
+    return given
+
+
+def _refused(given: Any, contracts: tuple[type[Method], ...]) -> str:
+    """Why it is not of these contracts, and what is."""
+    if isinstance(given, type) and issubclass(given, contracts):
+        return f"{given.__name__} is a class; give {given.card.slug!r} or an instance."
+    fits = [cls.card for cls in classes() if issubclass(cls, contracts)]
+    families = list(dict.fromkeys(card.family for card in fits))
+    if len(fits) <= _LISTED:
+        hint = f"give {_either(card.slug for card in fits)}"
+    elif len(families) == 1:
+        hint = f"`tokenry list --family {families[0]}` shows what is"
+    else:
+        hint = f"`tokenry list --family F`, with {_either(families)} for F, shows what is"
+    return f"{_written(given)} is no {_either(one.noun for one in contracts)}; {hint}."
+
+
+def _written(given: Any) -> str:
+    """What a person gave, as a message shows it."""
+    from tokenry.method import Method
+
+    if isinstance(given, str):
+        return repr(given)
+    if isinstance(given, Method):
+        return given.describe()
+    return (given if isinstance(given, type) else type(given)).__name__
+
+
+def _either(names: Iterable[str]) -> str:
+    """Names joined by commas, the last by `or`."""
+    *most, last = names
+    return f"{', '.join(most)} or {last}" if most else last
 
 
 def parse(text: str) -> tuple[str, dict[str, Any]]:

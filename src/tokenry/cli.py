@@ -8,9 +8,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError
 
 import tokenry
 from tokenry import (
@@ -24,14 +24,13 @@ from tokenry import (
     cli_vocab,
     console,
 )
+from tokenry.cli_arguments import Flag, check_folders, numbers
 from tokenry.errors import TokenryError, UsageError
 
 if TYPE_CHECKING:
     from tokenry.compare.results import Results
 
 GATE_FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
-
-Json = Annotated[bool, Parameter(negative="", show_default=False)]
 
 app = App(
     name="tokenry",
@@ -42,7 +41,7 @@ app = App(
 for _group, _commands in (
     (cli_catalog.app, ("list", "show", "find")),
     (cli_vocab.app, ("audit", "tokenizer", "transplant")),
-    (cli_retrieval.app, ("chunks", "copy", "eval", "index", "search")),
+    (cli_retrieval.app, ("chunks", "copy", "evaluate", "eval", "index", "search")),
     (cli_clusters.app, ("cluster", "evaluate-links")),
     (cli_linking.app, ("aggregate", "dedupe", "link")),
     (cli_tuning.app, ("classify-pairs", "tune")),
@@ -98,7 +97,7 @@ def compare(
     max_loss: float | None = None,
     by: Literal["seconds", "bytes_resident", "bytes_read", "index_bytes", "p95"] = "seconds",
     picture: Path | None = None,
-    json: Json = False,
+    json: Flag = False,
 ) -> int:
     r"""Measure what methods cost and what they lose, and write a report.
 
@@ -161,14 +160,17 @@ def compare(
         picture: Also draw the Pareto plot and pictures of tokens or slots, as a PNG file.
         json: Print the findings for machines instead.
     """
-    _prepare(max_loss, out, picture)
+    if max_loss is not None and not max_loss >= 0:
+        raise UsageError(f"compare: max_loss={max_loss!r} is negative; it is a loss of score.")
+    check_folders("compare", out, picture)
+    console.quiet_models()
     given: Any = {"limit": limit, "seed": seed, "batch_size": batch_size, "repeats": repeats}
     given |= {"image_size": image_size, "query": query, "max_tokens": max_tokens}
     given |= {"out": results, "device": device, "budget_seconds": budget_seconds}
     given |= {"task": task and catalog.split(task), "block": block and catalog.split(block)}
     with console.noting_interrupts() as interrupts:
         names = catalog.split(methods)
-        found = tokenry.compare(model, names, data, keep=_numbers(keep), **given)
+        found = tokenry.compare(model, names, data, keep=numbers("compare", "keep", keep), **given)
     return _conclude(found, bool(interrupts), results, out, picture, (max_loss, by), json)
 
 
@@ -185,13 +187,13 @@ def report(
         out: The report to write.
         picture: Also draw the Pareto plot and pictures of tokens or slots, as a PNG file.
     """
-    _prepare(None, out, picture)
+    check_folders("report", out, picture)
     _write(tokenry.Results.open(results), out, picture)
     console.write(f"Report: {out}")
 
 
 @app.command
-def zoo(*, json: Json = False) -> None:
+def zoo(*, json: Flag = False) -> None:
     """List the real models and tokenizers that installable packages carry.
 
     Example: `tokenry zoo`
@@ -234,7 +236,7 @@ def probe(
     batch_size: int = 4,
     bos: bool = False,
     device: str | None = None,
-    json: Json = False,
+    json: Flag = False,
 ) -> None:
     r"""Measure what a language model does with its tokens, on texts with exact answers.
 
@@ -267,11 +269,11 @@ def probe(
         device: Where to run, such as `cuda`; where the model is when not given.
         json: Print the findings for machines instead.
     """
-    _prepare(None)
+    console.quiet_models()
     counts: Any = {"seed": seed, "limit": limit, "batch_size": batch_size}
     inputs: Any = {"query": query, "bos": bos, "device": device}
     inputs["methods"] = None if methods is None else catalog.split(methods)
-    inputs["keep"] = None if keep is None else _numbers(keep, "probe")
+    inputs["keep"] = None if keep is None else numbers("probe", "keep", keep)
     found = tokenry.probe(model, probe, **counts, **inputs)
     if json:
         console.write_json(found.to_dict())
@@ -280,7 +282,7 @@ def probe(
 
 
 @app.command
-def check(method: str, /, *, json: Json = False) -> int:
+def check(method: str, /, *, json: Flag = False) -> int:
     """Try every common check on a method; exit with 1 if one fails.
 
     Example: `tokenry check my_package.longest:Longest`
@@ -301,23 +303,6 @@ def check(method: str, /, *, json: Json = False) -> int:
             table.add_row(result.name, result.outcome, result.message)
         console.write(table)
     return GATE_FAILED if any(result.outcome == "failed" for result in found) else 0
-
-
-def _numbers(text: str, who: str = "compare") -> list[float]:
-    try:
-        return [float(word) for word in catalog.split(text)]
-    except ValueError:
-        raise UsageError(f"{who}: keep={text!r} is not numbers joined by commas.") from None
-
-
-def _prepare(max_loss: float | None, *files: Path | None) -> None:
-    """Refuse now what would fail after an hour of measuring."""
-    if max_loss is not None and not max_loss >= 0:
-        raise UsageError(f"compare: max_loss={max_loss!r} is negative; it is a loss of score.")
-    for file in files:
-        if file is not None and not file.parent.is_dir():
-            raise UsageError(f"tokenry: the folder of {file} does not exist; make it first.")
-    console.quiet_models()
 
 
 def _conclude(

@@ -9,14 +9,13 @@ from cyclopts import App, Parameter
 import tokenry
 from tokenry import catalog, console
 from tokenry.card import Family
-
-Json = Annotated[bool, Parameter(negative="", show_default=False)]
+from tokenry.cli_arguments import Flag
 
 app = App(name="tokenry", help_format="markdown")
 
 
 @app.command(name="list")
-def list_(*, family: Family | None = None, json: Json = False) -> None:
+def list_(*, family: Family | None = None, json: Flag = False) -> None:
     """List the methods, those of installed packages included.
 
     Example: `tokenry list --family vision`
@@ -42,7 +41,7 @@ def list_(*, family: Family | None = None, json: Json = False) -> None:
 
 
 @app.command
-def show(method: str, /, *, json: Json = False) -> None:
+def show(method: str, /, *, json: Flag = False) -> None:
     """Show one method: what it does, its paper, what holds of it here, how it is used and set.
 
     Example: `tokenry show pitome`
@@ -82,7 +81,7 @@ def find(
     like: str | None = None,
     family: Family | None = None,
     top: int = 8,
-    json: Json = False,
+    json: Flag = False,
 ) -> None:
     """Find methods by what they do, or those most like one that you know.
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 from cyclopts import App, Parameter
 
 import tokenry
 from tokenry import console
-from tokenry.errors import UsageError
-
-Json = Annotated[bool, Parameter(negative="", show_default=False)]
+from tokenry.cli_arguments import Flag, numbers
+from tokenry.cli_files import writable
 
 app = App(name="tokenry", help_format="markdown")
 
@@ -50,13 +49,13 @@ def cluster(
     by: Literal["components", "average"] = "components",
     largest: int | None = None,
     density: float = 0.0,
-    bridges: Json = False,
+    bridges: Flag = False,
     source: str | None = None,
     apart: float = 0.0,
     missing: float = 0.0,
-    formulas: Json = False,
+    formulas: Flag = False,
     out: Path | None = None,
-    json: Json = False,
+    json: Flag = False,
     columns: Columns = _USUAL,
 ) -> None:
     r"""Make clusters of scored pairs, wherever the scores come from.
@@ -85,10 +84,11 @@ def cluster(
         json: Print the sizes for machines instead.
         columns: What the columns are called.
     """
+    writable("cluster", out)
     found = tokenry.cluster(
         pairs,
         records,
-        threshold=None if threshold is None else _numbers("cluster", threshold),
+        threshold=None if threshold is None else numbers("cluster", "threshold", threshold),
         by=by,
         largest=largest,
         density=density,
@@ -120,7 +120,7 @@ def evaluate_links(
     candidates: Path | None = None,
     sizes: str | None = None,
     seed: int = 0,
-    json: Json = False,
+    json: Flag = False,
     columns: Columns = _USUAL,
 ) -> None:
     r"""Say how well pairs, or clusters, agree with what is known to be true.
@@ -157,7 +157,7 @@ def evaluate_links(
         source=source,
         one_table=one_table,
         candidates=candidates,
-        sizes=None if sizes is None else [int(one) for one in _numbers("evaluate-links", sizes)],
+        sizes=None if sizes is None else [*map(int, numbers("evaluate-links", "sizes", sizes))],
         seed=seed,
         **vars(columns),
     )
@@ -165,13 +165,3 @@ def evaluate_links(
         console.write_json(scored.to_dict())
     else:
         console.write(str(scored))
-
-
-def _numbers(who: str, text: str) -> list[float]:
-    """Numbers that are joined by commas."""
-    try:
-        return [float(one) for one in text.split(",")]
-    except ValueError:
-        raise UsageError(
-            f"{who}: {text!r} is no number, and no numbers joined by commas."
-        ) from None

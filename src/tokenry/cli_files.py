@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from tokenry.errors import UsageError
+from tokenry.cli_arguments import check_folders
 
 
 def writable(who: str, out: Path | None, report: Path | None = None) -> None:
@@ -14,9 +14,7 @@ def writable(who: str, out: Path | None, report: Path | None = None) -> None:
     Raises:
         UsageError: If a folder does not exist, or tables cannot be written with this ending.
     """
-    for path in (report, out):
-        if path is not None and not path.parent.is_dir():
-            raise UsageError(f"{who}: the folder of {path} does not exist; make it first.")
+    check_folders(who, report, out)
     if out is not None:
         from tokenry.tables.files import check_ending
 

@@ -10,14 +10,13 @@ from cyclopts import App, Parameter
 
 import tokenry
 from tokenry import catalog, console
+from tokenry.cli_arguments import Flag, check_folders
 from tokenry.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.text import Text
 
     from tokenry.index.documents import Hit
-
-Json = Annotated[bool, Parameter(negative="", show_default=False)]
 
 app = App(name="tokenry", help_format="markdown")
 
@@ -34,7 +33,7 @@ def chunks(
     metric: str = "chunk-metrics",
     out: Path | None = None,
     seed: int = 0,
-    json: Json = False,
+    json: Flag = False,
 ) -> None:
     r"""Say which chunks of your documents bring back most evidence and least of the rest.
 
@@ -61,8 +60,7 @@ def chunks(
         seed: Of the resampling.
         json: Print the findings for machines instead.
     """
-    if out is not None and not out.parent.is_dir():
-        raise UsageError(f"chunks: the folder of {out} does not exist; make it first.")
+    check_folders("chunks", out)
     console.quiet_models()
     found = tokenry.chunks(
         documents,
@@ -92,9 +90,9 @@ def index(
     dimension: int | None = None,
     text_column: str | None = None,
     id_column: str | None = None,
-    forget: Json = False,
+    forget: Flag = False,
     compress: int | None = None,
-    json: Json = False,
+    json: Flag = False,
 ) -> None:
     r"""Make a folder or a table searchable, or bring an index up to date.
 
@@ -154,7 +152,7 @@ def search(
     rankers: str | None = None,
     where: Annotated[list[str] | None, Parameter(negative="")] = None,
     width: int = 300,
-    json: Json = False,
+    json: Flag = False,
 ) -> int:
     r"""Find the documents of an index that answer a query, and mark the words that do.
 
@@ -192,8 +190,8 @@ def search(
     return 0
 
 
-@app.command(name="eval")
-def eval_(
+@app.command(name=("evaluate", "eval"))
+def evaluate(
     idx: Path,
     queries: Path,
     /,
@@ -202,16 +200,16 @@ def eval_(
     split: str | None = None,
     worst: int = 5,
     seed: int = 0,
-    json: Json = False,
+    json: Flag = False,
 ) -> None:
     r"""Say how well an index answers queries whose answers are known.
 
     For example:
 
     ```
-    tokenry eval notes-index queries.jsonl
+    tokenry evaluate notes-index queries.jsonl
 
-    tokenry eval idx scifact/ --split test --rankers "bm25,bm25+pooled>maxsim,maxsim"
+    tokenry evaluate idx scifact/ --split test --rankers "bm25,bm25+pooled>maxsim,maxsim"
     ```
 
     Args:
@@ -230,26 +228,11 @@ def eval_(
     console.quiet_models()
     ways = [way.strip() for way in (rankers or RANKERS).split(",")]
     found = tokenry.evaluate(idx, queries, rankers=ways, split=split, worst=worst, seed=seed)
-    if json:
-        console.write_json(found.to_dict())
-        return
-    table = console.table("Rankers", *found.measures[ways[0]], "p50", "p95")
-    for way, measures in found.measures.items():
-        cells = [f"{i.value:.3f} ({i.low:.3f} to {i.high:.3f})" for i in measures.values()]
-        table.add_row(way, *cells, *(f"{1e3 * s:.1f} ms" for s in found.seconds[way]))
-    console.write(table)
-    for way in ways[1:]:
-        name, apart = next(iter(found.differences[way].items()))
-        console.write(
-            f"{way}: {name} {apart.value:+.3f} ({apart.low:+.3f} to {apart.high:+.3f}) from "
-            f"{ways[0]}, on the same {found.queries} queries."
-        )
-    for text, score in found.worst:
-        console.write(f"{score:.3f}  {_plain(text)}")
+    console.write_found(found, json)
 
 
 @app.command
-def copy(idx: Path, target: Path, /, *, store: str = "segments", json: Json = False) -> None:
+def copy(idx: Path, target: Path, /, *, store: str = "segments", json: Flag = False) -> None:
     r"""Copy an index to another folder, with its token vectors in the same or another store.
 
     No text is encoded again. A copy that was stopped goes on when the same is called again; the
@@ -277,13 +260,6 @@ def copy(idx: Path, target: Path, /, *, store: str = "segments", json: Json = Fa
         console.write_json({**asdict(size), "out": str(target), "store": store})
     else:
         console.write(f"{target}: {size.documents} documents, {size.tokens} tokens in {store}.")
-
-
-def _plain(text: str) -> str:
-    """A query on one line, without control characters."""
-    from tokenry.index.passages import printable
-
-    return printable(" ".join(text.split()))[:200]
 
 
 def _marked(number: int, hit: Hit, width: int) -> Text:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
 import tokenry
 from tokenry import catalog, console
+from tokenry.cli_arguments import Flag, check_folders
 from tokenry.errors import UsageError
 
-Json = Annotated[bool, Parameter(negative="", show_default=False)]
+if TYPE_CHECKING:
+    from tokenry.compare.moves import Moves
 
 app = App(name="tokenry", help_format="markdown")
 tokenizer = App(name="tokenizer", help="Learn a tokenizer from texts.", help_format="markdown")
@@ -26,7 +28,7 @@ def train(
     out: Path,
     method: str = "bpe",
     size: int | None = None,
-    json: Json = False,
+    json: Flag = False,
 ) -> None:
     """Learn a tokenizer from texts, into a folder that AutoTokenizer loads.
 
@@ -62,9 +64,9 @@ def audit(
     lexicon: Path | None = None,
     morphemes: Path | None = None,
     language: str = "tr",
-    parallel: Json = False,
+    parallel: Flag = False,
     seed: int = 0,
-    json: Json = False,
+    json: Flag = False,
 ) -> None:
     r"""Say what tokenizers are like, side by side, on your texts, and write a report.
 
@@ -91,7 +93,7 @@ def audit(
         seed: Of the resampling.
         json: Print the findings for machines instead.
     """
-    _check_folder(out)
+    check_folders("audit", out)
     console.quiet_models()
     found = tokenry.audit(
         tokenizers,
@@ -129,7 +131,7 @@ def transplant(
     train_steps: int = 0,
     rate: float = 1e-3,
     seed: int = 0,
-    json: Json = False,
+    json: Flag = False,
 ) -> None:
     r"""Move a language model to another tokenizer, and say what it lost and what it saves.
 
@@ -172,27 +174,33 @@ def transplant(
         seed: Of all that is drawn.
         json: Print the findings for machines instead.
     """
-    from tokenry.compare.transplants import transplants_on
+    from tokenry.compare.transplants import Grounds, transplants_on
 
-    _check_folder(report)
+    check_folders("transplant", report)
     console.quiet_models()
-    learned: Any = {"source_text": source_text, "dictionary": dictionary}
-    learned |= {"source_words": source_words, "target_words": target_words}
-    measured: Any = {"held_out": held_out, "train_steps": train_steps, "rate": rate, "seed": seed}
-    learned |= {"text": text, "special": None if special is None else _pairs(special)}
-    methods = catalog.split(method)
-    found = transplants_on(model, new_tokenizer, methods, out=out, **learned, **measured)
+    grounds = Grounds(
+        text=text,
+        source_text=source_text,
+        dictionary=dictionary,
+        source_words=source_words,
+        target_words=target_words,
+        special=None if special is None else _pairs(special),
+        held_out=held_out,
+        train_steps=train_steps,
+        rate=rate,
+        seed=seed,
+    )
+    found = transplants_on(model, new_tokenizer, catalog.split(method), grounds, out=out)
+    _tell(found, report, json)
+
+
+def _tell(found: Moves, report: Path | None, json: bool) -> None:
+    """Print what the moves did, and write the page."""
     page = {} if report is None else {"report": str(tokenry.report(found, report))}
     if json:
         console.write_json({**found.to_dict(), **page})
     else:
         console.write("\n".join([str(found), *(f"Report: {path}" for path in page.values())]))
-
-
-def _check_folder(page: Path | None) -> None:
-    """Refuse a page in a folder that is not there, before any work is done for it."""
-    if page is not None and not page.parent.is_dir():
-        raise UsageError(f"tokenry: the folder of {page} does not exist; make it first.")
 
 
 def _pairs(text: str) -> dict[str, str]:

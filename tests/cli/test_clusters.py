@@ -34,7 +34,7 @@ def test_pairs_become_clusters_and_clusters_figures(files, tokenry):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("cluster pairs.csv --threshold high", "'high' is no number"),
+        ("cluster pairs.csv --threshold high", "threshold='high' is not numbers"),
         (
             "evaluate-links pairs.csv gold.csv --candidates pairs.csv --sizes 1,2",
             "must be 1 number",

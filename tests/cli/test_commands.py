@@ -9,7 +9,8 @@ import pytest
 from tokenry import catalog, zoo
 from tokenry.method import settings
 
-COMMANDS = ["compare", "list", "show", "report", "zoo", "probe", "check", "audit", "find", "eval"]
+COMMANDS = ["compare", "list", "show", "report", "zoo", "probe", "check", "audit", "find"]
+COMMANDS += ["evaluate"]
 
 MINE = '''
 from dataclasses import dataclass

@@ -62,7 +62,7 @@ def test_policies_side_by_side(tokenry, causal):
         ((PROBE, "--methods", "h2o", "--keep", "half"), "probe: keep='half' is not numbers"),
         ((PROBE, "--keep", ".5"), "is for cache policies"),
         (("verbatim-memry",), "nearest: verbatim-memory"),
-        (("tome",), "ToMe is no probe"),
+        (("tome",), "'tome' is no probe"),
         ((PROBE, "--limit", "0"), "limit=0 is not positive"),
         (("verbatim-memory(lengths=(11,))",), "is outside [2, 10]"),
         (("needle-threading(lengths=(1000,))",), "ask for shorter ones"),

@@ -104,7 +104,11 @@ def test_a_collection_is_indexed_under_its_own_ids_and_judged(tokenry, tmp_path)
     (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq\tc\t1\n")
     assert json.loads(tokenry("index", folder, "--out", "idx", "--json").out)["added"] == 2
     assert json.loads(tokenry("search", "idx", "cat", "--json").out)[0]["id"] == "c"
-    assert tokenry("eval", "idx", folder).code == 0
+    for name in ("evaluate", "eval"):
+        head, columns, found, *_ = tokenry(name, "idx", folder).out.splitlines()
+        assert head == "1 query asked of idx:"
+        assert columns.split() == ["rankers", "nDCG@10", "MRR@10", "recall@100", "p50", "p95"]
+        assert "1.000 (1.000 to 1.000)  1.000 (1.000 to 1.000)" in found
 
 
 def test_a_copy_in_another_store_answers_alike(tokenry, notes):

@@ -33,7 +33,7 @@ def test_wrong_usage_says_what_to_do(tokenry, tmp_path):
     (tmp_path / "full" / "x").write_text("x")
     for words, message in (
         (("a.txt", "--out", "full"), "holds something; give a new folder"),
-        (("a.txt", "--out", "o", "--method", "snapkv"), "SnapKV learns no tokenizer"),
+        (("a.txt", "--out", "o", "--method", "snapkv"), "'snapkv' is no trainer of tokenizers"),
         (("a.txt", "--out", "o", "--method", "dnabert2"), "DNABERT2: base 2 is 'H'"),
         (("a.txt", "--out", "o", "--size", "100"), "size=100 leaves no room"),
         (("none.txt", "--out", "o"), "no such file"),

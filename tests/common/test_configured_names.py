@@ -1,10 +1,14 @@
 """`name(setting=value, ...)` stands for a configured method wherever a name does."""
 
+import re
+
 import pytest
 
 import tokenry
 from tokenry import catalog
 from tokenry.errors import UnknownNameError, UsageError
+from tokenry.method import Chunker, Linker, Method, Probe, Router
+from tokenry.retrieval import FixedChunks
 from tokenry.vision import AttentiveMask, PiToMe, Random, ToMe, ZeroTPrune
 
 
@@ -68,6 +72,44 @@ def test_unknown_names_get_the_nearest_ones():
         catalog.make("pitome(margn=0.5)")
     with pytest.raises(UnknownNameError, match=message):
         catalog.make("pitome", margn=0.5)
+
+
+def test_a_method_of_a_contract_comes_from_its_name_or_is_itself():
+    made = catalog.configured(" fixed-chunks ( size = 50 )", Chunker, "cut", overlap=10)
+    assert made == FixedChunks(size=50, overlap=10)
+    assert catalog.configured(made, Chunker, "cut") is made
+    assert catalog.configured(made, (Linker, Chunker), "cut") is made
+
+
+@pytest.mark.parametrize(
+    ("given", "contract", "settings", "message"),
+    [
+        ("tome", Router, {}, "who: 'tome' is no router; give octopus."),
+        ("tome", Router, {"steps": 3}, "who: 'tome' is no router; give octopus."),
+        (ToMe(keep=0.5), Probe, {}, "who: ToMe(keep=0.5) is no probe; give multilingual-lm, "),
+        ("supcon", Linker, {}, "no linker; `tokenry list --family linking` shows what is."),
+        (3, (Probe, Linker), {}, "who: int is no probe or linker; `tokenry list --family F`, with"),
+        (None, Method, {}, "who: NoneType is no method; `tokenry list --family F`, with vision, "),
+        (FixedChunks, Chunker, {}, "FixedChunks is a class; give 'fixed-chunks' or an instance."),
+        (ToMe, Chunker, {}, "who: ToMe is no chunker; give "),
+        (FixedChunks(), Chunker, {"size": 9, "overlap": 1}, "already; set size, overlap on it "),
+        ("fixed-chunks(size=9)", Chunker, {"size": 8}, "size is given inside the parentheses and"),
+        ("fixed-chunks(size=0)", Chunker, {}, "size=0 is outside [1, 1000000]"),
+    ],
+)
+def test_what_is_not_of_the_contract_is_refused_with_what_is(given, contract, settings, message):
+    with pytest.raises(UsageError, match=re.escape(message)):
+        catalog.configured(given, contract, "who", **settings)
+
+
+def test_every_contract_has_a_name_of_its_own():
+    """A contract says what the methods of a family answer; it is a class of `tokenry.method`."""
+    bases = {base for cls in catalog.classes() for base in cls.__mro__}
+    contracts = {base for base in bases if base.__module__.startswith("tokenry.method.")}
+    nouns = [contract.__dict__.get("noun", "") for contract in contracts]
+    assert Chunker in contracts
+    assert "" not in nouns
+    assert len(set(nouns)) == len(nouns)
 
 
 @pytest.mark.parametrize(

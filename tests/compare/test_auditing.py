@@ -171,7 +171,7 @@ def test_broken_bytes_are_noted(small, tmp_path):
         (["no/such/folder"], None, UsageError, "no/such/folder"),
         (["zoo:nothing"], None, UnknownNameError, "zoo"),
         ([object()], None, UsageError, "slow tokenizer"),
-        (None, ["tome"], UsageError, "tome is no judge"),
+        (None, ["tome"], UsageError, "'tome' is no judge of vocabularies"),
         (None, ["qtoc"], UnknownNameError, "nearest: qtok"),
     ],
 )

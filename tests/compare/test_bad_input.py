@@ -74,7 +74,7 @@ def test_instances_are_told_apart_by_their_settings(run):
         ({"methods": ["tome(keep=.5)"]}, r"'tome\(keep=.5\)' sets keep, .* leave it out"),
         ({"methods": ["none"]}, "always runs; leave it out"),
         ({"methods": [ToMe]}, "ToMe is a class; give 'tome' or an instance"),
-        ({"methods": [3]}, "int does not reduce the tokens of an encoder nor say what"),
+        ({"methods": [3]}, "int is no reducer of image tokens, cache policy, drafter"),
         ({"methods": [["tome", "random"]]}, "stack of tome and random cannot be combined"),
         ({"methods": [[]]}, "stack of nothing cannot be combined"),
         ({"task": []}, "task is empty"),

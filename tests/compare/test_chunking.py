@@ -83,7 +83,7 @@ def test_an_encoder_ranks_and_cuts(folder):
         ({"chunkers": ["tome"]}, "'tome' is no chunker"),
         ({"chunkers": []}, "there are no chunkers"),
         ({"chunkers": "fixed-chunks"}, "give a list"),
-        ({"metric": "fixed-chunks"}, "does not measure chunks"),
+        ({"metric": "fixed-chunks"}, "is no measure of chunks; give chunk-metrics"),
         ({"questions": []}, "list of questions is empty"),
     ],
 )

@@ -221,7 +221,7 @@ def test_a_name_with_settings_is_a_probe(toy):
         (
             {"probe": "tome"},
             UsageError,
-            "ToMe is no probe; allowed: multilingual-lm",
+            "'tome' is no probe; give multilingual-lm",
         ),
         ({"probe": VERBATIM, "pool": "semantic"}, UsageError, "is configured already; set pool"),
         ({"probe": VERBATIM, "limit": 0}, UsageError, "limit=0 is not positive"),

@@ -311,7 +311,7 @@ def test_no_start_is_refused(lab):
 
 def test_other_methods_are_refused(lab):
     model, tokenizer = lab.model(lab.kinds["gpt2"]), lab.kinds["gpt2"]
-    with pytest.raises(UsageError, match="Pie does not turn tokens into bytes; `byte-exact` does"):
+    with pytest.raises(UsageError, match="ByteLM: 'pie' is no reader of bytes; give byte-exact"):
         ByteLM(model, tokenizer, "pie")
     with pytest.raises(UnknownNameError, match="byte-exact"):
         ByteLM(model, tokenizer, "byte-exect")

@@ -166,3 +166,23 @@ def held_slots():
         return held
 
     return held_slots
+
+
+@pytest.fixture
+def traces():
+    """All that a policy could leave behind on a model."""
+
+    def found_on(model):
+        found = {}
+        for name, module in model.named_modules():
+            held = {key: value for key, value in vars(module).items() if not key.startswith("_")}
+            found[name] = (
+                type(module),
+                sorted(vars(module)),
+                held.get("config"),
+                len(module._forward_hooks),
+                len(module._forward_pre_hooks),
+            )
+        return found, model.config._attn_implementation
+
+    return found_on

@@ -1,6 +1,7 @@
 """Putting a method on and taking it off; what is refused, and in which words."""
 
 from dataclasses import dataclass
+from inspect import unwrap
 from typing import ClassVar, final
 
 import pytest
@@ -19,6 +20,7 @@ from tokenry.errors import AttachError, UnknownNameError, UnsupportedModelError,
 from tokenry.method import Method
 from tokenry.plugs.attach import attach
 from tokenry.vision import Grid, Resize, ToMe
+from tokenry.zoo import Loaded
 
 
 def test_names_and_instances_are_the_same(tiny, images):
@@ -130,6 +132,29 @@ def test_settings_belong_to_a_name(tiny):
 def test_two_reducers_cannot_be_stacked(methods, tiny):
     with pytest.raises(UsageError, match=r"(and|nothing).* cannot be combined; a stack is"):
         attach(tiny("vit"), methods)
+
+
+unchecked = unwrap(attach)
+"""As users have it: here types are checked before the function sees its arguments."""
+
+
+@pytest.mark.parametrize("model", ["zoo:smollm2-135m", Loaded(None, None)])
+def test_what_is_no_loaded_model_is_refused(model):
+    with pytest.raises(UsageError, match=r"model is a (str|Loaded); give the loaded model itself"):
+        unchecked(model, "snapkv")
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        (3, "int is no method"),
+        ([3], "int is no method"),
+        (ToMe, "ToMe is a class; give 'tome' or an instance"),
+    ],
+)
+def test_what_is_no_method_is_refused(method, message, tiny):
+    with pytest.raises(UsageError, match=message):
+        unchecked(tiny("vit"), method)
 
 
 def test_a_method_of_another_kind_is_refused(tiny):

@@ -185,8 +185,14 @@ def test_merges_are_drawn_for_each_batch(tokenizer, bert):
 
 
 def test_methods_of_another_kind_are_refused(tokenizer, bert):
-    for bad in ({"method": "fvt"}, {"rows": "dynamic-tokenization"}):
-        with pytest.raises(UsageError, match="to merge and"):
+    for bad, message in (
+        ({"method": "fvt"}, "method: 'fvt' is no merger of tokens; give dynamic-tokenization"),
+        (
+            {"rows": "dynamic-tokenization"},
+            "rows: .* is no map to a new vocabulary; give fvt",
+        ),
+    ):
+        with pytest.raises(UsageError, match=f"DynamicCollator: {message}"):
             DynamicCollator(bert, tokenizer, **bad)
 
 

@@ -153,7 +153,7 @@ def test_wrong_rules_are_refused(llama, untyped):
         EditableCache(llama, None, IDS, strategy="rotate")
     with pytest.raises(UsageError, match=r"Pie\(\) is configured already; set tail on it"):
         EditableCache(llama, None, IDS, Pie(), tail=2)
-    with pytest.raises(UsageError, match=r"ToMe does not say what becomes of a cache"):
+    with pytest.raises(UsageError, match=r"ToMe\(keep=1.0\) is no editor of a cache; give pie"):
         EditableCache(llama, None, IDS, ToMe())
     with pytest.raises(UnknownNameError, match=r"method 'pies' is unknown; nearest: pie"):
         EditableCache(llama, None, IDS, "pies")

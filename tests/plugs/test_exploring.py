@@ -81,7 +81,7 @@ def test_nothing_is_left_on_the_model(language):
     [
         ({"question": " \n"}, UsageError, "the question is empty"),
         ({"count": 0}, UsageError, "count=0 is less than 1"),
-        ({"method": "pie"}, UsageError, "Pie does not say where to look"),
+        ({"method": "pie"}, UsageError, "'pie' is no navigator; give icn"),
         ({"method": "ikn"}, UnknownNameError, "icn"),
         ({"method": ICN(), "per_round": 3}, UsageError, r"ICN\(\) is configured already"),
         ({"strategy": "sample", "temperature": 0.0}, UsageError, "temperature=0.0 is not posit"),

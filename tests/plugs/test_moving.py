@@ -165,7 +165,7 @@ def test_refusals_say_what_to_do(old, new):
         transplant(llama(200), old, new, "fvt")
     with pytest.raises(UsageError, match="no token '<none>'"):
         transplant(llama(300), old, new, "fvt", special={"<stop>": "<none>"})
-    with pytest.raises(UsageError, match="does not move a model"):
+    with pytest.raises(UsageError, match="'snapkv' is no map to a new vocabulary"):
         transplant(llama(300), old, new, "snapkv")
     with pytest.raises(UnknownNameError, match="nearest: wechsel"):
         transplant(llama(300), old, new, "wechsl")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedTokenizerFast
 
-from tokenry.compare.transplants import transplant_on
+from tokenry.compare.transplants import Grounds, transplant_on
 from tokenry.errors import UsageError
 from tokenry.method import Origin
 from tokenry.plugs.masked_bits import masked_bits_per_byte
@@ -83,12 +85,13 @@ def test_a_folder_is_moved_measured_and_saved(tmp_path):
     model("Bert", True).save_pretrained(tmp_path / "old")
     OLD.save_pretrained(tmp_path / "old")
     NEW.save_pretrained(tmp_path / "new")
-    given = {"text": [*GERMAN], "held_out": 40}
+    grounds = Grounds(text=[*GERMAN], held_out=40)
     names = str(tmp_path / "old"), str(tmp_path / "new")
-    found = transplant_on(*names, "fvt", out=tmp_path / "moved", **given)
+    found = transplant_on(*names, "fvt", grounds, out=tmp_path / "moved")
     assert found.before.per_byte > 0 < found.after.per_byte
     assert AutoModelForMaskedLM.from_pretrained(tmp_path / "moved").config.vocab_size == len(NEW)
+    trained = replace(grounds, train_steps=2)
     with pytest.raises(UsageError, match="fills in hidden tokens"):
-        transplant_on(*names, "fvt", out=tmp_path / "moved", train_steps=2, **given)
+        transplant_on(*names, "fvt", trained, out=tmp_path / "moved")
     with pytest.raises(UsageError, match="hides others"):
         masked_bits_per_byte(model("Bert", True), OLD, [""])

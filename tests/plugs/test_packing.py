@@ -318,7 +318,7 @@ def test_settings_out_of_range(untyped):
         PackingCollator(length=1, anchor=BOS)
     with pytest.raises(UsageError, match="form='dense' is unknown"):
         PackingCollator(length=24, anchor=BOS, form="dense")
-    with pytest.raises(UsageError, match="ToMe is no rule for packed documents"):
+    with pytest.raises(UsageError, match="'tome' is no rule for packed documents"):
         PackingCollator(length=24, anchor=BOS, method="tome")
     with pytest.raises(UnknownNameError, match="anchor-attention"):
         PackingCollator(length=24, anchor=BOS, method="anchor")

@@ -322,7 +322,7 @@ def test_wrong_input_is_refused():
         collate(["a", [300]])
     with pytest.raises(UsageError, match=r"temperature=0.0 is not above 0"):
         model.write("a", temperature=0.0)
-    with pytest.raises(UsageError, match="ToMe is no rule for words"):
+    with pytest.raises(UsageError, match="'tome' is no rule for words; give word-pooling"):
         WordCollator("tome")
     with pytest.raises(UnknownNameError, match="word-pooling"):
         WordCollator("word-poolin")

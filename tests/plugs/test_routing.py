@@ -341,7 +341,7 @@ def test_routers_that_cannot_be_are_refused(language, router, tmp_path):
     graph = expert_graph(NAMES)
     with pytest.raises(UsageError, match="the tokenizer knows 257 tokens"):
         TokenRouter(language(vocab_size=100).model, loaded.processor, graph)
-    with pytest.raises(UsageError, match="Pie does not say whom a query goes to"):
+    with pytest.raises(UsageError, match="TokenRouter: 'pie' is no router; give octopus"):
         TokenRouter(loaded.model, loaded.processor, graph, "pie")
     with pytest.raises(UsageError, match="is configured already"):
         TokenRouter(loaded.model, loaded.processor, graph, Octopus(), threshold=0.5)

@@ -52,5 +52,5 @@ def test_an_index_holds_fewer_vectors_and_opens_with_the_encoder_alone(encoder, 
 
 
 def test_other_methods_are_refused(encoder):
-    with pytest.raises(UsageError, match="MaxSim does not leave tokens out of an index"):
+    with pytest.raises(UsageError, match="'maxsim' is no reducer of an index; give random-tok"):
         shrunk(encoder, "maxsim")

@@ -222,7 +222,7 @@ def test_dropout_is_on_while_tuning(build):
         ({"rate": -1.0}, "the rate is positive"),
         ({"batch_size": 64}, "36 pairs fill no batch of 64"),
         ({"groups": [1]}, "1 groups for 36 pairs"),
-        ({"method": "bpe"}, "Bpe is no objective"),
+        ({"method": "bpe"}, "'bpe' is no objective over pairs of texts"),
         ({"labels": [True]}, "1 labels for 36 pairs"),
         ({"labels": [True] * 36}, "InBatch has no use for labels"),
         ({"method": "online-contrastive"}, "needs labels of the pairs"),

@@ -9,7 +9,7 @@ import pytest
 
 from tokenry.compare.code import Source
 from tokenry.compare.records import Interval, MethodInfo, Skipped, TaskInfo
-from tokenry.errors import StoreError
+from tokenry.errors import StoreError, UsageError
 from tokenry.report import answer
 from tokenry.report.page import HERE, html, report
 
@@ -272,6 +272,11 @@ def test_long_configurations_of_one_method_are_told_apart(build, info):
 def test_names_a_path_that_cannot_be_written(build, tmp_path):
     with pytest.raises(StoreError, match=r"report: .*cannot be written.*folder"):
         report(build(groups=lambda *_: None, **SMALL), tmp_path / "missing" / "report.html")
+
+
+def test_what_has_no_page_is_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"report: there is no page of dict; give what .*compare"):
+        report({}, tmp_path / "report.html")
 
 
 def test_broken_picture(build):

@@ -113,7 +113,7 @@ def test_what_does_not_go_together_is_refused(predict):
         CodedTokenizer(predict, "equal-info(token=5)")
     with pytest.raises(UsageError, match="3 tokens are no whole windows; a window has 2"):
         EqualInfo(token=8).decode(predict, [1, 2, 3])
-    with pytest.raises(UsageError, match="Bpe does not write text as codes"):
+    with pytest.raises(UsageError, match="'bpe' is no coder of texts; give arithmetic-codes or eq"):
         CodedTokenizer(predict, "bpe")
 
 

@@ -160,25 +160,22 @@ def _lines(source: str | PathLike[str] | Sequence[str]) -> tuple[str, ...]:
 
 
 def _judges(given: Sequence[str | Judge]) -> dict[str, Judge]:
-    made = [catalog.make(one) if isinstance(one, str) else one for one in given]
-    for one in made:
-        if not isinstance(one, Judge):
-            raise UsageError(
-                f"audit: {one.card.slug} is no judge; `tokenry list --family vocab` shows all."
-            )
-    return {one.card.slug: one for one in made if isinstance(one, Judge)}
+    made = [catalog.configured(one, Judge, "audit") for one in given]
+    return {one.card.slug: one for one in made}
 
 
 def _usual(
     parallel: bool, seed: int, language: str, words: Mapping[str, tuple[str, ...]]
 ) -> dict[str, Judge]:
     """The judges that are asked when nobody says which."""
-    found = {"parity": catalog.make("parity", parallel=parallel, seed=seed)}
-    found |= {name: catalog.make(name) for name in ("qtok", "glitch")}
+    asked: dict[str, dict[str, Any]] = {"parity": {"parallel": parallel, "seed": seed}}
+    asked |= {"qtok": {}, "glitch": {}}
     if any(words.values()):
-        found["token-purity"] = catalog.make("token-purity", language=language, **words)
-    found["data-mixture"] = catalog.make("data-mixture", merges=_MERGES, resamples=_DRAWS)
-    return {slug: judge for slug, judge in found.items() if isinstance(judge, Judge)}
+        asked["token-purity"] = {"language": language, **words}
+    asked["data-mixture"] = {"merges": _MERGES, "resamples": _DRAWS}
+    return {
+        slug: catalog.configured(slug, Judge, "audit", **given) for slug, given in asked.items()
+    }
 
 
 def _judged(judge: Judge, vocab: Vocab, used: Sequence[Usage], rows: Embeddings | None) -> Found:

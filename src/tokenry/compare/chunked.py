@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tokenry.compare.columns import aligned
 from tokenry.compare.records import Interval, Verdict
 
 FIGURES = ("precision", "recall", "iou", "omega")
@@ -78,7 +79,7 @@ class Chunks:
             f"{len(self.questions)} questions about {self.documents} documents of {self.data} "
             f"({self.size:,} tokens); chunks ranked by {self.ranker}; {self.metric}.",
             "",
-            *_aligned([("chunker", "chunks", "tokens", "read", *FIGURES), *self._rows()]),
+            *aligned([("chunker", "chunks", "tokens", "read", *FIGURES), *self._rows()], left=1),
             "",
             "Below each mean its 95 % interval; + surely better, - surely worse than the first.",
         ]
@@ -101,15 +102,3 @@ class Chunks:
                 f"{one.figures[name].low:.2f}-{one.figures[name].high:.2f}" for name in FIGURES
             )
             yield ("", "", "", "", *spans)
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of text in columns; all but the first end on the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            [row[0].ljust(widths[0])]
-            + [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        ).rstrip()
-        for row in rows
-    ]

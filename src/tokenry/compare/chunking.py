@@ -86,9 +86,7 @@ def chunks(
     ('better', 'worse')
     """
     texts, asked = _asked(documents, questions)
-    measure = catalog.make(metric) if isinstance(metric, str) else metric
-    if not isinstance(measure, ChunkMeasure):
-        raise UsageError(f"chunks: {metric!r} does not measure chunks; give 'chunk-metrics'.")
+    measure = catalog.configured(metric, ChunkMeasure, "chunks: metric")
     cutters = _cutters(chunkers, encoder is not None)
     embed = _embedder(encoder)
     named = encoder if isinstance(encoder, str) else None
@@ -275,15 +273,11 @@ def _cutters(chunkers: Sequence[str | Chunker] | None, embeds: bool) -> list[tup
     if isinstance(chunkers, str):
         raise UsageError("chunks: chunkers is one text; give a list of names.")
     names = [*USUAL, *(BY_MEANING if embeds else ())] if chunkers is None else chunkers
-    found = [catalog.make(one) if isinstance(one, str) else one for one in names]
+    found = [catalog.configured(one, Chunker, "chunks") for one in names]
     if not found:
         raise UsageError("chunks: there are no chunkers; give at least one.")
     kept: list[tuple[str, Chunker]] = []
     for name, one in zip(names, found, strict=True):
-        if not isinstance(one, Chunker):
-            raise UsageError(
-                f"chunks: {name!r} is no chunker; `tokenry list` shows those there are."
-            )
         if one.embeds and not embeds:
             raise UsageError(
                 f"chunks: {one.describe()} cuts where the meaning changes, and no encoder says "

@@ -172,21 +172,9 @@ def _method(given: Any, who: str) -> Method:
         raise UsageError(
             f"{who}: {UNTOUCHED!r} is the untouched model, which always runs; leave it out."
         )
-    method: Any = catalog.make(given) if isinstance(given, str) else given
-    contracts: Any = tuple(kind.contract for kind in KINDS.values())
-    if isinstance(method, type) and issubclass(method, Method):
-        raise UsageError(
-            f"{who}: {method.__name__} is a class; give {method.card.slug!r} or an instance."
-        )
-    if not isinstance(method, contracts):
-        does = " nor ".join(kind.does for kind in KINDS.values())
-        families = " or ".join(kind.family for kind in KINDS.values())
-        raise UsageError(
-            f"{who}: {type(method).__name__} does not {does}; `tokenry list --family F`, with "
-            f"{families} for F, shows the methods that do."
-        )
-    found: Method = method
-    return found
+    contracts = tuple(one for kind in KINDS.values() for one in kind.contracts)
+    method: Method = catalog.configured(given, contracts, who)
+    return method
 
 
 def _contract(cls: type[Method]) -> str:

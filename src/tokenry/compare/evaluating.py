@@ -13,14 +13,18 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from tokenry.compare.columns import aligned
 from tokenry.compare.records import Interval
 from tokenry.compare.stats import mean_interval, resampled_means
+from tokenry.counted import counted
 from tokenry.data import Collection, Query
 from tokenry.data.collection_loader import load_queries
 from tokenry.errors import UsageError
 from tokenry.index.index import Index
+from tokenry.index.passages import printable
 from tokenry.index.searching import RANKERS, Searchable
 from tokenry.ops.ranking import ndcg, overlap, recall, reciprocal_rank, relevant
+from tokenry.progress import bar_hidden
 
 FIRST, DEEP = 10, 100
 EXACT = "maxsim"
@@ -67,6 +71,37 @@ class Evaluated:
             "worst": [{"query": query, "score": score} for query, score in self.worst],
         }
 
+    def __str__(self) -> str:
+        first, *others = self.measures
+        measured = (
+            (rankers, *map(_spanned, found.values()), *map(_spent, self.seconds[rankers]))
+            for rankers, found in self.measures.items()
+        )
+        lines = [
+            f"{counted(self.queries, 'query', 'queries')} asked of {self.index}:",
+            *aligned([("rankers", *self.measures[first], "p50", "p95"), *measured], left=1),
+        ]
+        for rankers in others:
+            name, apart = next(iter(self.differences[rankers].items()))
+            lines.append(f"{rankers}: {name} {_spanned(apart, '+')} from {first}.")
+        worst = [f"{score:.3f}  {_line(query)}" for query, score in self.worst]
+        return "\n".join([*lines, *(["Worst:", *worst] if worst else [])])
+
+
+def _spanned(interval: Interval, sign: str = "") -> str:
+    """A figure with its interval."""
+    ends = f"{interval.low:{sign}.3f} to {interval.high:{sign}.3f}"
+    return f"{interval.value:{sign}.3f} ({ends})"
+
+
+def _spent(seconds: float) -> str:
+    return f"{1e3 * seconds:.1f} ms"
+
+
+def _line(query: str) -> str:
+    """A query on one line, without control characters."""
+    return printable(" ".join(query.split()))[:200]
+
 
 def vars_of(interval: Interval) -> list[float]:
     """Value and both ends of an interval."""
@@ -81,7 +116,7 @@ def evaluate(
     split: str | None = None,
     worst: int = 5,
     seed: int = 0,
-    progress: bool = True,
+    progress: bool | None = None,
 ) -> Evaluated:
     """Ask an index queries whose answers are known, and count what it finds.
 
@@ -99,7 +134,7 @@ def evaluate(
         split: Of a folder: which part of the qrels.
         worst: Queries that are named.
         seed: Of the resampling.
-        progress: Show a bar on standard error.
+        progress: Show a bar; None shows one on a terminal.
 
     Raises:
         DataError: If the queries cannot be read.
@@ -127,14 +162,14 @@ def _evaluated(
     labelled: bool,
     worst: int,
     seed: int,
-    progress: bool,
+    progress: bool | None,
 ) -> Evaluated:
     there = set(index.ids())
     absent = _absent(index, queries, there)
     scores: dict[str, dict[str, list[float]]] = {way: {} for way in ways}
     spent: dict[str, list[float]] = {way: [] for way in ways}
     _warm_up(index, ways, queries[0].text)
-    bar = tqdm(queries, unit="query", delay=2, leave=False, disable=not progress)
+    bar = tqdm(queries, unit="query", delay=2, leave=False, disable=bar_hidden(progress))
     for number, query in enumerate(bar):
         own = query.id in there and index.get(query.id).text == query.text
         drop = query.id if own else None

@@ -32,8 +32,8 @@ def texts(source: Any) -> data.TextData:
     name = source.partition("(")[0].strip() if isinstance(source, str) else ""
     if name not in catalog.names("probes"):
         return data.load_text(source)
-    probe: Any = catalog.make(source)
-    if not isinstance(probe, Probe) or probe.asks != "answer":
+    probe = catalog.configured(source, Probe, "compare")
+    if probe.asks != "answer":
         raise UsageError(
             f"compare: the probe {name} asks for no answers that could be scored; "
             f"`tokenry.probe(model, {name!r})` measures it."

@@ -34,8 +34,7 @@ class Kind:
     Attributes:
         title: What it is called.
         family: Family of the methods that fit.
-        contract: Their class, or classes.
-        does: What they do, to complete "does not ...".
+        contracts: Their classes.
         processor: The class in transformers that turns examples into its input.
         reads: What that is called.
         data: Class of its data.
@@ -45,13 +44,12 @@ class Kind:
         batch_size: Examples per pass when nothing is asked for.
         batches: Into so many passes the examples go when nothing is asked for, whatever their
             number; 0 where `batch_size` counts.
-        beside: Classes of the methods that one of `contract` makes a stack with.
+        beside: Classes of the methods that one of `contracts` makes a stack with.
     """
 
     title: str
     family: str
-    contract: type[Method] | tuple[type[Method], ...]
-    does: str
+    contracts: tuple[type[Method], ...]
     processor: str
     reads: str
     data: type[Any]
@@ -74,7 +72,7 @@ class Kind:
 
     def takes(self, stack: Sequence[Method]) -> bool:
         """Whether these methods go on a model of this kind together."""
-        others = [method for method in stack if not isinstance(method, self.contract)]
+        others = [method for method in stack if not isinstance(method, self.contracts)]
         beside = all(isinstance(method, self.beside) for method in others)
         return len(stack) - len(others) == 1 and len(others) <= 1 and beside
 
@@ -91,8 +89,7 @@ KINDS: dict[str, Kind] = {
     "vision": Kind(
         title="vision model",
         family="vision",
-        contract=TokenReducer,
-        does="reduce the tokens of an encoder",
+        contracts=(TokenReducer,),
         processor="AutoImageProcessor",
         reads="image processor",
         data=datasets.ImageData,
@@ -104,8 +101,7 @@ KINDS: dict[str, Kind] = {
     "causal-lm": Kind(
         title="causal language model",
         family="cache",
-        contract=CachePolicy,
-        does="say what becomes of a key-value cache",
+        contracts=(CachePolicy,),
         load=texts,
         task="lm-agreement",
         **_TEXTS,
@@ -113,8 +109,7 @@ KINDS: dict[str, Kind] = {
     "writer": Kind(
         title="language model that writes",
         family="decoding",
-        contract=Drafter,
-        does="draft tokens ahead",
+        contracts=(Drafter,),
         load=datasets.load_text,
         task="writing",
         beside=(CachePolicy,),
@@ -123,8 +118,7 @@ KINDS: dict[str, Kind] = {
     "text-encoder": Kind(
         title="text encoder",
         family="retrieval",
-        contract=(LateScorer, IndexReducer, SearchPlan),
-        does="rank documents or leave tokens out of an index",
+        contracts=(LateScorer, IndexReducer, SearchPlan),
         processor="AutoTokenizer",
         reads="tokenizer",
         data=datasets.Collection,
@@ -136,8 +130,7 @@ KINDS: dict[str, Kind] = {
     "linker": Kind(
         title="text encoder for linking",
         family="linking",
-        contract=Linker,
-        does="say which records are the same thing",
+        contracts=(Linker,),
         processor="AutoTokenizer",
         reads="tokenizer",
         data=LinkingData,
@@ -196,7 +189,7 @@ def check_methods(kind: Kind, stacks: Sequence[Sequence[Method]], who: str) -> N
     """Raise UsageError unless the methods fit models of this kind; nothing is the untouched one."""
     for stack in stacks:
         if stack and not kind.takes(stack):
-            method = next((one for one in stack if not isinstance(one, kind.contract)), stack[-1])
+            method = next((one for one in stack if not isinstance(one, kind.contracts)), stack[-1])
             raise UsageError(
                 f"compare: {method.card.slug} is a {method.card.family} method, but {who} is a "
                 f"{kind.title}; `tokenry list --family {kind.family}` shows what fits it."

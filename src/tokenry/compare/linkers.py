@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenry import catalog
 from tokenry.compare.blocked import Blocked
 from tokenry.compare.linked import CUT, Linkable, LinkingData
 from tokenry.method import Aids, Embed, Linker, Matcher, Scored, Side
@@ -19,6 +18,7 @@ from tokenry.ops.clusters import components
 from tokenry.ops.near import best_threshold
 from tokenry.ops.nearest import ALL, nearest
 from tokenry.plugs.token_windows import PlainReader, windows
+from tokenry.tables.aids import linker as linker_by_name
 from tokenry.tables.memory import peak, reset_peak
 
 AT_ONCE = 512
@@ -172,7 +172,7 @@ def link(
         matcher = Cosine(data.left, data.right, meter)
     else:
         matcher = linker.prepare(
-            data.left, data.right, Aids(embed=meter, known=known, linker=catalog.make)
+            data.left, data.right, Aids(embed=meter, known=known, linker=linker_by_name)
         )
     if data.paired:
         found = _paired(data, matcher)

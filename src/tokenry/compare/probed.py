@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from tokenry.compare.columns import aligned
 from tokenry.compare.data_frame import Backend, data_frame
 from tokenry.compare.records import UNTOUCHED, Interval, Skipped
 from tokenry.compare.stats import LEVEL, RESAMPLES
@@ -261,12 +262,3 @@ def differences(run: Probed, untouched: Probed) -> Interval:
     pairs = zip(run.measurement.scores, untouched.measurement.scores, strict=True)
     values = np.array([a.value - b.value for a, b in pairs])
     return interval(values, run.measurement.statistic, run.seed)
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a table whose columns end below each other."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-        for row in rows
-    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -21,6 +21,7 @@ from tokenry.method import CachePolicy, Item, Measurement, Method, Probe
 from tokenry.ops.sampling import balanced
 from tokenry.plugs.attach import attach
 from tokenry.plugs.scoring import Reader
+from tokenry.progress import bar_hidden
 
 KEEPS = (1.0, 0.5, 0.25)
 """Values of the dial when nothing else is asked for."""
@@ -85,7 +86,7 @@ def probe(
         UsageError: If an argument is out of range, or no item fits into the model's positions.
     """
     _check(limit, batch_size, query)
-    one = _configured(probe, settings)
+    one = catalog.configured(probe, Probe, "probe", **settings)
     wanted, skipped = _policies(methods, keep)
     loaded, name = _found(model, tokenizer)
     reading: Any = {"batch_size": batch_size, "bos": bos, "in_parts": query == "free"}
@@ -145,9 +146,9 @@ def _measurements(
     progress: bool | None,
 ) -> list[tuple[Configuration, Measurement]]:
     """What comes of the items, read in `order`, under each policy; what is refused is skipped."""
-    found, hidden = [], None if progress is None else not progress
+    found = []
     total = len(order) * len(wanted)
-    with tqdm(total=total, unit="item", delay=2, leave=False, disable=hidden) as bar:
+    with tqdm(total=total, unit="item", delay=2, leave=False, disable=bar_hidden(progress)) as bar:
         for number, configuration in enumerate(wanted, 1):
             methods, responses = configuration.methods, {}
             try:
@@ -180,23 +181,6 @@ def _fitting(items: Sequence[Item], reader: Reader, what: str) -> list[int]:
             f"{most} positions; ask for shorter ones."
         )
     return order
-
-
-def _configured(given: str | Probe, settings: Mapping[str, Any]) -> Probe:
-    if isinstance(given, str):
-        one: Any = catalog.make(given, **settings)
-    elif settings:
-        raise UsageError(
-            f"probe: {given!r} is configured already; set {', '.join(settings)} on it instead."
-        )
-    else:
-        one = given
-    if not isinstance(one, Probe):
-        raise UsageError(
-            f"probe: {type(one).__name__} is no probe; allowed: "
-            f"{', '.join(catalog.names('probes'))}."
-        )
-    return one
 
 
 def _found(model: Any, tokenizer: Any) -> tuple[zoo.Loaded, str]:

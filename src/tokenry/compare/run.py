@@ -49,7 +49,7 @@ def compare(
     max_tokens: int | None = None,
     block: str | Sequence[str] | None = None,
     device: str | torch.device | None = None,
-    progress: bool = True,
+    progress: bool | None = None,
 ) -> Results:
     """Measure what methods cost and what they lose, on your model and your data.
 
@@ -85,7 +85,7 @@ def compare(
             2048 where a question is asked, or what the model has positions for.
         block: Which records linkers compare, as `tokenry.link` reads it; all when not given.
         device: Where to run; None stays where the model is.
-        progress: Show a bar on standard error.
+        progress: Show a bar; None shows one on a terminal.
 
     Returns:
         The results; incomplete (`complete` is False) after Ctrl-C or when the budget was spent.

@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from tokenry import zoo
+from tokenry import catalog, zoo
 from tokenry.compare.move_figures import cost, held, rival, rows, saved
 from tokenry.compare.moves import Held, MovedBy, Moves, said
 from tokenry.compare.records import Interval
@@ -21,7 +21,7 @@ from tokenry.errors import UsageError
 from tokenry.method import VocabMap
 from tokenry.plugs.bits import Bits, bits_per_byte, parts
 from tokenry.plugs.masked_bits import masked_bits_per_byte
-from tokenry.plugs.moving import Moved, configured, transplant
+from tokenry.plugs.moving import Moved, transplant
 from tokenry.plugs.retraining import train_embeddings
 from tokenry.plugs.wordvectors import read_words
 from tokenry.zoo.loading import fills_in
@@ -114,9 +114,9 @@ def transplant_on(
     model: str,
     new_tokenizer: str,
     method: str | VocabMap,
+    grounds: Grounds,
     *,
     out: str | Path | None = None,
-    **grounds: Any,
 ) -> Transplanted:
     """Move a model to another tokenizer, and measure on text that nothing was learned from.
 
@@ -124,8 +124,8 @@ def transplant_on(
         model: `zoo:NAME`, a folder, or a name on the Hub.
         new_tokenizer: A folder, or a name on the Hub.
         method: As for `transplant`.
+        grounds: What it learns from and how it is measured.
         out: Folder to save the moved model in; needed for training.
-        **grounds: As `Grounds` names them; `text` is needed.
 
     Returns:
         The moved model with its figures; they are in the summary that is saved, too.
@@ -133,7 +133,7 @@ def transplant_on(
     Raises:
         UsageError: If an argument is out of range, or there are too few texts.
     """
-    ready = _prepared(model, out, Grounds(**grounds))
+    ready = _prepared(model, out, grounds)
     return _transplanted(ready, new_tokenizer, method, None if out is None else Path(out))
 
 
@@ -141,9 +141,9 @@ def transplants_on(
     model: str,
     new_tokenizer: str,
     methods: Sequence[str | VocabMap],
+    grounds: Grounds,
     *,
     out: str | Path | None = None,
-    **grounds: Any,
 ) -> Moves:
     """Move a model by several methods, one after the other, and measure all on the same texts.
 
@@ -151,9 +151,9 @@ def transplants_on(
         model: `zoo:NAME`, a folder, or a name on the Hub.
         new_tokenizer: A folder, or a name on the Hub.
         methods: One or several, as for `transplant`.
+        grounds: What they learn from and how they are measured.
         out: Folder to save the moved model in; of several methods, each in a folder there of the
             method's name.
-        **grounds: As `Grounds` names them; `text` is needed.
 
     Returns:
         What `tokenry.report` writes a page of. The models themselves are not kept.
@@ -162,7 +162,7 @@ def transplants_on(
         UsageError: If an argument is out of range, there is no method or too few texts.
     """
     made = _made(methods)
-    ready = _prepared(model, out, Grounds(**grounds))
+    ready = _prepared(model, out, grounds)
     found: list[MovedBy] = []
     shown: tuple[Held, ...] = ()
     saving, first = Interval(0.0, 0.0, 0.0), ready.before
@@ -182,7 +182,7 @@ def _made(methods: Sequence[str | VocabMap]) -> dict[str, tuple[str, VocabMap]]:
     """By the names of their folders: what a person calls the methods, and the methods."""
     found: dict[str, tuple[str, VocabMap]] = {}
     for method in methods:
-        one: Any = configured(method, {})
+        one = catalog.configured(method, VocabMap, "transplant")
         slug = one.card.slug
         same = sum(other.card.slug == slug for _, other in found.values())
         name = method if isinstance(method, str) else one.describe()

@@ -140,6 +140,8 @@ class Method(ABC):
     """
 
     card: ClassVar[Card]
+    noun: ClassVar[str] = "method"
+    """What messages call a method of this contract; each contract has its own."""
     expected_failures: ClassVar[dict[str, str]] = {}
     """Common checks that this method does not pass, each with the reason."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from tokenry.method.base import Method
 
@@ -35,6 +35,8 @@ class MergedBatch:
 @dataclass(frozen=True, kw_only=True)
 class BatchMerger(Method):
     """Merges neighbouring tokens of a batch into new ones; a model is given rows for them."""
+
+    noun: ClassVar[str] = "merger of tokens"
 
     @abstractmethod
     def merge(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -17,6 +18,8 @@ from tokenry.ops.covers import Cover, Opening, Rows
 @dataclass(frozen=True)
 class ByteReader(Method):
     """A rule that turns what a model says of tokens into what it says of bytes."""
+
+    noun: ClassVar[str] = "reader of bytes"
 
     @abstractmethod
     def asked(self, openings: Sequence[Opening]) -> list[Cover]:

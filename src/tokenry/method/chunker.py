@@ -54,6 +54,7 @@ class Chunker(Method):
     a chunk; chunks are in reading order, and may overlap.
     """
 
+    noun: ClassVar[str] = "chunker"
     embeds: ClassVar[bool] = False
     """Whether it needs vectors."""
     bounded: ClassVar[bool] = True
@@ -93,6 +94,8 @@ class ChunkScores:
 @dataclass(frozen=True, kw_only=True)
 class ChunkMeasure(Method):
     """Compares the chunks that were retrieved for a question with its evidence."""
+
+    noun: ClassVar[str] = "measure of chunks"
 
     @abstractmethod
     def in_unit(self, some: Spans, tokens: Sequence[Offsets]) -> Spans:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 from tokenry.method.base import Method
 from tokenry.ops.arithmetic import Predictor
@@ -12,6 +13,8 @@ from tokenry.ops.arithmetic import Predictor
 @dataclass(frozen=True, kw_only=True)
 class TextCoder(Method):
     """Writes bytes as tokens of a few bits each, and reads them again."""
+
+    noun: ClassVar[str] = "coder of texts"
 
     @property
     @abstractmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from tokenry.method.base import In, Method
 
@@ -88,6 +88,8 @@ class Drafter(Method):
 
     A subclass writes `draft`, and `learn` if it learns from what the model says.
     """
+
+    noun: ClassVar[str] = "drafter"
 
     budget: Annotated[
         int | None,

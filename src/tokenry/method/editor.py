@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from jaxtyping import Int
 from torch import Tensor
@@ -42,6 +43,8 @@ class EditPlan:
 @dataclass(frozen=True)
 class CacheEditor(Method):
     """A rule that carries a cache over to an edited text."""
+
+    noun: ClassVar[str] = "editor of a cache"
 
     @abstractmethod
     def plan(self, length: int, edits: Sequence[Edit]) -> EditPlan:

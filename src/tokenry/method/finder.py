@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -35,6 +36,8 @@ class Finder:
 @dataclass(frozen=True, kw_only=True)
 class ThemeFinder(Method):
     """Learns a theme from texts that are known to be on it, by a citation or a label."""
+
+    noun: ClassVar[str] = "finder of themes"
 
     @abstractmethod
     def learn(

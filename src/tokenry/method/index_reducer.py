@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -31,6 +32,8 @@ class TokensView:
 @dataclass(frozen=True, kw_only=True)
 class IndexReducer(Method):
     """Leaves a share of each document's token vectors; queries stay as they are."""
+
+    noun: ClassVar[str] = "reducer of an index"
 
     keep: Keep = 1.0
 

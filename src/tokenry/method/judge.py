@@ -95,6 +95,7 @@ class Findings:
 class Judge(Method):
     """Says what a vocabulary is like. It reads nothing but its arguments."""
 
+    noun: ClassVar[str] = "judge of vocabularies"
     reads_words: ClassVar[bool] = False
     """Whether it needs `Usage.words`, which take as long to count as the tokens."""
     categories: ClassVar[int] = 0

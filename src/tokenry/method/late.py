@@ -39,6 +39,7 @@ class LateScorer(Method):
             False, the other documents count: they retrieve, or say how rare a word is.
     """
 
+    noun: ClassVar[str] = "scorer of documents"
     reads: ClassVar[Reads] = "vectors"
     pairwise: ClassVar[bool] = True
 

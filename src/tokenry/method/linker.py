@@ -103,7 +103,7 @@ class Aids:
         tables: Further tables by name: a log of aliases, a glossary, a corpus.
         known: Labelled pairs, scored 1 and 0, to learn from.
         linker: Gives another linker by its name, settings and all, such as
-            `fuzzy(scorer=jaro-winkler)`; in the engine, the catalogue's `make`.
+            `fuzzy(scorer=jaro-winkler)`; in the engine, any of the catalogue's.
     """
 
     embed: Embed | None = None
@@ -246,6 +246,7 @@ class Linker(Method):
         top: The highest score that two rows can have; infinite where nothing bounds it.
     """
 
+    noun: ClassVar[str] = "linker"
     top: ClassVar[float] = np.inf
 
     threshold: Annotated[

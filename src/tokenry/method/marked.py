@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from tokenry.method.base import In
 from tokenry.method.policy import CachePolicy
@@ -44,6 +44,8 @@ class MarkedPolicy(CachePolicy):
     Of the valid slots of a text, each whose rank is `block` modulo `block + 1` is a landmark. The
     model must be trained with it, so that it runs without a cache as well.
     """
+
+    noun: ClassVar[str] = "policy of landmarks"
 
     block: Annotated[int, In(1, 100_000), "how many tokens a landmark closes"] = 50
 

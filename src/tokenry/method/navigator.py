@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from tokenry.method.base import Method
 
@@ -52,6 +53,8 @@ class Navigator(Method):
 
     It sees neither model nor tokenizer: tokens come as their text, the likeliest first.
     """
+
+    noun: ClassVar[str] = "navigator"
 
     @property
     @abstractmethod

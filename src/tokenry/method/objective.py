@@ -51,6 +51,8 @@ class Losses:
 class Objective(Method):
     """A loss over a batch. It sees vectors and logits, never the model that made them."""
 
+    noun: ClassVar[str] = "objective"
+
     @abstractmethod
     def loss(self, batch: Batch) -> Losses:
         """The loss of a batch; gradients flow through it."""
@@ -63,6 +65,7 @@ class PairObjective(Objective):
     `tokenry.plugs.tuning.tune` trains any encoder of sentence-transformers with it.
     """
 
+    noun: ClassVar[str] = "objective over pairs of texts"
     tokens: ClassVar[bool] = False
     """Whether it reads the vectors of tokens, and which are real, or one vector for each text."""
     alone: ClassVar[bool] = False
@@ -89,6 +92,8 @@ class DuplexObjective(Objective):
     encoder where it was masked; `decoded`, those of the decoder on the first token; `bag`, one
     logit for each word, made of the other tokens. The last two are left out where they weigh 0.
     """
+
+    noun: ClassVar[str] = "objective with two decoders"
 
     encoder_share: Annotated[float, In(0, 1, open="both"), "the words hidden from the encoder"] = (
         0.3

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from tokenry.method.base import Method
 
@@ -23,6 +23,8 @@ class PackedAttention(Method):
     `tokenry.plugs.packing.PackingCollator` makes batches of it. Document ids are as
     `tokenry.ops.packing` describes them.
     """
+
+    noun: ClassVar[str] = "rule for packed documents"
 
     @abstractmethod
     def visible(self, query: Tensor, key: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -45,6 +46,8 @@ class Groups:
 @dataclass(frozen=True, kw_only=True)
 class PairMaker(Method):
     """Finds records that tell the same, and pairs what their authors wrote about it."""
+
+    noun: ClassVar[str] = "maker of pairs"
 
     @abstractmethod
     def group(

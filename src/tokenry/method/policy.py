@@ -139,6 +139,8 @@ class CachePolicy(Method):
     (`unrotated`).
     """
 
+    noun: ClassVar[str] = "cache policy"
+
     keep: Keep = 1.0
 
     weighs: ClassVar[bool] = False

@@ -21,6 +21,7 @@ class Pooling(Method):
     stand for it in the main model. A word in the plural, `w` of them, has up to `c` bytes.
     """
 
+    noun: ClassVar[str] = "rule for words"
     pattern: ClassVar[str]
     """A regular expression whose matches, one behind the other, are all of any text."""
 

@@ -107,6 +107,7 @@ class Probe(Method):
     back. What it asks for, an answer, surprisals or a state, is the same for all its items.
     """
 
+    noun: ClassVar[str] = "probe"
     asks: ClassVar[Literal["answer", "surprisals", "state"]]
 
     @abstractmethod

@@ -94,6 +94,8 @@ class TokenReducer(Method):
     (`place`), and how much it can remove at once (`max_drop`).
     """
 
+    noun: ClassVar[str] = "reducer of image tokens"
+
     keep: Keep = 1.0
 
     place: ClassVar[Literal["before", "middle"]] = "middle"

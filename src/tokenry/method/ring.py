@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 from tokenry.method.base import Method
 from tokenry.ops.ring import Tile
@@ -31,6 +32,8 @@ class Visit:
 @dataclass(frozen=True, kw_only=True)
 class SequenceRing(Method):
     """Exact attention over a sequence that lies in shards on several ranks."""
+
+    noun: ClassVar[str] = "ring"
 
     @abstractmethod
     def chunks(self, rank: int, world: int) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from tokenry.method.base import In, Method
 
@@ -29,6 +29,8 @@ class Router(Method):
 
     It sees neither model nor tokenizer; experts are numbers from 0 on.
     """
+
+    noun: ClassVar[str] = "router"
 
     rewrite: Annotated[bool, "whether the model words the query anew for the expert"] = False
     steps: Annotated[int, In(1, 1000), "most experts that one query passes through"] = 8

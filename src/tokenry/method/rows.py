@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from tokenry.method.base import Method
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class RowSampler(Method):
     """Says by which vectors each text of a batch is read and written."""
+
+    noun: ClassVar[str] = "sampler of rows"
 
     @abstractmethod
     def rows(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from tokenry.method.base import In, Method
 
@@ -11,6 +11,8 @@ from tokenry.method.base import In, Method
 @dataclass(frozen=True, kw_only=True)
 class SearchPlan(Method):
     """How documents are cut and read for an index, where vectors lie, and what ranks them."""
+
+    noun: ClassVar[str] = "search plan"
 
     rankers: Annotated[str, "rankers of an index, as in `bm25+pooled>maxsim`"] = (
         "bm25+pooled>maxsim"

@@ -23,6 +23,7 @@ of its own."""
 class TokenizerTrainer(Method):
     """Learns a vocabulary from text, as a tokenizer of the `tokenizers` library."""
 
+    noun: ClassVar[str] = "trainer of tokenizers"
     for_few_texts: ClassVar[Mapping[str, Any]] = {}
     """Settings for a few lines of text, where the defaults go through them needlessly often; the
     common checks learn with them."""

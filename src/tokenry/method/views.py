@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -20,6 +21,8 @@ Views = Sequence[Collection[Label]]
 @dataclass(frozen=True, kw_only=True)
 class ViewRanker(Method):
     """Scores records by the labels that they share with a query, view by view."""
+
+    noun: ClassVar[str] = "ranker of views"
 
     @abstractmethod
     def score(self, queries: Sequence[Views], records: Sequence[Views]) -> Float[np.ndarray, "q d"]:

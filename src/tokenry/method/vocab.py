@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from tokenry.errors import UsageError
 from tokenry.method.base import Method
@@ -191,6 +191,8 @@ class VocabMap(Method):
     Tokens with a role (`Vocab.special`) are copied role by role by whoever calls; a method sees
     them like all others and need not mind.
     """
+
+    noun: ClassVar[str] = "map to a new vocabulary"
 
     @abstractmethod
     def rows(self, move: Move) -> EmbeddingRows:

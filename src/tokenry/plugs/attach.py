@@ -45,23 +45,22 @@ def attach(
 
     Raises:
         UnknownNameError: If no method has this name.
-        UsageError: If a setting is out of range, or the methods cannot be combined.
+        UsageError: If a setting is out of range, the methods cannot be combined, or the model is
+            not loaded.
         UnsupportedModelError: If tokenry does not know the architecture.
         AttachError: If the model already carries a method.
     """
+    if not isinstance(model, nn.Module):
+        raise UsageError(
+            f"attach: model is a {type(model).__name__}; give the loaded model itself, such as "
+            "tokenry.zoo.load('zoo:smollm2-135m').model."
+        )
     if isinstance(method, str):
         method = catalog.split(method, "+") or [method]
-    methods = [method] if isinstance(method, Method) else list(method)
+    methods = list(method) if isinstance(method, Sequence) else [method]
     if len(methods) != 1:
         return _stacked(model, methods, settings)
-    (one,) = methods
-    if isinstance(one, str):
-        one = catalog.make(one, **settings)
-    elif settings:
-        raise UsageError(
-            f"attach: {one.describe()} is configured already; "
-            f"set {', '.join(settings)} on it instead."
-        )
+    one = catalog.configured(methods[0], Method, "attach", **settings)
     for kind, plug in _PLUGS.items():
         if isinstance(one, kind):
             return plug(model, one)
@@ -80,7 +79,7 @@ def _stacked(
             f"attach: {', '.join(settings)} is given for {len(methods)} methods; set it on the one "
             'it belongs to, as in "snapkv(keep=0.5)".'
         )
-    made = [catalog.make(one) if isinstance(one, str) else one for one in methods]
+    made = [catalog.configured(one, Method, "attach") for one in methods]
     drafters = [one for one in made if isinstance(one, Drafter)]
     others = [one for one in made if not isinstance(one, Drafter)]
     if len(drafters) != 1 or len(others) != 1:

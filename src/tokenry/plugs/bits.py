@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from tokenry.errors import UsageError
 from tokenry.plugs.scoring import Reader
+from tokenry.progress import bar_hidden
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +87,12 @@ def bits_per_byte(
     owned = [(i, part) for i, text in enumerate(texts) for part in parts(text, chunk)]
     owned.sort(key=lambda one: len(one[1]))
     bits, tokens, unknown = [0.0] * len(texts), [0] * len(texts), 0
-    training, hidden = model.training, None if progress is None else not progress
+    training = model.training
     model.eval()
     try:
-        with tqdm(total=len(owned), unit="part", delay=2, leave=False, disable=hidden) as bar:
+        with tqdm(
+            total=len(owned), unit="part", delay=2, leave=False, disable=bar_hidden(progress)
+        ) as bar:
             for start in range(0, len(owned), batch_size):
                 batch = owned[start : start + batch_size]
                 found = reader.surprisals([part for _, part in batch])

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tokenry import catalog
 from tokenry.errors import UsageError
-from tokenry.method import ByteReader, Method
+from tokenry.method import ByteReader
 from tokenry.ops.byte_trie import Node
 from tokenry.ops.covers import Answer, Cover, Opening, at_border, scales
 from tokenry.plugs.branches import Branch, BranchingCache
@@ -88,7 +88,7 @@ class ByteLM(ByteText):
         start: Sequence[int] | Tensor | None = None,
         **settings: Any,
     ) -> None:
-        self.method = _rule(method, settings)
+        self.method = catalog.configured(method, ByteReader, "ByteLM", **settings)
         self._cache = BranchingCache(model, "ByteLM")
         self._model = model
         size = model.get_input_embeddings().num_embeddings
@@ -342,17 +342,3 @@ class ByteLM(ByteText):
             return
         self._trunk = self._branch(floor)
         floor.parent, self._floor, self._from = None, floor, window
-
-
-def _rule(method: str | ByteReader, settings: dict[str, Any]) -> ByteReader:
-    if isinstance(method, Method) and settings:
-        raise UsageError(
-            f"ByteLM: {method.describe()} is configured already; "
-            f"set {', '.join(settings)} on it instead."
-        )
-    rule = catalog.make(method, **settings) if isinstance(method, str) else method
-    if not isinstance(rule, ByteReader):
-        raise UsageError(
-            f"ByteLM: {type(rule).__name__} does not turn tokens into bytes; `byte-exact` does."
-        )
-    return rule

@@ -22,6 +22,7 @@ from tokenry.plugs.fresh_folder import fresh_folder, whole
 from tokenry.plugs.text_classifier import TextClassifier
 from tokenry.plugs.tuning import Tuned, descend, set_rate, share, training
 from tokenry.plugs.tuning_examples import Best
+from tokenry.progress import bar_hidden
 from tokenry.zoo.loading import explained
 
 
@@ -103,10 +104,9 @@ def tune_head(
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=decay)
     loss_of = nn.CrossEntropyLoss(weight=_weights(labels, len(classifier.labels), balanced, model))
     best = Best(model, watch, steps, looks=4)
-    hidden = None if progress is None else not progress
     with (
         training(model, seed),
-        tqdm(total=steps, unit="step", leave=False, disable=hidden) as bar,
+        tqdm(total=steps, unit="step", leave=False, disable=bar_hidden(progress)) as bar,
     ):
         for step, chosen in enumerate(islice(rounds(len(texts), batch_size, draw), steps)):
             set_rate(optimizer, rate * share(step, steps, 0.1))

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from tokenry import catalog
-from tokenry.errors import DataError, UsageError
+from tokenry.errors import DataError
 from tokenry.method import TextCoder, settings
 from tokenry.ops.arithmetic import SYMBOLS, Predictor, bounds
 from tokenry.plugs.byte_text import ByteText, ImpossibleTextError, as_bytes
@@ -50,14 +50,8 @@ class CodedTokenizer:
     def __init__(
         self, predictor: ByteText | Predictor, method: str | TextCoder = "equal-info"
     ) -> None:
-        rule = catalog.make(method) if isinstance(method, str) else method
-        if not isinstance(rule, TextCoder):
-            raise UsageError(
-                f"CodedTokenizer: {type(rule).__name__} does not write text as codes; `equal-info` "
-                "and `arithmetic-codes` do."
-            )
-        self.method = rule
-        self._width = rule.width
+        self.method = catalog.configured(method, TextCoder, "CodedTokenizer")
+        self._width = self.method.width
         self._predict = _Lenient(predictor) if isinstance(predictor, ByteText) else predictor
 
     def __len__(self) -> int:

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenry import catalog
-from tokenry.errors import UsageError
 from tokenry.method import Chunker, Document
 from tokenry.ops.spans import Spans, spans
 from tokenry.plugs.token_encoder import TokenEncoder
@@ -28,9 +27,7 @@ def cut(texts: Sequence[str], chunker: str | Chunker, encoder: TokenEncoder) -> 
         UsageError: If it is no chunker.
         UnknownNameError: If no method has this name.
     """
-    rule = catalog.make(chunker) if isinstance(chunker, str) else chunker
-    if not isinstance(rule, Chunker):
-        raise UsageError(f"cut: {chunker!r} is no chunker; fixed-chunks and section-chunks are.")
+    rule = catalog.configured(chunker, Chunker, "cut")
 
     def embed(parts: Sequence[str]) -> NDArray[np.float32]:
         found: NDArray[np.float32] = encoder.encode(parts).pooled.float().numpy()

@@ -18,6 +18,7 @@ from tokenry.errors import TokenryError, UsageError
 from tokenry.method import Batch, Objective
 from tokenry.plugs.dual_encoder import DualEncoder, parameters
 from tokenry.plugs.tuning import Tuned, descend, share, training
+from tokenry.progress import bar_hidden
 
 Record = tuple[Any, str]
 Records = Sequence[Record] | Callable[[int, random.Random], Record]
@@ -66,10 +67,9 @@ def tune_dual(
     start, losses, draw = time.perf_counter(), [], random.Random(seed)  # noqa: S311 - augmentation
     weights = parameters(encoder)
     optimizer = torch.optim.AdamW(weights, lr=rate, betas=(0.9, 0.98), eps=1e-6, weight_decay=decay)
-    hidden = None if progress is None else not progress
     with (
         training(encoder.model, seed),
-        tqdm(total=steps, unit="step", leave=False, disable=hidden) as bar,
+        tqdm(total=steps, unit="step", leave=False, disable=bar_hidden(progress)) as bar,
     ):
         for step, chosen in enumerate(islice(batches, steps)):
             for group in optimizer.param_groups:

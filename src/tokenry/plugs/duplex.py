@@ -17,6 +17,7 @@ from tokenry.errors import UnsupportedModelError, UsageError
 from tokenry.method import Batch, DuplexObjective, Losses
 from tokenry.ops.batches import rounds
 from tokenry.plugs.tuning import Tuned, descend, share, training
+from tokenry.progress import bar_hidden
 
 _HEADS = ("cls", "lm_head")
 """What architectures call the head that turns states into logits."""
@@ -192,8 +193,7 @@ def pretrain(
     read = DuplexCollator(tokenizer, model.method, longest, seed)
     start, losses, draw = time.perf_counter(), [], random.Random(seed)  # noqa: S311 - an order
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=decay)
-    hidden = None if progress is None else not progress
-    with training(model, seed), tqdm(total=steps, leave=False, disable=hidden) as bar:
+    with training(model, seed), tqdm(total=steps, leave=False, disable=bar_hidden(progress)) as bar:
         for step, rows in enumerate(islice(rounds(len(texts), batch_size, draw), steps)):
             for group in optimizer.param_groups:
                 group["lr"] = rate * share(step, steps, warm)

@@ -16,7 +16,6 @@ from torch.func import functional_call
 
 from tokenry import catalog
 from tokenry.alphabet import to_letters
-from tokenry.errors import UsageError
 from tokenry.method import (
     BatchMerger,
     EmbeddingRows,
@@ -141,14 +140,8 @@ class DynamicCollator:
         capacity: int = 5000,
         seed: int = 0,
     ) -> None:
-        self.method: Any = catalog.make(method) if isinstance(method, str) else method
-        maker: Any = catalog.make(rows) if isinstance(rows, str) else rows
-        if not (isinstance(self.method, BatchMerger) and isinstance(maker, VocabMap)):
-            raise UsageError(
-                f"DynamicCollator: got {method!r} to merge and {rows!r} to make rows; give "
-                "'dynamic-tokenization' and a method that makes rows for new tokens, such as "
-                "'fvt' or 'zett(hypernetwork=...)'."
-            )
+        self.method = catalog.configured(method, BatchMerger, "DynamicCollator: method")
+        maker = catalog.configured(rows, VocabMap, "DynamicCollator: rows")
         self.vocab = vocabulary(tokenizer)
         self.old = embeddings_of(model, self.vocab)
         self.cache = RowCache(maker, self.vocab, self.old, capacity)
@@ -168,7 +161,7 @@ class DynamicCollator:
         most = (
             self._draw.randint(*self._merges) if isinstance(self._merges, tuple) else self._merges
         )
-        return self.method.merge(texts, self.vocab, most)  # type: ignore[no-any-return]
+        return self.method.merge(texts, self.vocab, most)
 
     @torch.no_grad()
     def embed(self, merged: MergedBatch) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from transformers.cache_utils import DynamicLayer
 
 from tokenry import catalog
 from tokenry.errors import UnsupportedModelError, UsageError
-from tokenry.method import CacheEditor, EditPlan, Method
+from tokenry.method import CacheEditor, EditPlan
 from tokenry.ops.edits import Edit, differences, spliced
 from tokenry.ops.rope import rotate
 from tokenry.plugs.past import CACHE
@@ -60,7 +60,7 @@ class EditableCache:
         **settings: Any,
     ) -> None:
         _check_model(model)
-        self.method = _rule(method, settings)
+        self.method = catalog.configured(method, CacheEditor, "EditableCache", **settings)
         self._model, self._tokenizer = model, tokenizer
         self._written = isinstance(content, str)
         self._load(self._tokens(content))
@@ -321,21 +321,6 @@ def _check_length(ids: tuple[int, ...]) -> None:
             "EditableCache: no token would be left, and nothing can follow an empty text; keep at "
             "least one token."
         )
-
-
-def _rule(method: str | CacheEditor, settings: dict[str, Any]) -> CacheEditor:
-    if isinstance(method, Method) and settings:
-        raise UsageError(
-            f"EditableCache: {method.describe()} is configured already; "
-            f"set {', '.join(settings)} on it instead."
-        )
-    rule = catalog.find(method)(**settings) if isinstance(method, str) else method
-    if not isinstance(rule, CacheEditor):
-        raise UsageError(
-            f"EditableCache: {type(rule).__name__} does not say what becomes of a cache when its "
-            "text is edited; `pie` does."
-        )
-    return rule
 
 
 def _check_model(model: nn.Module) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tokenry import catalog
 from tokenry.errors import UsageError
-from tokenry.method import LIST, WAYS, Form, Method, Navigator
+from tokenry.method import LIST, WAYS, Form, Navigator
 from tokenry.ops.answers import first_number
 from tokenry.plugs.stem import Stem
 
@@ -118,7 +118,8 @@ def explore(
     """
     if count < 1:
         raise UsageError(f"explore: count={count} is less than 1; it is a number of answers.")
-    rule, stem = _rule(method, settings), Stem(model, tokenizer, form.write(_asked(question)))
+    rule = catalog.configured(method, Navigator, "explore", **settings)
+    stem = Stem(model, tokenizer, form.write(_asked(question)))
     shifts: list[float] = []
     if rule.draws:
         found = _drawn(stem, form, count, seed, temperature)
@@ -237,17 +238,3 @@ def _asked(question: str) -> str:
     if not question.strip():
         raise UsageError("explore: the question is empty; ask for something.")
     return question
-
-
-def _rule(method: str | Navigator, settings: dict[str, Any]) -> Navigator:
-    if isinstance(method, Method) and settings:
-        raise UsageError(
-            f"explore: {method.describe()} is configured already; "
-            f"set {', '.join(settings)} on it instead."
-        )
-    rule = catalog.find(method)(**settings) if isinstance(method, str) else method
-    if not isinstance(rule, Navigator):
-        raise UsageError(
-            f"explore: {type(rule).__name__} does not say where to look for answers; `icn` does."
-        )
-    return rule

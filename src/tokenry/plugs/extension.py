@@ -36,7 +36,7 @@ def freeze(model: Any, tokenizer: Any, merged: MergedBatch, rows: str | VocabMap
     Raises:
         UsageError: If the tokenizer is no byte-level BPE, or splits texts where a merge was made.
     """
-    method: Any = catalog.make(rows) if isinstance(rows, str) else rows
+    method = catalog.configured(rows, VocabMap, "freeze")
     source = vocabulary(tokenizer)
     made = extended(tokenizer, source, merged)
     old = embeddings_of(model, source)

@@ -38,6 +38,7 @@ from tokenry.ops.substrings import sample_vocabulary, substring_scores
 from tokenry.ops.surface import SurfaceForms
 from tokenry.plugs.moving import embeddings_of
 from tokenry.plugs.vocabulary import vocabulary
+from tokenry.progress import bar_hidden
 
 _SPLIT = r"'s|'t|'re|'ve|'m|'ll|'d| ?[\p{L}\p{M}]+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 _CHARACTERS = 16  # of a text, for each token that is read of it
@@ -188,8 +189,8 @@ def _phase(
     optimizer = torch.optim.AdamW(
         net.parameters(), how.rates[phase], (0.9, 0.95), weight_decay=0.01
     )
-    start, hidden = time.monotonic(), None if progress is None else not progress
-    for step in tqdm(range(steps), desc=name, leave=False, delay=2, disable=hidden):
+    start = time.monotonic()
+    for step in tqdm(range(steps), desc=name, leave=False, delay=2, disable=bar_hidden(progress)):
         done = max(step / max(1, steps), (time.monotonic() - start) / how.seconds[phase])
         if done >= 1:
             return

@@ -99,7 +99,8 @@ def train_tokenizer(
     >>> train_tokenizer(texts, "bpe", size=265, out=tempfile.mkdtemp()).size
     265
     """
-    rule = _trainer(method, size)
+    given = {} if size is None else {"size": size}
+    rule = catalog.configured(method, TokenizerTrainer, "train_tokenizer", **given)
     folder = fresh_folder("train_tokenizer", out)
     texts = {e.text: None for source in sources for e in load_text(source).examples}
     cuts = [_cut(text) for text in texts]
@@ -125,21 +126,6 @@ def train_tokenizer(
     )
 
 
-def _trainer(method: str | TokenizerTrainer, size: int | None) -> TokenizerTrainer:
-    given = {} if size is None else {"size": size}
-    rule = catalog.make(method, **given) if isinstance(method, str) else method
-    if not isinstance(rule, TokenizerTrainer):
-        raise UsageError(
-            f"train_tokenizer: {type(rule).__name__} learns no tokenizer; `bpe` does, and what "
-            "`tokenry list --family vocab` shows with texts as what one has."
-        )
-    if rule is method and given:
-        raise UsageError(
-            f"train_tokenizer: {rule.describe()} is configured already; set size on it instead."
-        )
-    return rule
-
-
 def _cut(text: str) -> int:
     """Where the last tenth of a text begins; behind the end of a line where there is one."""
     cut = len(text) - int(len(text) * _HELD_OUT)
@@ -163,7 +149,7 @@ def _bytes_per_token(tokenizer: Tokenizer, texts: Sequence[str]) -> float:
 
 
 def _of_bpe(size: int, kept: Sequence[str], held: Sequence[str]) -> float | None:
-    rule = catalog.make("bpe", size=size)
-    if size <= 257 or not isinstance(rule, TokenizerTrainer):
+    if size <= 257:
         return None
+    rule = catalog.configured("bpe", TokenizerTrainer, "train_tokenizer", size=size)
     return _bytes_per_token(rule.train(kept), held)

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from tokenry.errors import UsageError
 from tokenry.plugs.bits import Bits, parts
+from tokenry.progress import bar_hidden
 
 _TURNS = 8  # passes over a part; each hides every eighth token
 _CHUNK = 400  # bytes of a part; with no more tokens than that it fits into 512 positions
@@ -48,11 +49,10 @@ def masked_bits_per_byte(
         )
     bits, counts, unknown = [0.0] * len(texts), [0] * len(texts), 0
     owned = [(i, part) for i, text in enumerate(texts) for part in parts(text, _CHUNK)]
-    hidden = None if progress is None else not progress
     training = model.training
     model.eval()
     try:
-        for i, part in tqdm(owned, unit="part", delay=2, leave=False, disable=hidden):
+        for i, part in tqdm(owned, unit="part", delay=2, leave=False, disable=bar_hidden(progress)):
             found = tokenizer(part, return_special_tokens_mask=True, verbose=False)
             ids = torch.tensor(found["input_ids"])
             plain = (torch.tensor(found["special_tokens_mask"]) == 0).nonzero()[:, 0]

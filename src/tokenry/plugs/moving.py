@@ -149,7 +149,7 @@ def transplant(
             special tokens clash, or the method lacks what it needs.
         UnsupportedModelError: If the model has no embedding of the usual kind.
     """
-    one = configured(method, settings)
+    one = catalog.configured(method, VocabMap, "transplant", **settings)
     source_name, target_name = _named(model) or _named(tokenizer), _named(new_tokenizer)
     model, tokenizer = _found(model, tokenizer)
     made = copy.deepcopy(_loaded(new_tokenizer))
@@ -173,27 +173,6 @@ def transplant(
     made.model_max_length = tokenizer.model_max_length
     parts: Any = {"method": one, "source": source, "target": target, "rows": rows}
     return Moved(model=moved, tokenizer=made, special=roles, **parts)
-
-
-def configured(method: str | VocabMap, settings: Mapping[str, Any]) -> VocabMap:
-    """The method of that name, with these settings.
-
-    Raises:
-        UnknownNameError: If no method or setting has this name.
-        UsageError: If it moves no models, or is configured already.
-    """
-    one: Any = catalog.make(method, **settings) if isinstance(method, str) else method
-    if not isinstance(one, VocabMap):
-        raise UsageError(
-            f"transplant: {method!r} does not move a model to another tokenizer; `tokenry list "
-            "--family vocab` shows what does."
-        )
-    if settings and not isinstance(method, str):
-        raise UsageError(
-            f"transplant: {one.describe()} is configured already; set {', '.join(settings)} on it "
-            "instead."
-        )
-    return one
 
 
 def _found(model: Any, tokenizer: Any) -> tuple[Any, Any]:

@@ -21,6 +21,7 @@ from tokenry.ops.batches import rounds
 from tokenry.ops.name_match import balanced, distances, match_divergence
 from tokenry.plugs.text_encoder import text_encoder
 from tokenry.plugs.tuning import descend, share, training
+from tokenry.progress import bar_hidden
 
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 _START = (2.0, 4.0)  # b_0 and b_1: half where the distance is one half
@@ -161,8 +162,10 @@ def train_names(
     line = nn.Parameter(torch.tensor(_START, device=encoder.device))
     optimizer = torch.optim.AdamW([*encoder.parameters(), line], lr=rate, weight_decay=0.01)
     order = rounds(len(pairs.named), batch_size, random.Random(seed))  # noqa: S311 - an order
-    hidden = None if progress is None else not progress
-    with training(encoder, seed), tqdm(total=steps, leave=False, disable=hidden) as bar:
+    with (
+        training(encoder, seed),
+        tqdm(total=steps, leave=False, disable=bar_hidden(progress)) as bar,
+    ):
         for step, chosen in enumerate(islice(order, steps)):
             for group in optimizer.param_groups:
                 group["lr"] = rate * share(step, steps, 0.05)

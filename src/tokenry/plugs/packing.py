@@ -92,12 +92,7 @@ class PackingCollator:
         dtype: torch.dtype = torch.float32,
         device: str | torch.device = "cpu",
     ) -> None:
-        made = catalog.make(method) if isinstance(method, str) else method
-        if not isinstance(made, PackedAttention):
-            raise UsageError(
-                f"PackingCollator: {type(made).__name__} is no rule for packed documents; give "
-                "'anchor-attention'."
-            )
+        made = catalog.configured(method, PackedAttention, "PackingCollator")
         if length < 2:
             raise UsageError(
                 f"PackingCollator: length={length} is below 2; a row holds the anchor and text."

@@ -23,7 +23,7 @@ from tokenry.errors import UsageError
 from tokenry.method import Pooling
 from tokenry.plugs.packing import form_of
 from tokenry.plugs.past import CACHE
-from tokenry.plugs.word_batches import END, WordCollator, word_rule
+from tokenry.plugs.word_batches import END, WordCollator
 
 UNITS = END + 1
 
@@ -53,7 +53,8 @@ class PooledConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     def method(self) -> Pooling:
         """The rule."""
         settings = dict(self.pooling)
-        return word_rule(cast(Pooling, catalog.make(settings.pop("method"), **settings)))
+        name: str = settings.pop("method")
+        return catalog.configured(name, Pooling, "PooledConfig", **settings)
 
 
 class PooledModel(PreTrainedModel):  # type: ignore[no-untyped-call]
@@ -117,7 +118,8 @@ class PooledModel(PreTrainedModel):  # type: ignore[no-untyped-call]
             UnsupportedModelError: If it has sliding windows, which a mask of words would undo.
         """
         inner: Any = cast(Any, decoder).base_model
-        config, rule = copy.deepcopy(inner.config), word_rule(method)
+        rule = catalog.configured(method, Pooling, "PooledModel")
+        config = copy.deepcopy(inner.config)
         config.vocab_size, config.pad_token_id = 1, None
         config.bos_token_id = config.eos_token_id = None
         main = {key: value for key, value in config.to_dict().items() if key != "dtype"}

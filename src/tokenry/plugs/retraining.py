@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from tokenry.errors import StoreError, UsageError
+from tokenry.progress import bar_hidden
 
 _FILE = "embeddings.safetensors"
 _WARM = 0.1  # share of the steps in which the learning rate rises
@@ -68,15 +69,14 @@ def train_embeddings(
             f"length={length}, rate={rate}; the first three are at least 1, length at least 2, and "
             "the rate is positive."
         )
-    blocks, hidden = _blocks(tokenizer, texts, length), None if progress is None else not progress
+    blocks = _blocks(tokenizer, texts, length)
     settings = {"steps": steps, "rate": rate, "batch_size": batch_size, "seed": seed}
     with _rows_only(model) as rows:
         optimizer = torch.optim.AdamW(rows.values(), lr=rate, weight_decay=0.0)
         run = _Run(Path(folder), _fingerprint(settings, blocks, rows), rows, optimizer)
         losses = run.resume()
-        hidden = None if progress is None else not progress
         with tqdm(
-            total=steps, initial=len(losses), unit="step", leave=False, disable=hidden
+            total=steps, initial=len(losses), unit="step", leave=False, disable=bar_hidden(progress)
         ) as bar:
             for step in range(len(losses), steps):
                 batch = blocks[_chosen(len(blocks), step, batch_size, seed)]

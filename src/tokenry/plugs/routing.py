@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tokenry import catalog
 from tokenry.errors import UnknownNameError, UsageError
-from tokenry.method import Method, Router
+from tokenry.method import Router
 from tokenry.plugs.experts import Worker, check_graph, read_graph, write_graph
 from tokenry.plugs.functional import add_tokens, fit_rows, head_states, lowered
 from tokenry.plugs.routes import Ending, Execution, Route, Step
@@ -63,7 +63,7 @@ class TokenRouter:
     ) -> None:
         check_graph(graph)
         check_pair("TokenRouter", model, tokenizer)
-        self.method = _rule(method, settings)
+        self.method = catalog.configured(method, Router, "TokenRouter", **settings)
         self.model, self.tokenizer, self.graph = model, tokenizer, graph.copy()
         add_tokens(model, tokenizer, self._tokens)
 
@@ -86,7 +86,7 @@ class TokenRouter:
 
         router = cls.__new__(cls)
         router.graph = read_graph(Path(folder) / _GRAPH)
-        router.method = _rule(method, settings)
+        router.method = catalog.configured(method, Router, "TokenRouter", **settings)
         model: Any = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True)
         router.model = model.eval()
         router.tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -351,17 +351,3 @@ class TokenRouter:
                 f"run: there is no worker for {lacking[0]!r}; give one for each expert, such as "
                 "local_worker(model, tokenizer) or a function from text to text."
             )
-
-
-def _rule(method: str | Router, settings: dict[str, Any]) -> Router:
-    if isinstance(method, Method) and settings:
-        raise UsageError(
-            f"TokenRouter: {method.describe()} is configured already; "
-            f"set {', '.join(settings)} on it instead."
-        )
-    rule = catalog.find(method)(**settings) if isinstance(method, str) else method
-    if not isinstance(rule, Router):
-        raise UsageError(
-            f"TokenRouter: {type(rule).__name__} does not say whom a query goes to; `octopus` does."
-        )
-    return rule

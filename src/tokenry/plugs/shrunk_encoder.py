@@ -13,7 +13,6 @@ from jaxtyping import Int
 from torch import Tensor
 
 from tokenry import catalog
-from tokenry.errors import UsageError
 from tokenry.method import IndexReducer, TokensView
 from tokenry.ops.budget import kept_count
 from tokenry.ops.grouping import group_means
@@ -104,15 +103,10 @@ def shrunk(
 
     Raises:
         UnknownNameError: If there is no such reducer or setting.
-        UsageError: If it reduces something else.
+        UsageError: If it reduces something else, or settings are given beside an instance.
     """
+    method = catalog.configured(reducer, IndexReducer, "shrunk", **settings)
     loaded = TokenEncoder.load(encoder) if isinstance(encoder, str) else encoder
-    method = catalog.make(reducer, **settings) if isinstance(reducer, str) else reducer
-    if not isinstance(method, IndexReducer):
-        raise UsageError(
-            f"shrunk: {type(method).__name__} does not leave tokens out of an index; `tokenry list "
-            "--family retrieval` shows what does."
-        )
     counts: Counter[str] = Counter()
     documents = 0
     for text in texts:

@@ -24,6 +24,7 @@ from tokenry.plugs.dropped_heads import dropped_heads
 from tokenry.plugs.fresh_folder import fresh_folder, whole
 from tokenry.plugs.text_encoder import sentence_transformers
 from tokenry.plugs.tuning_examples import Best, Examples, Pair, examples, of_pairs
+from tokenry.progress import bar_hidden
 
 _CLIP = 1.0  # most length of the gradient
 
@@ -119,7 +120,7 @@ def tune(
     best = Best(encoder, watch, steps, looks)
     with (
         _training_by(rule, encoder, seed),
-        tqdm(total=steps, unit="step", leave=False, disable=_hidden(progress)) as bar,
+        tqdm(total=steps, unit="step", leave=False, disable=bar_hidden(progress)) as bar,
     ):
         for step, chosen in enumerate(islice(data.batches(batch_size, per_group, draw), steps)):
             set_rate(optimizer, rate * share(step, steps, warm))
@@ -219,11 +220,7 @@ def _training_by(rule: PairObjective, encoder: Any, seed: int) -> Iterator[None]
 
 
 def _objective(method: str | PairObjective, encoder: Any) -> PairObjective:
-    rule = catalog.make(method) if isinstance(method, str) else method
-    if not isinstance(rule, PairObjective):
-        raise UsageError(
-            f"tune: {type(rule).__name__} is no objective over pairs of texts; `in-batch` is one."
-        )
+    rule = catalog.configured(method, PairObjective, "tune")
     parts = sentence_transformers()
     wanted = parts.MultiVectorEncoder if rule.tokens else parts.SentenceTransformer
     if not isinstance(encoder, wanted):
@@ -253,10 +250,6 @@ def _checked(
             "batch_size."
         )
     return None if out is None else fresh_folder("tune", out)
-
-
-def _hidden(progress: bool | None) -> bool | None:
-    return None if progress is None else not progress
 
 
 def _save(encoder: Any, folder: Path | None) -> None:

@@ -30,11 +30,12 @@ def byte_tokenizer(method: str | Pooling = "word-pooling") -> PreTrainedTokenize
     >>> byte_tokenizer().encode("a b")
     [97, 32, 98]
     """
+    rule = catalog.configured(method, Pooling, "byte_tokenizer")
     alphabet = {letter: byte for byte, letter in enumerate(LETTERS)}
     inner = Tokenizer(models.BPE(vocab={**alphabet, "<end>": END}, merges=[]))
     inner.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(word_rule(method).pattern), "isolated"),
+            pre_tokenizers.Split(Regex(rule.pattern), "isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
@@ -43,22 +44,6 @@ def byte_tokenizer(method: str | Pooling = "word-pooling") -> PreTrainedTokenize
     return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=inner, bos_token=end, eos_token=end, pad_token=end
     )
-
-
-def word_rule(method: str | Pooling) -> Pooling:
-    """The rule that a name or an instance stands for.
-
-    Raises:
-        UsageError: If it is no rule for words.
-        UnknownNameError: If no method has this name.
-    """
-    made = catalog.make(method) if isinstance(method, str) else method
-    if not isinstance(made, Pooling):
-        raise UsageError(
-            f"pooling: {type(made).__name__} is no rule for words; give 'word-pooling', with "
-            "settings in parentheses, or an instance."
-        )
-    return made
 
 
 class WordCollator:
@@ -78,7 +63,7 @@ class WordCollator:
     """
 
     def __init__(self, method: str | Pooling = "word-pooling") -> None:
-        self.method = word_rule(method)
+        self.method = catalog.configured(method, Pooling, "WordCollator")
 
     def __call__(self, features: Sequence[Any]) -> dict[str, Tensor]:
         """One batch.

@@ -5,20 +5,18 @@ from __future__ import annotations
 import base64
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jinja2
 
 from tokenry.compare.audits import Audit
 from tokenry.compare.chunked import Chunks
 from tokenry.compare.moves import Moves
-from tokenry.errors import StoreError
+from tokenry.compare.results import Results
+from tokenry.errors import StoreError, UsageError
 from tokenry.report import audited, chunking, compared, linkage, moved, tokens
 from tokenry.report.linkage import Told
 from tokenry.report.vega import PALETTE
-
-if TYPE_CHECKING:
-    from tokenry.compare.results import Results
 
 HERE = Path(__file__).parent
 
@@ -38,6 +36,7 @@ def report(results: Results | Audit | Chunks | Moves | Told, path: str | Path) -
         The path.
 
     Raises:
+        UsageError: If there is no page for such results.
         StoreError: If the file cannot be written.
     """
     target = Path(path)
@@ -57,6 +56,9 @@ def html(results: Results | Audit | Chunks | Moves | Told) -> str:
 
     Args:
         results: The comparison, the audit, the chunkers, the moves, or the links.
+
+    Raises:
+        UsageError: If it is none of them.
     """
     if isinstance(results, Told):
         return _rendered("linkage.html", linkage.content(results.told()))
@@ -66,7 +68,12 @@ def html(results: Results | Audit | Chunks | Moves | Told) -> str:
         return _rendered("chunking.html", chunking.content(results))
     if isinstance(results, Moves):
         return _rendered("moved.html", moved.content(results))
-    return _rendered("template.html", compared.content(results))
+    if isinstance(results, Results):
+        return _rendered("template.html", compared.content(results))
+    raise UsageError(
+        f"report: there is no page of {type(results).__name__}; give what tokenry.compare, audit, "
+        "chunks, link or dedupe returned, or transplants_on."
+    )
 
 
 def _rendered(template: str, page: dict[str, Any]) -> str:

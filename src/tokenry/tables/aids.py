@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tokenry import catalog, zoo
 from tokenry.errors import UsageError
-from tokenry.method import Aids, Scored, Side
+from tokenry.method import Aids, Linker, Scored, Side
 from tokenry.tables import frames
 from tokenry.tables.engine import arrow
 from tokenry.tables.frames import Frame
@@ -70,7 +70,7 @@ class Given:
             referee=judge,
             tables={name: _whole(one) for name, one in further.items()},
             known=self.known,
-            linker=catalog.make,
+            linker=linker,
         )
         known = [] if self.known is None else [one.tolist() for one in self.known]
         if not lasting:
@@ -81,6 +81,15 @@ class Given:
 
     def _further(self) -> list[tuple[str, Any]]:
         return list((self.tables or {}).items())
+
+
+def linker(given: str | Linker, who: str = "link") -> Linker:
+    """A linker by its name, or as it is.
+
+    Raises:
+        UsageError: If it is none.
+    """
+    return catalog.configured(given, Linker, who)
 
 
 def zoo_has(name: str) -> bool:

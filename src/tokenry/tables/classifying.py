@@ -16,12 +16,12 @@ from tokenry.method import Linker, Scored, Side
 from tokenry.ops.fields import SEPARATOR, joined
 from tokenry.plugs.text_classifier import TextClassifier
 from tokenry.tables import frames, sides
-from tokenry.tables.aids import Given
+from tokenry.tables.aids import Given, linker
 from tokenry.tables.engine import arrow
 from tokenry.tables.frames import Frame
 from tokenry.tables.labels import truth
 from tokenry.tables.normalise import Form, rule
-from tokenry.tables.settings import check_reachable, linker
+from tokenry.tables.settings import check_reachable
 from tokenry.tables.stages import Stages
 from tokenry.tables.widened import Widened
 

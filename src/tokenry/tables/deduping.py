@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tokenry import catalog
 from tokenry.counted import counted
+from tokenry.method import Linker
 from tokenry.ops.guards import ROUNDING, check_guards, guarded_components
 from tokenry.tables import frames
 from tokenry.tables.clusters import Clusters
 from tokenry.tables.engine import arrow
-from tokenry.tables.settings import METHOD, Run, Settings, linker
+from tokenry.tables.settings import METHOD, Run, Settings
 from tokenry.tables.sides import named
 
 if TYPE_CHECKING:
@@ -125,7 +127,8 @@ def _found(
 def _told(settings: Settings) -> bool:
     """Whether anybody said from which score on rows are the same."""
     given = settings.get("threshold") is not None or settings.get("known") is not None
-    return given or linker(settings.get("method", METHOD), "dedupe").threshold is not None
+    method = catalog.configured(settings.get("method", METHOD), Linker, "dedupe")
+    return given or method.threshold is not None
 
 
 def _unasked(scored: pa.Table) -> list[str]:

@@ -130,7 +130,7 @@ class Run:
         for name in self.settings:
             if name not in Settings.__annotations__:
                 raise UnknownNameError(f"{self.who}: the setting", name, Settings.__annotations__)
-        method = linker(self.settings.get("method", METHOD), self.who)
+        method = catalog.configured(self.settings.get("method", METHOD), Linker, self.who)
         given, true = self._given()
         folder = self.settings.get("folder")
         with Stages(None if folder is None else Path(folder)) as stages:
@@ -231,21 +231,6 @@ def between(
     """
     keys = sides.named(*on, left, right, who)
     return Run(who=who, left=left, right=right, on=keys, assign=assign, settings=settings).links()
-
-
-def linker(given: str | Linker, who: str) -> Linker:
-    """A linker by its name, or as it is.
-
-    Raises:
-        UsageError: If it is none.
-    """
-    found = catalog.make(given) if isinstance(given, str) else given
-    if not isinstance(found, Linker):
-        raise UsageError(
-            f"{who}: method={given!r} is no linker; `tokenry list --family linking` shows those "
-            "there are."
-        )
-    return found
 
 
 def check_reachable(who: str, method: Linker, aids: Aids, threshold: float | None) -> None:
