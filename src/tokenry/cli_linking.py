@@ -14,6 +14,7 @@ from cyclopts import App, Parameter
 
 import tokenry
 from tokenry import catalog, console
+from tokenry.cli_arguments import Flag
 from tokenry.cli_files import columns, writable
 from tokenry.errors import UsageError
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from tokenry.tables.clusters import Clusters
     from tokenry.tables.links import Links
 
-Json = Annotated[bool, Parameter(negative="", show_default=False)]
 Assign = Literal["many", "best_left", "best_right", "mutual", "one_to_one", "greedy"]
 How = Literal["left", "inner", "right", "outer"]
 _PASSED = (
@@ -90,7 +90,7 @@ class Chosen:
     encoding: str | None = None
     report: Path | None = None
     pairs: Path | None = None
-    formulas: Json = False
+    formulas: Flag = False
 
     def check(self, who: str, out: Path | None) -> None:
         """Refuse now what could not be written at the end."""
@@ -147,7 +147,7 @@ def link(
     label: int | None = None,
     labels: Path = Path("labels.jsonl"),
     out: Path | None = None,
-    json: Json = False,
+    json: Flag = False,
     chosen: Chosen = _USUAL,
 ) -> None:
     r"""Find the rows of two tables that are the same thing, and merge them.
@@ -211,13 +211,13 @@ def dedupe(
     apart: float | None = None,
     largest: int | None = None,
     density: float = 0.0,
-    bridges: Json = False,
+    bridges: Flag = False,
     source: str | None = None,
     label: int | None = None,
     labels: Path = Path("labels.jsonl"),
-    labelled: Json = False,
+    labelled: Flag = False,
     out: Path | None = None,
-    json: Json = False,
+    json: Flag = False,
     chosen: Chosen = _USUAL,
 ) -> None:
     r"""Find the rows of a table that are the same thing, and write it without duplicates.
@@ -281,7 +281,7 @@ def aggregate(
     left_on: str | None = None,
     right_on: str | None = None,
     out: Path | None = None,
-    json: Json = False,
+    json: Flag = False,
     chosen: Chosen = _USUAL,
 ) -> None:
     r"""Bring the rows of a fine table under those of a coarse list, each under its best.

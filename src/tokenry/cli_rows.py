@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from cyclopts import App, Parameter
 
 import tokenry
 from tokenry import console
+from tokenry.cli_arguments import Flag
 from tokenry.cli_files import columns, writable
 from tokenry.errors import UsageError
-
-Json = Annotated[bool, Parameter(negative="", show_default=False)]
 
 app = App(name="tokenry", help_format="markdown")
 
@@ -37,7 +36,7 @@ class Training:
     steps: int | None = None
     batch_size: int | None = None
     rate: float = 2e-5
-    balanced: Json = False
+    balanced: Flag = False
     held_out: float = 0.3
     device: str | None = None
     seed: int = 0
@@ -57,7 +56,7 @@ def tune_classifier(
     right: str | None = None,
     classifier: str = "zoo:minilm-l6",
     encoding: str | None = None,
-    json: Json = False,
+    json: Flag = False,
     training: Training = _TRAINING,
 ) -> None:
     r"""Train a model to label pairs that it reads together, or texts; say what it is worth.
@@ -103,9 +102,9 @@ def transform_rows(
     tokens: int = 64,
     folder: Path | None = None,
     out: Path | None = None,
-    formulas: Json = False,
+    formulas: Flag = False,
     encoding: str | None = None,
-    json: Json = False,
+    json: Flag = False,
 ) -> None:
     r"""Let a language model write the texts of a table anew.
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from cyclopts import App, Parameter
 
 import tokenry
 from tokenry import console
+from tokenry.cli_arguments import Flag
 from tokenry.cli_files import columns, writable
 
-Json = Annotated[bool, Parameter(negative="", show_default=False)]
 Form = Literal["text", "letters", "none"]
 
 app = App(name="tokenry", help_format="markdown")
@@ -61,7 +61,7 @@ class Training:
     rate: float = 2e-5
     per_group: int = 2
     held_out: float = 0.2
-    distractors: Json = False
+    distractors: Flag = False
     seed: int = 0
 
 
@@ -79,7 +79,7 @@ def tune(
     label: str | None = None,
     text: str | None = None,
     cluster: str | None = None,
-    json: Json = False,
+    json: Flag = False,
     training: Training = _TRAINING,
     reading: Reading = _READING,
 ) -> None:
@@ -128,8 +128,8 @@ def classify_pairs(
     label: str | None = None,
     threshold: float | None = None,
     out: Path | None = None,
-    formulas: Json = False,
-    json: Json = False,
+    formulas: Flag = False,
+    json: Flag = False,
     reading: Reading = _READING,
 ) -> None:
     r"""Say of each row of a table of pairs whether the two are the same; or classify texts.
