@@ -61,7 +61,7 @@ class DupMAE(DuplexObjective):
         arxiv="2211.08769",
         venue="ACL 2023, as RetroMAE-2",
         code="https://github.com/staoxiao/RetroMAE",
-        code_license="not stated",
+        code_license="Apache-2.0",
         claims=(
             Claim(
                 paper="The decoder on [CLS] does not see the token that it predicts, and so learns "
