@@ -57,6 +57,12 @@ def test_only_what_changed_is_done_again(tokenry, notes):
     assert [found[name] for name in ("added", "changed", "unchanged", "deleted")] == [0, 0, 2, 1]
 
 
+def test_an_index_among_its_texts_is_no_text(tokenry, notes):
+    tokenry("index", notes, "--out", notes / "idx")
+    again = json.loads(tokenry("index", notes, "--out", notes / "idx", "--forget", "--json").out)
+    assert [again[name] for name in ("added", "unchanged", "deleted")] == [0, 2, 0]
+
+
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
 def test_a_table_becomes_searchable_with_its_columns(tokenry, tmp_path, suffix):
     polars = pytest.importorskip("polars")
