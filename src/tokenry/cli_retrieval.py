@@ -178,6 +178,8 @@ def search(
     from tokenry.index.index import Index
     from tokenry.index.searching import RANKERS
 
+    if width < 1:
+        raise UsageError(f"search: width={width} letters show nothing; give 1 or more.")
     console.quiet_models()
     wanted = dict(_pair(one) for one in where or [])
     with Index.open(idx) as held:

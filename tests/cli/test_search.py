@@ -43,6 +43,9 @@ def test_a_folder_becomes_searchable(tokenry, notes):
     hits = json.loads(tokenry("search", "idx", "the cat", "--json").out)
     assert hits[0]["id"] == "pets/cat.txt"
     assert hits[0]["matches"][1]["query"] == [4, 7]
+    for folder, ids in (("pets", ["pets/cat.txt"]), (".", ["dog.md"])):
+        hits = json.loads(tokenry("search", "idx", "a", "--where", f"folder={folder}", "--json").out)
+        assert [hit["id"] for hit in hits] == ids
 
 
 def test_only_what_changed_is_done_again(tokenry, notes):
@@ -99,6 +102,7 @@ def test_wrong_usage_says_what_to_do(tokenry, notes, tmp_path):
         assert done.code == 2, words
         assert message in done.err
     tokenry("index", notes, "--out", "idx")
+    assert "width=0 letters" in tokenry("search", "idx", "x", "--width", "0").err
     assert "is not like year=2024" in tokenry("search", "idx", "x", "--where", "a").err
     assert tokenry("search", "idx", "cat", "--where", "a=b").err == "idx: nothing found.\n"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import tracemalloc
 
@@ -29,6 +30,13 @@ def test_rows_are_those_that_are_read_at_once(path):
     assert (table.names, table.count) == (names, len(ROWS))
     for _ in range(2):  # as often as they are asked for
         assert list(table.rows()) == list(fetch(names))
+
+
+def test_a_long_text_fits_a_cell(tmp_path):
+    (tmp_path / "t.csv").write_text(f"text\n{'a' * 200_000}\n")
+    (row,) = row_table(tmp_path / "t.csv").rows()
+    assert len(row["text"]) == 200_000
+    assert csv.field_size_limit() == 131_072
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])

@@ -15,6 +15,7 @@ from tokenry.errors import DataError, MissingExtraError
 Row = dict[str, Any]
 
 _BATCH = 1 << 10  # rows of parquet that are read together
+_LONGEST = 1 << 24  # letters of a csv cell; Python's own limit is 131,072, less than a long text
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +55,13 @@ def csv_rows(path: Path) -> Iterator[Row]:
 
 @contextmanager
 def _as_csv(path: Path) -> Iterator[None]:
+    before = csv.field_size_limit(_LONGEST)
     try:
         yield
     except (OSError, UnicodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read as UTF-8 csv ({error}).") from error
+    finally:
+        csv.field_size_limit(before)
 
 
 def jsonl_rows(path: Path) -> Iterator[Row]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tokenry.data.collection_loader import collection_documents
@@ -21,6 +21,9 @@ MAX_BYTES = 16 << 20
 
 class Source:
     """A folder of text files, a table (.csv, .jsonl, .parquet), or a collection (BEIR, TREC).
+
+    A file's id is its path below the folder, and its metadata say in which `folder` it lies; of a
+    table all other columns are metadata.
 
     Args:
         path: Where it is. Files of a folder, and rows of a table, are read one by one when their
@@ -101,7 +104,8 @@ class Source:
             except DataError as error:
                 self.skipped.append(str(error))
                 continue
-            yield Document(name.encode("utf-8", "replace").decode(), text)
+            known = PurePosixPath(name.encode("utf-8", "replace").decode())
+            yield Document(str(known), text, {"folder": str(known.parent)})
 
     def _rows(self) -> Iterator[Document]:
         for number, row in enumerate(self._table.rows(), 1):
