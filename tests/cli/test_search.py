@@ -44,8 +44,8 @@ def test_a_folder_becomes_searchable(tokenry, notes):
     assert hits[0]["id"] == "pets/cat.txt"
     assert hits[0]["matches"][1]["query"] == [4, 7]
     for folder, ids in (("pets", ["pets/cat.txt"]), (".", ["dog.md"])):
-        hits = json.loads(tokenry("search", "idx", "a", "--where", f"folder={folder}", "--json").out)
-        assert [hit["id"] for hit in hits] == ids
+        found = tokenry("search", "idx", "a", "--where", f"folder={folder}", "--json")
+        assert [hit["id"] for hit in json.loads(found.out)] == ids
 
 
 def test_only_what_changed_is_done_again(tokenry, notes):

@@ -33,10 +33,11 @@ def test_rows_are_those_that_are_read_at_once(path):
 
 
 def test_a_long_text_fits_a_cell(tmp_path):
+    before = csv.field_size_limit()
     (tmp_path / "t.csv").write_text(f"text\n{'a' * 200_000}\n")
     (row,) = row_table(tmp_path / "t.csv").rows()
     assert len(row["text"]) == 200_000
-    assert csv.field_size_limit() == 131_072
+    assert csv.field_size_limit() == before
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
