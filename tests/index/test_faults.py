@@ -207,6 +207,7 @@ def test_an_index_of_a_newer_version_is_refused(tmp_path, encoder):
     [
         ("tokens/000001/tokens.f16", b"short", "holds 5 bytes"),
         ("tokens/manifest.json", b"{", "is damaged"),
+        ("tokens/manifest.json", b'{"format": 1}', "is damaged"),
         ("index.json", b"[]", "is damaged"),
         ("documents.sqlite3", b"no database at all" * 100, "not a database"),
         ("tokens/manifest.json", None, "No such file"),

@@ -176,8 +176,12 @@ def read(path: Path) -> dict[str, Any]:
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise StoreError(f"{path}: is damaged; build the index again, or take it from a backup.")
+        raise _damaged(path)
     return found
+
+
+def _damaged(path: Path) -> StoreError:
+    return StoreError(f"{path}: is damaged; build the index again, or take it from a backup.")
 
 
 def follow(path: Path, use: Callable[[dict[str, Any]], None]) -> None:
@@ -190,19 +194,20 @@ def follow(path: Path, use: Callable[[dict[str, Any]], None]) -> None:
         use: Opens what the content names.
 
     Raises:
-        StoreError: If that fails though the file is still the same, or the file cannot be read.
+        StoreError: If that fails though the file is still the same, or the file cannot be read or
+            lacks what `use` looks for.
     """
     content = read(path)
     while True:
         try:
-            use(content)
+            return use(content)
         except StoreError:
             now = read(path)
             if now == content:
                 raise
             content = now
-        else:
-            return
+        except (KeyError, TypeError) as error:
+            raise _damaged(path) from error
 
 
 def sync_folder(folder: Path) -> None:
