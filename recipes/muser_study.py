@@ -186,8 +186,7 @@ def published(folder: Path) -> dict[str, dict[str, float]]:
     labels, asked = read("labels/top30_dict.json"), read("cases/train_test.json")["test"]
     runs = {name: read(f"predictions/{name}_top100.json") for name in RUNS}
     return {
-        name: measured({query: run[query] for query in asked}, labels)
-        for name, run in runs.items()
+        name: measured({query: run[query] for query in asked}, labels) for name, run in runs.items()
     }
 
 

@@ -43,8 +43,8 @@ def test_a_folder_becomes_searchable(tokenry, notes):
     hits = json.loads(tokenry("search", "idx", "the cat", "--json").out)
     assert hits[0]["id"] == "pets/cat.txt"
     assert hits[0]["matches"][1]["query"] == [4, 7]
-    for folder, ids in (("pets", ["pets/cat.txt"]), (".", ["dog.md"])):
-        found = tokenry("search", "idx", "a", "--where", f"folder={folder}", "--json")
+    for where, ids in (("folder=pets", ["pets/cat.txt"]), ("folder=.", ["dog.md"])):
+        found = tokenry("search", "idx", "a", "--where", where, "--json")
         assert [hit["id"] for hit in json.loads(found.out)] == ids
 
 

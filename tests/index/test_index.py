@@ -79,9 +79,11 @@ def test_an_index_without_documents_takes_other_settings(tmp_path, encoder):
     ("store", "bits", "said"), [("segments", 3, "to 1, 2, 4, 8"), ("lance", 4, "it does not")]
 )
 def test_what_a_store_cannot_compress_is_refused(tmp_path, encoder, store, bits, said):
-    with Index(tmp_path, encoder, store=store) as index:
-        with pytest.raises(UsageError, match=f"compress={bits} bits .* {said}"):
-            index.compress(bits)
+    with (
+        Index(tmp_path, encoder, store=store) as index,
+        pytest.raises(UsageError, match=f"compress={bits} bits .* {said}"),
+    ):
+        index.compress(bits)
 
 
 def test_what_did_not_change_is_not_encoded_again(index, encoder):

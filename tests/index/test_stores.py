@@ -83,6 +83,7 @@ def test_the_ranking_is_that_of_brute_force(store):
 
 def test_deleted_documents_are_gone_and_compaction_gives_their_space_back(store):
     _, tokens, pooled = fill(store)
+    store.compact()
     store.delete(np.array([1, 4, 77]))
     query = asked(3)
     assert store.keys().tolist() == [2, 3, 5]
