@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -231,11 +232,16 @@ def eval_(
 
     console.quiet_models()
     ways = [way.strip() for way in (rankers or RANKERS).split(",")]
-    found = tokenry.evaluate(idx, queries, rankers=ways, split=split, worst=worst, seed=seed)
+    with warnings.catch_warnings(record=True) as noted:
+        found = tokenry.evaluate(idx, queries, rankers=ways, split=split, worst=worst, seed=seed)
+    for one in noted:
+        console.say(str(one.message))
     if json:
         console.write_json(found.to_dict())
         return
     table = console.table("Rankers", *found.measures[ways[0]], "p50", "p95")
+    for column in table.columns:
+        column.min_width = len(str(column.header))  # heads stay whole
     for way, measures in found.measures.items():
         cells = [f"{i.value:.3f} ({i.low:.3f} to {i.high:.3f})" for i in measures.values()]
         table.add_row(way, *cells, *(f"{1e3 * s:.1f} ms" for s in found.seconds[way]))

@@ -94,8 +94,8 @@ def test_wrong_usage_says_what_to_do(tokenry, notes, tmp_path):
         (("index", "nowhere", "--out", "o"), "nowhere: is not there; give a folder"),
         (("index", "t.csv", "--out", "o"), "none of its columns (a, b) is named text"),
         (("index", notes, "--out", "o", "--store", "segment"), "nearest: segments"),
-        (("index", notes, "--out", "o", "--compress", "3"), "it compresses to 1, 2, 4, 8"),
-        (("index", notes, "--out", "o", "--compress", "4", "--store", "lance"), "it does not"),
+        (("index", notes, "--out", "o", "--compress", "3"), "compresses to 1, 2, 4, 8; give"),
+        (("index", notes, "--out", "o", "--compress", "4", "--store", "lance"), "take `segments`"),
         (("search", "nowhere", "x"), "holds no index"),
     ):
         done = tokenry(*words)

@@ -76,7 +76,7 @@ def test_an_index_without_documents_takes_other_settings(tmp_path, encoder):
 
 
 @pytest.mark.parametrize(
-    ("store", "bits", "said"), [("segments", 3, "to 1, 2, 4, 8"), ("lance", 4, "it does not")]
+    ("store", "bits", "said"), [("segments", 3, "to 1, 2, 4, 8"), ("lance", 4, "does not compress")]
 )
 def test_what_a_store_cannot_compress_is_refused(tmp_path, encoder, store, bits, said):
     with (

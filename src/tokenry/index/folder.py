@@ -160,7 +160,13 @@ class Settings:
                     f"{folder}: dimension={self.dimension} needs a TokenEncoder, whose vectors can "
                     f"be projected; got {type(encoder).__name__}. Leave dimension out."
                 )
-            encoder = encoder.narrowed(texts, self.dimension)
+            try:
+                encoder = encoder.narrowed(texts, self.dimension)
+            except UsageError as error:
+                raise UsageError(
+                    f"{folder}: {error} The index holds nothing yet: give it more documents or "
+                    "another dimension, or remove the folder to leave dimension out."
+                ) from error
             _keep_projection(folder, encoder.projection)
         shape = Shape(encoder.dimension, encoder.pooled)
         found = replace(self, shape=shape, fingerprint=encoder.fingerprint())

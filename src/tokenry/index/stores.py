@@ -38,10 +38,10 @@ def check_bits(text: str, bits: int) -> None:
     """
     allowed = _class(text).bits
     if bits not in allowed:
-        known = f"it compresses to {', '.join(map(str, allowed))}" if allowed else "it does not"
+        known = f"compresses to {', '.join(map(str, allowed))}" if allowed else "does not compress"
         raise UsageError(
-            f"Index: compress={bits} bits per dimension with the store {text!r}: {known}. The "
-            "store `segments` takes 1, 2, 4 or 8."
+            f"Index: compress={bits} bits per dimension, and the store {text!r} {known}; "
+            + ("give one of them." if allowed else "leave compress out, or take `segments`.")
         )
 
 

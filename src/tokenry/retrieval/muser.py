@@ -63,8 +63,8 @@ class Muser(ViewRanker):
                 effect="tokenry's measures over the published runs and labels give these values.",
                 not_shown="Without a test, since runs and labels are not shipped: `python "
                 "recipes/muser_study.py --published MUSER/data` reads them. Their NDCG@10, 20 and "
-                "30, P@5 and 10, and MAP come out as from the released script, in all digits that "
-                "it prints. Its MAP is over labelled candidates alone (.870, .925, .918, .852, "
+                "30, P@5 and 10, and MAP come out as from the released script, in all of its "
+                "digits. Its MAP is over labelled candidates alone (.870, .925, .918, .852, "
                 ".650); over whole rankings it is .131, .137, .115, .111 and .015. NDCG@10 on all "
                 "100 queries: .290, .263, .237, .240.",
             ),
