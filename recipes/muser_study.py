@@ -5,15 +5,20 @@ that the name does not hold are the view of labels that helps. Packages, with `-
 `Packages` or what `apt-cache dumpavail` prints: the text is the description and facets are the
 views; two judge and a third helps, or all judge, and labels are people's or a linear model's.
 
+With `--published`, the folder `data` of github.com/THUlawtech/MUSER: what the measures say of the
+runs and labels that its authors published, as their own script has it.
+
 Run from the repository root (seconds; a minute with `--index`):
 
     python recipes/muser_study.py
     apt-cache dumpavail > Packages && python recipes/muser_study.py --index Packages
+    python recipes/muser_study.py --published MUSER/data
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import sys
 from collections import Counter
@@ -25,12 +30,15 @@ import numpy as np
 from tokenry.data.debtags import Package, debtags
 from tokenry.data.drawings import manifest
 from tokenry.ops.blending import blended
-from tokenry.ops.ranking import ndcg
+from tokenry.ops.ranking import average_precision, ndcg, precision
 from tokenry.retrieval import Muser
 
 VIEWS = ("role", "use", "works-with")
 WEIGHTS = (0.1, 0.5, 0.4)
 QUERIES = 150
+RUNS = ("labels", "lmir", "bm25", "tfidf", "lfm")
+RELEVANT = 5
+"""Least grade, of 0 to 8, that precision and MAP count."""
 
 
 def bm25(texts: list[str], asked: list[str]) -> np.ndarray:
@@ -150,12 +158,50 @@ def packages(index: Path, seed: int = 0) -> dict[str, np.ndarray]:
     }
 
 
+def measured(run: dict[str, list[str]], labels: dict[str, dict[str, int]]) -> dict[str, float]:
+    """Means over the queries of a run; `MAP of labelled` is the released one, of them alone."""
+    found = []
+    for query, ranking in run.items():
+        grades = labels[query]
+        labelled = [name for name in ranking if name in grades]
+        found.append(
+            {f"NDCG@{k}": ndcg(ranking, grades, k) for k in (10, 20, 30)}
+            | {f"P@{k}": precision(ranking, grades, k, RELEVANT) for k in (5, 10)}
+            | {
+                "MAP": average_precision(ranking, grades, least=RELEVANT),
+                "MAP of labelled": average_precision(
+                    labelled, {name: grades[name] for name in labelled}, least=RELEVANT
+                ),
+            }
+        )
+    return {name: sum(one[name] for one in found) / len(found) for name in found[0]}
+
+
+def published(folder: Path) -> dict[str, dict[str, float]]:
+    """The measures of each run that lies in a folder, on the queries that are for testing."""
+
+    def read(name: str) -> Any:
+        return json.loads((folder / name).read_text(encoding="utf-8"))
+
+    labels, asked = read("labels/top30_dict.json"), read("cases/train_test.json")["test"]
+    runs = {name: read(f"predictions/{name}_top100.json") for name in RUNS}
+    return {
+        name: measured({query: run[query] for query in asked}, labels) for name, run in runs.items()
+    }
+
+
 def main() -> None:
     """Write nDCG@10 of each ranker, and what it gains over the first."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--index", type=Path, help="a file Packages of Debian")
+    parser.add_argument("--published", type=Path, help="the folder data of MUSER's repository")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
+    if args.published:
+        for name, means in published(args.published).items():
+            said = ", ".join(f"{measure} {mean:.4f}" for measure, mean in means.items())
+            sys.stdout.write(f"{name}: {said}\n")
+        return
     found = packages(args.index, args.seed) if args.index else emoji(args.seed)
     firsts = {name.partition(":")[0] if ":" in name else "": name for name in reversed(found)}
     for name, values in found.items():

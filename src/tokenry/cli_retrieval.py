@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -176,6 +177,8 @@ def search(
     from tokenry.index.index import Index
     from tokenry.index.searching import RANKERS
 
+    if width < 1:
+        raise UsageError(f"search: width={width} letters show nothing; give 1 or more.")
     console.quiet_models()
     wanted = dict(_pair(one) for one in where or [])
     with Index.open(idx) as held:
@@ -227,7 +230,10 @@ def evaluate(
 
     console.quiet_models()
     ways = [way.strip() for way in (rankers or RANKERS).split(",")]
-    found = tokenry.evaluate(idx, queries, rankers=ways, split=split, worst=worst, seed=seed)
+    with warnings.catch_warnings(record=True) as noted:
+        found = tokenry.evaluate(idx, queries, rankers=ways, split=split, worst=worst, seed=seed)
+    for one in noted:
+        console.say(str(one.message))
     console.write_found(found, json)
 
 

@@ -43,6 +43,9 @@ def test_a_folder_becomes_searchable(tokenry, notes):
     hits = json.loads(tokenry("search", "idx", "the cat", "--json").out)
     assert hits[0]["id"] == "pets/cat.txt"
     assert hits[0]["matches"][1]["query"] == [4, 7]
+    for where, ids in (("folder=pets", ["pets/cat.txt"]), ("folder=.", ["dog.md"])):
+        found = tokenry("search", "idx", "a", "--where", where, "--json")
+        assert [hit["id"] for hit in json.loads(found.out)] == ids
 
 
 def test_only_what_changed_is_done_again(tokenry, notes):
@@ -55,6 +58,12 @@ def test_only_what_changed_is_done_again(tokenry, notes):
     assert found["documents"] == 3
     found = json.loads(tokenry("index", notes, "--out", "idx", "--forget", "--json").out)
     assert [found[name] for name in ("added", "changed", "unchanged", "deleted")] == [0, 0, 2, 1]
+
+
+def test_an_index_among_its_texts_is_no_text(tokenry, notes):
+    tokenry("index", notes, "--out", notes / "idx")
+    again = json.loads(tokenry("index", notes, "--out", notes / "idx", "--forget", "--json").out)
+    assert [again[name] for name in ("added", "unchanged", "deleted")] == [0, 2, 0]
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
@@ -85,12 +94,15 @@ def test_wrong_usage_says_what_to_do(tokenry, notes, tmp_path):
         (("index", "nowhere", "--out", "o"), "nowhere: is not there; give a folder"),
         (("index", "t.csv", "--out", "o"), "none of its columns (a, b) is named text"),
         (("index", notes, "--out", "o", "--store", "segment"), "nearest: segments"),
+        (("index", notes, "--out", "o", "--compress", "3"), "compresses to 1, 2, 4, 8; give"),
+        (("index", notes, "--out", "o", "--compress", "4", "--store", "lance"), "take `segments`"),
         (("search", "nowhere", "x"), "holds no index"),
     ):
         done = tokenry(*words)
         assert done.code == 2, words
         assert message in done.err
     tokenry("index", notes, "--out", "idx")
+    assert "width=0 letters" in tokenry("search", "idx", "x", "--width", "0").err
     assert "is not like year=2024" in tokenry("search", "idx", "x", "--where", "a").err
     assert tokenry("search", "idx", "cat", "--where", "a=b").err == "idx: nothing found.\n"
 

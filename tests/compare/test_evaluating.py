@@ -82,6 +82,8 @@ def test_wrong_use(folder):
         tokenry.evaluate(folder / "idx", ["red"], rankers="bm26", progress=False)
     with pytest.raises(UsageError, match="no queries, or no rankers"):
         tokenry.evaluate(folder / "idx", [], progress=False)
+    with pytest.raises(UsageError, match="worst=-1"):
+        tokenry.evaluate(folder / "idx", ["red"], worst=-1, progress=False)
     with pytest.raises(UsageError, match="split='test' is for folders"):
         tokenry.evaluate(folder / "idx", folder / "queries.jsonl", split="test", progress=False)
 

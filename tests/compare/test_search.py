@@ -15,6 +15,7 @@ from tokenry.errors import UnknownNameError, UsageError
 from tokenry.ops.ranking import ndcg
 from tokenry.plugs.token_encoder import TokenEncoder
 from tokenry.plugs.token_windows import PlainReader
+from tokenry.report import matches
 from tokenry.report.page import html
 from tokenry.retrieval import (
     Bm25,
@@ -153,6 +154,14 @@ def test_pictures_say_which_token_answers(results, encoder):
     bm25 = next(p for p in results.pictures(worst=6) if "bm25" in p.method and p.example == "q0")
     text, words = data.documents[0].text.split(), data[0].text.split()
     assert [text[place] for place in bm25.groups[0]] == words
+
+
+def test_parts_of_a_word_stand_together():
+    pieces = ["the ", "initial", "ization ", "of ", "\na", "tty"]
+    shown = [[cell[part] for part in ("before", "token", "after")]
+             for cell in (matches._cell(pieces, place, 900) for place in range(6))]  # fmt: skip
+    assert ["".join(parts) for parts in shown] == ["the initialization of atty"] * 6
+    assert shown[1] == ["the ", "initial", "ization of atty"]
 
 
 def test_pooled_tokens_are_shown_by_their_nearest(encoder):

@@ -99,8 +99,7 @@ def say(line):
 
 def write(path, mode):
     with Index(path, Words()) as index:
-        if mode != "build":
-            index.add(records(range(30)))
+        index.add(records(range(1 if mode == "build" else 30)))
         say(f"{{mode}} {{os.getpid()}}")
         for version in range(1000):
             index.add(records(range(30), version) if mode == "add" else records([100 + version]))
@@ -129,7 +128,40 @@ def test_a_killed_process_leaves_a_sound_index(tmp_path, encoder):
             time.sleep(0.5)
             os.kill(int(processes[mode]), signal.SIGKILL)
             assert running.stdout.readline() == f"ended by {-signal.SIGKILL}\n"
-            assert assert_sound(tmp_path / mode, encoder)
+    for mode in modes:  # when all are dead: looking takes longer than some of them would write
+        assert assert_sound(tmp_path / mode, encoder)
+
+
+@pytest.mark.parametrize(
+    ("store", "manifest"), [("segments", "manifest.json"), ("graph", "graph.json")]
+)
+def test_a_reader_opens_while_another_compacts(tmp_path, encoder, monkeypatch, store, manifest):
+    """What it read of the manifest is removed before it is opened."""
+    with Index(tmp_path, encoder, store=store) as index:
+        index.add(records(range(6)))
+        index.compact()
+        index.delete(["0"])
+        read, late = columns.read, []
+
+        def slow(path):
+            content = read(path)
+            if path.name == manifest and not late:
+                late.append(path)
+                index.compact()
+            return content
+
+        monkeypatch.setattr(columns, "read", slow)
+        with Index.open(tmp_path, encoder) as reading:
+            assert late
+            assert reading.search("word3", rankers="maxsim")[0].id == "3"
+            assert reading.size().documents == 5
+
+
+def test_bytes_are_counted_while_another_removes_files(tmp_path, monkeypatch):
+    (tmp_path / "stays").write_bytes(b"four")
+    walk = os.walk
+    monkeypatch.setattr(os, "walk", lambda top: [(r, d, [*n, "gone"]) for r, d, n in walk(top)])
+    assert columns.size_of(tmp_path) == 4
 
 
 @contextlib.contextmanager
@@ -175,6 +207,7 @@ def test_an_index_of_a_newer_version_is_refused(tmp_path, encoder):
     [
         ("tokens/000001/tokens.f16", b"short", "holds 5 bytes"),
         ("tokens/manifest.json", b"{", "is damaged"),
+        ("tokens/manifest.json", b'{"format": 1}', "is damaged"),
         ("index.json", b"[]", "is damaged"),
         ("documents.sqlite3", b"no database at all" * 100, "not a database"),
         ("tokens/manifest.json", None, "No such file"),

@@ -1,6 +1,7 @@
 """The index as its user sees it."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -45,12 +46,44 @@ def test_a_hit_says_which_words_answered(index):
     assert pairs == {("barked", 1.0), ("cat", 1.0)}
 
 
-def test_it_is_the_same_in_a_moved_folder(index, tmp_path, encoder):
+ASK = """
+import sys
+sys.path.insert(0, {here!r})
+from conftest import Words
+from tokenry import Index
+
+with Index.open(sys.argv[1], Words()) as index:
+    print(index.search("the cat sat"))
+"""
+
+
+def test_it_is_the_same_in_a_moved_folder_and_another_process(index, tmp_path, encoder, program):
     before = index.search("the cat sat")
     index.close()
     shutil.move(tmp_path / "idx", tmp_path / "moved")
     with Index.open(tmp_path / "moved", encoder) as moved:
         assert moved.search("the cat sat") == before
+    asked = program(ASK.format(here=str(Path(__file__).parent)), tmp_path, tmp_path / "moved")
+    assert asked.out == f"{before}\n", asked.err
+
+
+def test_an_index_without_documents_takes_other_settings(tmp_path, encoder):
+    Index(tmp_path, "no/such-model", store="lance").close()
+    with Index(tmp_path, encoder, store="segments") as index:
+        index.add(["the cat"])
+    with pytest.raises(UsageError, match="was made with store='segments', not 'lance'"):
+        Index(tmp_path, encoder, store="lance")
+
+
+@pytest.mark.parametrize(
+    ("store", "bits", "said"), [("segments", 3, "to 1, 2, 4, 8"), ("lance", 4, "does not compress")]
+)
+def test_what_a_store_cannot_compress_is_refused(tmp_path, encoder, store, bits, said):
+    with (
+        Index(tmp_path, encoder, store=store) as index,
+        pytest.raises(UsageError, match=f"compress={bits} bits .* {said}"),
+    ):
+        index.compress(bits)
 
 
 def test_what_did_not_change_is_not_encoded_again(index, encoder):

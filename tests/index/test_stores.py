@@ -77,12 +77,13 @@ def test_the_ranking_is_that_of_brute_force(store):
     found = store.maxsim(query, 10)
     expected = brute(query, keys, tokens)
     assert found.keys.tolist() == [key for key, _ in expected]
-    np.testing.assert_allclose(found.scores, [score for _, score in expected], atol=4e-3)
+    np.testing.assert_allclose(found.scores, [score for _, score in expected], atol=1e-3)
     assert store.maxsim(query, 2).keys.tolist() == [key for key, _ in expected[:2]]
 
 
 def test_deleted_documents_are_gone_and_compaction_gives_their_space_back(store):
     _, tokens, pooled = fill(store)
+    store.compact()
     store.delete(np.array([1, 4, 77]))
     query = asked(3)
     assert store.keys().tolist() == [2, 3, 5]
@@ -91,6 +92,7 @@ def test_deleted_documents_are_gone_and_compaction_gives_their_space_back(store)
     store.compact()
     after = store.size()
     assert (after.documents, after.tokens) == (before.documents, before.tokens) == (3, 6)
+    assert after.bytes < before.bytes or not before.bytes  # of a server nobody knows them
     assert torch.equal(store.gather(np.array([5, 2, 3])).values, tokens.take([4, 1, 2]).values)
     assert torch.equal(store.pooled(np.array([3, 4])), torch.stack([pooled[2], 0 * pooled[2]]))
     assert set(store.maxsim(query, 10).keys) == {3, 5}

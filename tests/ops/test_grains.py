@@ -58,6 +58,27 @@ def test_tokens_go_where_transport_sends_most_of_them():
     assert not found[0, 0, 2].any()
 
 
+def test_the_released_rule_is_that_of_a_loop():
+    """Steps of transport as released, without padding: the least mass of each token says where."""
+    tokens, motifs = drawn(1, 7, 8).float(), drawn(1, 3, 8, seed=1).float()
+    cost = 1 - unit(tokens[0], dim=-1) @ unit(motifs[0], dim=-1).T
+    kernel, plan, sigma = torch.exp(-cost / 0.5), torch.ones(7, 3), torch.full((3,), 1 / 3)
+    for _ in range(50):
+        moved = kernel * plan
+        delta = 1 / (7 * moved @ sigma)
+        sigma = 1 / (3 * moved.T @ delta)
+        plan = delta[:, None] * moved * sigma
+    home = plan.argmin(1)
+    found, given = phrases(
+        tokens, torch.ones(1, 7).bool(), motifs, torch.ones(1, 3).bool(), "least"
+    )
+    for motif in range(3):
+        mine = tokens[0][home == motif]
+        assert bool(given[0, 0, motif]) is bool(len(mine))
+        if len(mine):
+            torch.testing.assert_close(found[0, 0, motif], mine.mean(0))
+
+
 def test_the_released_rule_sends_tokens_where_least_mass_goes():
     motifs = torch.eye(3)[None]
     tokens = motifs.repeat_interleave(2, 1)

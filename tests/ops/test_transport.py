@@ -10,9 +10,9 @@ from scipy.optimize import linprog
 from tokenry.ops.transport import ipot
 
 
-def cost(n=12, m=5, seed=0):
+def cost(n=12, m=5, seed=0, width=8):
     drawn = torch.Generator().manual_seed(seed)
-    a, b = (torch.randn(k, 8, generator=drawn, dtype=torch.float64) for k in (n, m))
+    a, b = (torch.randn(k, width, generator=drawn, dtype=torch.float64) for k in (n, m))
     unit = torch.nn.functional.normalize
     return 1 - unit(a, dim=-1) @ unit(b, dim=-1).T
 
@@ -40,6 +40,15 @@ def test_the_plan_nears_the_exact_optimum(seed):
     # By default within a hundredth of a row's mass; in the limit what the algorithm promises.
     assert rows_off[1] < 0.01
     assert max(gaps[-1], rows_off[-1]) < 1e-6
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(("steps", "off", "gap"), [(50, 5e-4, 2e-3), (200, 1e-5, 2e-4)])
+def test_sums_and_cost_of_as_many_steps_as_released(seed, steps, off, gap):
+    table = cost(seed=seed, width=64)
+    plan = ipot(table, steps=steps)
+    assert float((plan.sum(1) - 1 / 12).abs().max()) < off
+    assert float((plan * table).sum()) / least_cost(table) - 1 < gap
 
 
 def test_padding_gets_no_mass_and_changes_nothing():

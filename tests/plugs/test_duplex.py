@@ -19,6 +19,7 @@ from transformers import (
 
 from tokenry.errors import UnsupportedModelError, UsageError
 from tokenry.plugs.duplex import DuplexCollator, DuplexModel, pretrain
+from tokenry.plugs.duplex import _bag as bag_of
 from tokenry.retrieval import DupMAE
 from tokenry.retrieval.dupmae import bag_loss
 
@@ -128,6 +129,14 @@ def test_padding_says_nothing(tokenizer):
     wide = tokenizer(TEXTS[1:2], padding="max_length", max_length=30, return_tensors="pt")
     for first, second in zip(model.embed(alone), model.embed(wide), strict=True):
         assert torch.allclose(first.float(), second.float(), atol=1e-5)
+
+
+def test_the_bag_does_not_know_the_order_of_tokens():
+    source = torch.Generator().manual_seed(0)
+    logits, real = torch.randn(2, 9, 5, generator=source), torch.ones(2, 9, dtype=torch.bool)
+    real[1, 4:] = False
+    order = torch.randperm(9, generator=source)
+    assert torch.equal(bag_of(logits[:, order], real[:, order]), bag_of(logits, real))
 
 
 def test_collator_hides_eight_of_ten(tokenizer):

@@ -125,3 +125,15 @@ def test_similarity_is_that_of_full_vectors(cosine):
     if cosine:
         q, d, *full = (torch.nn.functional.normalize(x, dim=-1) for x in (q, d, *full))
     assert torch.allclose(found, q @ d.mT + full[0] @ full[1].mT, atol=1e-5)
+
+
+def test_a_vector_takes_two_bytes_a_channel_and_four_a_word():
+    source, method = draw(3), DupMAE(kept=96)
+    dense, mu = (torch.randn(3, n, generator=source) for n in (384, 30_522))
+    values, words = method.words(mu)
+    stored = dense.half(), values.half(), words.short()
+    assert sum(part.nbytes for part in stored) == 3 * (384 * 2 + 96 * (2 + 2))
+    first, again = (dense, values, words), (stored[0].float(), stored[1].float(), words)
+    assert torch.equal(stored[2].long(), words)
+    wanted = method.similarity(first, first)
+    assert torch.allclose(method.similarity(again, again), wanted, rtol=1e-3, atol=0.1)

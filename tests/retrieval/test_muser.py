@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import random
 
 import pytest
 
@@ -51,6 +53,38 @@ def test_claim_a_view_of_labels_helps_bm25(recipe):
         for text in ("bm25", "likelihood"):
             mean, half = study.gain(found[ranker], found[text])
             assert mean > half
+
+
+def test_published_runs_are_measured_as_the_released_script_does(recipe, tmp_path):
+    """Its arithmetic, in a loop, on a made-up folder of the same form."""
+    draw, study = random.Random(0), recipe("muser_study")
+    names = [str(n) for n in range(60)]
+    labels = {q: {n: draw.randrange(9) for n in draw.sample(names, 30)} for q in "abc"}
+    runs = {one: {q: draw.sample(names, 40) for q in "abc"} for one in study.RUNS}
+    files = {"labels/top30_dict": labels, "cases/train_test": {"train": ["c"], "test": ["a", "b"]}}
+    files |= {f"predictions/{one}_top100": run for one, run in runs.items()}
+    for name, content in files.items():
+        path = tmp_path / f"{name}.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(content))
+    found = study.published(tmp_path)
+    for one, run in runs.items():
+        gains = shares = precisions = 0.0
+        for q in "ab":
+            grades = [labels[q].get(name, 0) for name in run[q]]
+            ideal = sorted(labels[q].values(), reverse=True)
+            dcg, best = (
+                sum(some[i] / math.log2(i + 2) for i in range(10)) for some in (grades, ideal)
+            )
+            gains += dcg / best / 2
+            shares += sum(grade >= 5 for grade in grades[:5]) / 5 / 2
+            right = [labels[q][name] >= 5 for name in run[q] if name in labels[q]]
+            places = [i for i, is_right in enumerate(right) if is_right]
+            precisions += sum(sum(right[: i + 1]) / (i + 1) for i in places) / len(places) / 2
+        assert found[one]["NDCG@10"] == pytest.approx(gains)
+        assert found[one]["P@5"] == pytest.approx(shares)
+        assert found[one]["MAP of labelled"] == pytest.approx(precisions)
+        assert found[one]["MAP"] < found[one]["MAP of labelled"]
 
 
 def test_likelihood_is_that_of_a_loop(recipe):

@@ -146,6 +146,8 @@ def evaluate(
     asked = (
         list(queries.examples) if isinstance(queries, Collection) else load_queries(queries, split)
     )
+    if worst < 0:
+        raise UsageError(f"evaluate: worst={worst} queries cannot be named; give 0 or more.")
     labelled = [query for query in asked if relevant(query.relevance)]
     if not asked or not ways:
         raise UsageError("evaluate: there are no queries, or no rankers; give at least one.")

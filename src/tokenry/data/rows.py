@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from tokenry.data.files import SPLITS
+from tokenry.data.row_streams import csv_names, csv_rows, jsonl_rows
 from tokenry.errors import DataError, MissingExtraError, UnknownNameError
 
 _Rows = Iterable[dict[str, Any]]
@@ -53,29 +52,12 @@ def read_split(row: str, value: object) -> str | None:
 
 
 def _csv(path: Path) -> _Table:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            rows, names = list(reader), list(reader.fieldnames or ())
-    except (OSError, UnicodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as UTF-8 csv ({error}).") from error
+    names, rows = csv_names(path), list(csv_rows(path))
     return names, lambda _: rows
 
 
 def _jsonl(path: Path) -> _Table:
-    rows: list[dict[str, Any]] = []
-    try:
-        for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), 1):
-            if not line.strip():
-                continue
-            row = json.loads(line)
-            if not isinstance(row, dict):
-                raise DataError(f"{path}: line {number} is not a JSON object.")
-            rows.append(row)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}: line {number} is not JSON ({error.msg}).") from error
-    except (OSError, UnicodeError, RecursionError) as error:
-        raise DataError(f"{path}: cannot be read as jsonl ({error}).") from error
+    rows = list(jsonl_rows(path))
     return list(dict.fromkeys(name for row in rows for name in row)), lambda _: rows
 
 

@@ -10,9 +10,11 @@ from typing import Any
 from tqdm import tqdm
 
 from tokenry.index.documents import Changes, Document
+from tokenry.index.folder import Settings
 from tokenry.index.index import Index
 from tokenry.index.sources import Source
 from tokenry.index.store import Size
+from tokenry.index.stores import check_bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,8 @@ def build(
         StoreError: If the index cannot be read or written.
         UsageError: If it was made with other settings.
     """
+    if compress is not None:  # refused now, and not after hours of encoding
+        check_bits(Settings.planned(out, made).store, compress)
     seen: set[str] = set()
     with (
         Index(out, **made) as index,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import mmap
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -176,8 +176,38 @@ def read(path: Path) -> dict[str, Any]:
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise StoreError(f"{path}: is damaged; build the index again, or take it from a backup.")
+        raise _damaged(path)
     return found
+
+
+def _damaged(path: Path) -> StoreError:
+    return StoreError(f"{path}: is damaged; build the index again, or take it from a backup.")
+
+
+def follow(path: Path, use: Callable[[dict[str, Any]], None]) -> None:
+    """Use what a small file names; again where another process replaced it meanwhile.
+
+    What the file named before may be removed while it is being opened.
+
+    Args:
+        path: Of the file.
+        use: Opens what the content names.
+
+    Raises:
+        StoreError: If that fails though the file is still the same, or the file cannot be read or
+            lacks what `use` looks for.
+    """
+    content = read(path)
+    while True:
+        try:
+            return use(content)
+        except StoreError:
+            now = read(path)
+            if now == content:
+                raise
+            content = now
+        except (KeyError, TypeError) as error:
+            raise _damaged(path) from error
 
 
 def sync_folder(folder: Path) -> None:
@@ -193,8 +223,13 @@ def sync_folder(folder: Path) -> None:
 
 
 def size_of(folder: Path) -> int:
-    """Bytes of all files in a folder and below."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    """Bytes of all files in a folder and below; others may add and remove some meanwhile."""
+    total = 0
+    for root, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += Path(root, name).stat().st_size
+    return total
 
 
 @contextmanager

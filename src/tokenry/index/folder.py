@@ -87,6 +87,22 @@ class Settings:
             raise UsageError(f"Index: dimension={found.dimension} is below 1.")
         return found
 
+    @classmethod
+    def planned(cls, folder: Path, given: dict[str, Any]) -> Settings:
+        """Those of the index that is there, or of one to be made; None is left to the defaults.
+
+        An index without documents has nothing to lose and takes what is given.
+
+        Raises:
+            StoreError: If the index cannot be read.
+            UsageError: If a setting of a new one is out of range.
+        """
+        wanted = {name: value for name, value in given.items() if value is not None}
+        if not (folder / FILE).is_file():
+            return cls.of(**wanted)
+        held = cls.read(folder)
+        return held if held.shape else cls.of(**{**asdict(held), **wanted})
+
     def agree(self, folder: Path, given: dict[str, Any]) -> None:
         """Refuse settings that are not those of the index.
 
@@ -144,7 +160,13 @@ class Settings:
                     f"{folder}: dimension={self.dimension} needs a TokenEncoder, whose vectors can "
                     f"be projected; got {type(encoder).__name__}. Leave dimension out."
                 )
-            encoder = encoder.narrowed(texts, self.dimension)
+            try:
+                encoder = encoder.narrowed(texts, self.dimension)
+            except UsageError as error:
+                raise UsageError(
+                    f"{folder}: {error} The index holds nothing yet: give it more documents or "
+                    "another dimension, or remove the folder to leave dimension out."
+                ) from error
             _keep_projection(folder, encoder.projection)
         shape = Shape(encoder.dimension, encoder.pooled)
         found = replace(self, shape=shape, fingerprint=encoder.fingerprint())

@@ -73,10 +73,14 @@ class GraphStore(TokenStore):
     def _open(self) -> None:
         """Read the graph that the manifest names, if there is one."""
         path = self.folder / MANIFEST
-        held = {"last": 0, "documents": 0, "tokens": 0, "number": 0}
         if path.is_file():
-            held = columns.read(path)
-            check_format(path, held, FORMAT)
+            columns.follow(path, self._take)
+        else:
+            self._take({"format": FORMAT, "last": 0, "documents": 0, "tokens": 0, "number": 0})
+
+    def _take(self, held: dict[str, Any]) -> None:
+        """Open the graph that a manifest names."""
+        check_format(self.folder / MANIFEST, held, FORMAT)
         self._last, self._documents = held["last"], held["documents"]
         self._inside, self._number = held["tokens"], held["number"]
         self._outside = max(0, self._segments.size().tokens - self._inside)

@@ -15,6 +15,7 @@ from tokenry.index.catalogue import Catalogue, Entry
 from tokenry.index.documents import Changes, Document, batches, content_hash
 from tokenry.index.folder import FILE, Encoder, Settings, Skip, lock
 from tokenry.index.searching import Searchable
+from tokenry.index.stores import check_bits
 
 BATCH = 64
 """Documents that are encoded and committed together."""
@@ -74,10 +75,8 @@ class Index(Searchable):
             name = encoder if encoder is None or isinstance(encoder, str) else encoder.name
             wanted = {"encoder": name, "store": store, "skip": skip, "dimension": dimension}
             given = {what: value for what, value in wanted.items() if value is not None}
-            if write and not (self.path / FILE).is_file():
-                made = Settings.of(**given)
-                Catalogue(self.path, write=True).close()
-                made.write(self.path)
+            if write:
+                self._make(given)
             self.settings = Settings.read(self.path)
             if not isinstance(encoder, str):  # its fingerprint tells, not its name
                 given.pop("encoder", None)
@@ -86,6 +85,14 @@ class Index(Searchable):
         except BaseException:
             self.close()
             raise
+
+    def _make(self, given: dict[str, Any]) -> None:
+        """Make what is not there; what a refused encoder or store left behind is made anew."""
+        planned, there = Settings.planned(self.path, given), (self.path / FILE).is_file()
+        if not there:
+            Catalogue(self.path, write=True).close()
+        if not there or planned != Settings.read(self.path):
+            planned.write(self.path)
 
     @classmethod
     def open(
@@ -172,6 +179,7 @@ class Index(Searchable):
             UsageError: If the store cannot.
         """
         self._writable()
+        check_bits(self.settings.store, bits)
         if self._store is not None:
             self._store.compress(bits)
 

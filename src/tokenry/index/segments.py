@@ -26,6 +26,7 @@ from tokenry.index.compressed import Amount, CompressedSegment, Piece, learn_cod
 from tokenry.index.segment import BLOCK, ExactSegment, Places, Segment
 from tokenry.index.store import Keys, Ranking, Scanned, Shape, Size, TokenStore
 from tokenry.ops.ragged import Ragged
+from tokenry.ops.residual import BITS
 from tokenry.ops.warp import PROBE
 
 FORMAT = 1
@@ -50,6 +51,8 @@ class SegmentStore(TokenStore):
             version.
     """
 
+    bits = BITS
+
     def __init__(self, folder: Path, shape: Shape, *, write: bool, probe: int = PROBE) -> None:
         super().__init__(folder, shape, write=write)
         if probe < 1:
@@ -65,7 +68,7 @@ class SegmentStore(TokenStore):
             self._dead = Column(folder / "dead-0.i64", "<i8", 1, 0, write=True)
             self.commit()
         else:
-            self._open(columns.read(folder / MANIFEST))
+            columns.follow(folder / MANIFEST, self._open)
         self._refresh()
 
     def _open(self, manifest: dict[str, Any]) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tokenry.data.collection_loader import collection_documents
 from tokenry.data.documents import SUFFIXES, TEXT_COLUMNS
 from tokenry.data.files import read_bounded, walk
-from tokenry.data.rows import READERS, find_column
+from tokenry.data.row_streams import ROW_SUFFIXES, RowTable, row_table
+from tokenry.data.rows import find_column
 from tokenry.errors import DataError
+from tokenry.index import catalogue, folder
 from tokenry.index.documents import Document
 
 MAX_BYTES = 16 << 20
@@ -20,8 +22,12 @@ MAX_BYTES = 16 << 20
 class Source:
     """A folder of text files, a table (.csv, .jsonl, .parquet), or a collection (BEIR, TREC).
 
+    A file's id is its path below the folder, and its metadata say in which `folder` it lies; of a
+    table all other columns are metadata.
+
     Args:
-        path: Where it is. Files of a folder are read one by one, when their turn comes.
+        path: Where it is. Files of a folder, and rows of a table, are read one by one when their
+            turn comes; a table is looked through once before.
         text_column: Tables: the column of texts; None for one with a usual name.
         id_column: Tables: the column of ids; None for `id`. Where there is neither, the id is
             made from the text.
@@ -43,20 +49,22 @@ class Source:
         if self._collection is not None:
             return
         if path.is_dir():
-            self._files = [one for one in walk(path) if one.suffix.lower() in SUFFIXES]
-        elif path.suffix.lower() in (*READERS, *SUFFIXES) and path.is_file():
+            self._files = _without_indexes(
+                [one for one in walk(path) if one.suffix.lower() in SUFFIXES]
+            )
+        elif path.suffix.lower() in (*ROW_SUFFIXES, *SUFFIXES) and path.is_file():
             self._files = [path]
         else:
             what = "is not there" if not path.exists() else "is not read"
             raise DataError(
                 f"{path}: {what}; give a folder of text files, a text file, or a table: "
-                f"{', '.join(READERS)}."
+                f"{', '.join(ROW_SUFFIXES)}."
             )
         if not self._files:
             raise DataError(f"{path}: holds no text files; give a folder with some.")
         if self._is_table:
-            names, self._fetch = READERS[path.suffix.lower()](path)
-            self._names = names
+            self._table: RowTable = row_table(path)
+            names = self._table.names
             text = find_column(path, names, text_column, TEXT_COLUMNS)
             self._id = find_column(path, names, id_column, ("id",))
             if text is None:
@@ -67,14 +75,14 @@ class Source:
             self._text = text
 
     def __len__(self) -> int:
-        """How many files there are, or 0 where a table does not say how many rows it has."""
+        """How many files or rows there are."""
         if self._collection is not None:
             return len(self._collection)
-        return 0 if self._is_table else len(self._files)
+        return self._table.count if self._is_table else len(self._files)
 
     @property
     def _is_table(self) -> bool:
-        return self._files[0] == self.path and self.path.suffix.lower() in READERS
+        return self._files[0] == self.path and self.path.suffix.lower() in ROW_SUFFIXES
 
     def __iter__(self) -> Iterator[Document]:
         """The documents; those that cannot be read are noted in `skipped`."""
@@ -96,10 +104,11 @@ class Source:
             except DataError as error:
                 self.skipped.append(str(error))
                 continue
-            yield Document(name.encode("utf-8", "replace").decode(), text)
+            known = PurePosixPath(name.encode("utf-8", "replace").decode())
+            yield Document(str(known), text, {"folder": str(known.parent)})
 
     def _rows(self) -> Iterator[Document]:
-        for number, row in enumerate(self._fetch(self._names), 1):
+        for number, row in enumerate(self._table.rows(), 1):
             content = row.get(self._text)
             if not isinstance(content, str):
                 self.skipped.append(f"row {number}: its {self._text} is no text.")
@@ -110,6 +119,16 @@ class Source:
             mine = (self._text, self._id, None)  # csv puts surplus cells under None
             rest = {name: _plain(value) for name, value in row.items() if name not in mine}
             yield replace(Document.of(given), metadata=rest)
+
+
+def _without_indexes(files: list[Path]) -> list[Path]:
+    """Files that are no part of an index, which may lie among the texts that it is made of."""
+    indexes = {
+        one.parent
+        for one in files
+        if one.name == folder.FILE and (one.parent / catalogue.FILE).is_file()
+    }
+    return [one for one in files if indexes.isdisjoint(one.parents)]
 
 
 def _plain(value: Any) -> Any:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -144,6 +145,9 @@ class TokenStore(ABC):
         write: Whether anything will be changed.
     """
 
+    bits: ClassVar[tuple[int, ...]] = ()
+    """Bits per dimension that `compress` can bring vectors to."""
+
     exact: bool = True
     """Whether the rankings are those of the vectors that were added, but for float16."""
 
@@ -194,7 +198,8 @@ class TokenStore(ABC):
             UsageError: If the store cannot.
         """
         raise UsageError(
-            f"{type(self).__name__}: does not compress to {bits} bits; the store `segments` does."
+            f"{type(self).__name__}: does not compress, to {bits} bits or others; the store "
+            "`segments` does."
         )
 
     def close(self) -> None:  # noqa: B027 - the same

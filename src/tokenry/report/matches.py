@@ -121,11 +121,17 @@ def _cell(pieces: Sequence[str], place: int, thousandths: int) -> dict[str, Any]
     if not 0 <= place < len(pieces):
         return {"before": "", "token": "", "after": "", "near": "", "tint": 0}
     around = slice(max(0, place - AROUND), place), slice(place + 1, place + 1 + AROUND)
-    before, after = (" ".join("".join(pieces[part]).split()) for part in around)
+    before, after = ("".join(pieces[part]) for part in around)
+    token = pieces[place]
     return {
-        "before": words.clean(before, 120)[-60:],
-        "token": words.clean(pieces[place], 40),
-        "after": words.clean(after, 60),
+        "before": words.clean(before, 120)[-60:] + _gap(before, token),
+        "token": words.clean(token, 40),
+        "after": _gap(token, after) + words.clean(after, 60),
         "near": f"{thousandths / 1000:.2f}",
         "tint": max(0, min(60, thousandths * 6 // 100)),
     }
+
+
+def _gap(first: str, second: str) -> str:
+    """A blank where two parts of a text do not touch, as the parts of a word do."""
+    return " " if first[-1:].isspace() or second[:1].isspace() else ""

@@ -37,7 +37,8 @@ class DupMAE(DuplexObjective):
         patterns: Sets of words to see that are drawn for a text; each row takes one of them.
         decode: Weight of the decoder.
         bag: Weight of the bag of words (released code: 0.1).
-        kept: Entries of the bag of words in the vector of a text.
+        kept: Entries of the bag of words in the vector of a text. In half precision, with words
+            as 16-bit numbers, one takes as much as two channels.
 
     Raises:
         UsageError: If a setting is out of range.
@@ -61,7 +62,7 @@ class DupMAE(DuplexObjective):
         arxiv="2211.08769",
         venue="ACL 2023, as RetroMAE-2",
         code="https://github.com/staoxiao/RetroMAE",
-        code_license="not stated",
+        code_license="Apache-2.0",
         claims=(
             Claim(
                 paper="The decoder on [CLS] does not see the token that it predicts, and so learns "

@@ -51,7 +51,7 @@ class Warp(LateScorer):
         arxiv="2501.17788",
         venue="SIGIR 2025",
         code="https://github.com/jlscheerer/xtr-warp",
-        code_license="Apache-2.0",
+        code_license="MIT",
         claims=(
             Claim(
                 paper=(
