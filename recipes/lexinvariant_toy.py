@@ -3,8 +3,8 @@
 Small Llamas over 27 symbols, each as it is and with rows that are drawn for every text. Two tasks,
 each trained on and then measured:
 
-- `lookups`: texts of six pairs of symbols, then the same pairs in another order. Right is the second
-  symbol of a pair that stands there for the second time. Symbols are drawn anew for each text.
+- `lookups`: texts of six pairs of symbols, drawn anew for each text, then the same pairs in another
+  order. Right is the second symbol of a pair that stands there for the second time.
 - `text`: letters of Python's reference. On the part that was held out: nats per letter by how much
   was read, the same after the letters were renamed, look-ups (without any training on them), and a
   probe that names the letters of a text from the states of the lexinvariant model.
@@ -45,8 +45,8 @@ def lookups(count: int, source: Generator) -> Tensor:
     order = torch.rand(count, len(LETTERS), generator=source).argsort(1)
     a, b = order[:, :PAIRS], order[:, PAIRS : 2 * PAIRS]
     again = torch.rand(count, PAIRS, generator=source).argsort(1)
-    both = [torch.stack(pair, 2).flatten(1) for pair in ((a, b), (a.gather(1, again), b.gather(1, again)))]
-    return torch.cat(both, 1)
+    first, second = torch.stack([a, b], 2), torch.stack([a.gather(1, again), b.gather(1, again)], 2)
+    return torch.cat([first, second], 1).flatten(1)
 
 
 def letters() -> tuple[Tensor, Tensor]:
@@ -212,7 +212,8 @@ def of_text(given: argparse.Namespace) -> None:
             for edge, end in zip(edges, [*edges[1:], given.length], strict=True):
                 part, ids = right[:, edge:end], tests[:, edge:end]
                 often = ids.flatten().bincount(minlength=len(LETTERS)).topk(6).indices.tolist()
-                each = ", ".join(f"{LETTERS[i]!r} {part[ids == i].float().mean():.0%}" for i in often)
+                shares = {LETTERS[i]: part[ids == i].float().mean() for i in often}
+                each = ", ".join(f"{letter!r} {share:.0%}" for letter, share in shares.items())
                 say(f"    probe at {edge} to {end}: {part.float().mean():.1%} right; {each}")
 
 
@@ -221,7 +222,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("task", choices=("lookups", "text"))
     parser.add_argument("--steps", type=int, default=1200)
-    parser.add_argument("--plain-steps", type=int, default=300, help="of the ordinary model on text")
+    parser.add_argument("--plain-steps", type=int, default=300, help="of the ordinary model")
     parser.add_argument("--lookups-first", type=int, default=0, metavar="STEPS")
     parser.add_argument("--length", type=int, default=256)
     parser.add_argument("--size", type=int, default=32, help="texts at once")

@@ -1,4 +1,4 @@
-"""What vocabularies are worth to models that read with them, and whether other figures say so.
+r"""What vocabularies are worth to models that read with them, and whether other figures say so.
 
 Vocabularies are learned from seven texts in eight of a folder: byte pair encoding of several sizes,
 its rivals of one size, and byte pair encoding learned from another language. For comparison stand
@@ -17,7 +17,7 @@ its units, beside byte pair encoding's and words'.
 Texts are made by `recipes/manpage_texts.py`, lists by `recipes/turkish_words.py`. Ten minutes of a
 core:
 
-    python recipes/vocabulary_worth.py texts/tr --foreign texts/en \\
+    python recipes/vocabulary_worth.py texts/tr --foreign texts/en \
         --lexicon turkish/words.txt --morphemes turkish/morphemes.txt --language tr
 """
 

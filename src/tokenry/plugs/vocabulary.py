@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property, partial
 from itertools import accumulate
 from typing import Any
@@ -37,7 +39,8 @@ def vocabulary(tokenizer: Any, name: str | None = None) -> Vocab:
     [[0, 1, 2]]
     """
     text = engine(tokenizer).to_str()
-    settings = json.loads(text)
+    with _collecting_later():
+        settings = json.loads(text)
     added = {one["id"]: one for one in settings["added_tokens"]}
     ids = _ids(settings["model"]["vocab"]) | {one["content"]: n for n, one in added.items()}
     size = max(ids.values(), default=-1) + 1
@@ -56,6 +59,18 @@ def vocabulary(tokenizer: Any, name: str | None = None) -> Vocab:
         scores=_scores(settings["model"], size),
         scribe=_Scribe(text, settings),
     )
+
+
+@contextmanager
+def _collecting_later() -> Iterator[None]:
+    """Without garbage collection, which goes through all merges again and again as they come."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _spelled(
@@ -173,7 +188,7 @@ def _merges(model: Mapping[str, Any], ids: Mapping[str, int]) -> Int[np.ndarray,
     if isinstance(pairs[0], str):
         pairs = [merge.split(" ") for merge in pairs]
     inner = model.get("continuing_subword_prefix") or ""
-    lefts, rights = zip(*pairs, strict=True)
+    lefts, rights = [left for left, _ in pairs], [right for _, right in pairs]
     ends = [right.removeprefix(inner) for right in rights] if inner else rights
     made: Int[np.ndarray, "t 3"] = np.stack(
         [
