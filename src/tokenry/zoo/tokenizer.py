@@ -237,4 +237,9 @@ def _auto(name: str, folder: Path | None) -> Any:
     from tokenry.zoo.loading import explained
 
     with explained(name):
-        return AutoTokenizer.from_pretrained(folder or name)
+        try:
+            return AutoTokenizer.from_pretrained(folder or name)
+        except (OSError, ValueError):
+            raise
+        except Exception as error:  # whatever files that hold something else bring about
+            raise ValueError(f"its tokenizer cannot be read ({error!r})") from error
