@@ -10,11 +10,11 @@ which nothing has seen, each is asked for
 - model: bits per byte of a small Llama, trained on the same passages in the same order;
 - words and pure: percentages of the tokens that are written, with a lexicon and morphemes.
 
-At the end stands how well each figure goes with the bits of the model over the vocabularies, words
-left out (Pearson). Less-is-Better has its place here, too: bits are those of a language model over
-its units, beside byte pair encoding's and words'.
+At the end stands how well each figure goes with the bits of trigrams and of the model over the
+vocabularies, words left out (Pearson). Less-is-Better has its place here, too: what language models
+need over its units, over byte pairs and over words.
 
-Texts are made by `recipes/manpage_texts.py`, lists by `recipes/turkish_words.py`. Ten minutes of a
+Texts are made by `recipes/manpage_texts.py`, lists by `recipes/turkish_words.py`. Five minutes of a
 core:
 
     python recipes/vocabulary_worth.py texts/tr --foreign texts/en \
@@ -205,14 +205,16 @@ def purity(one: Writer, held: list[str], judge: TokenPurity) -> None:
 
 
 def correlations(found: list[Writer]) -> None:
-    """Print how well figures go with the bits of the model, fewer bits being better."""
-    better = [-one.figures["model"] for one in found]
+    """Print how well figures go with bits, fewer bits being better."""
     told = {name: [one.figures[name] for one in found] for name in ("words", "pure", "bytes")}
     told["tokens"] = [math.log(one.size) for one in found]
-    for name, values in told.items():
-        result = pearsonr(values, better)
-        low, high = result.confidence_interval()
-        sys.stdout.write(f"{name}: r = {result.statistic:+.2f} ({low:+.2f} to {high:+.2f})\n")
+    for kind in ("trigrams", "model"):
+        better = [-one.figures[kind] for one in found]
+        for name, values in told.items():
+            result = pearsonr(values, better)
+            low, high = result.confidence_interval()
+            said = f"r = {result.statistic:+.2f} ({low:+.2f} to {high:+.2f})"
+            sys.stdout.write(f"{len(found)} vocabularies, {name} with {kind}: {said}\n")
 
 
 def main() -> None:
@@ -223,10 +225,10 @@ def main() -> None:
     parser.add_argument("--lexicon", type=Path)
     parser.add_argument("--morphemes", type=Path)
     parser.add_argument("--language", default="tr")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 4000], help="of BPE, too")
-    parser.add_argument("--size", type=int, default=8000, help="of all")
-    parser.add_argument("--steps", type=int, default=250)
-    parser.add_argument("--most", type=int, default=2_500_000, help="bytes that are read")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 2000], help="of BPE, too")
+    parser.add_argument("--size", type=int, default=4000, help="of all")
+    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--most", type=int, default=1_500_000, help="bytes that are read")
     given = parser.parse_args()
     texts = read(given.texts, given.most)
     train, held = [t for i, t in enumerate(texts) if i % 8], texts[::8]
@@ -250,6 +252,9 @@ def main() -> None:
         sys.stdout.flush()
     if judge:
         correlations(writers)
+        own = [one for one in writers if not one.name.startswith("foreign")]
+        if len(own) < len(writers):
+            correlations(own)
 
 
 if __name__ == "__main__":
