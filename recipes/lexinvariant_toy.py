@@ -9,11 +9,10 @@ each trained on and then measured:
   was read, the same after the letters were renamed, look-ups (without any training on them), and a
   probe that names the letters of a text from the states of the lexinvariant model.
 
-`--lookups-first` begins with look-ups and goes on with text: copying is then known, and what
-symbols stand for has to be learned. Minutes of a core each:
+A minute or two of a core each:
 
-    python recipes/lexinvariant_toy.py lookups
-    python recipes/lexinvariant_toy.py text --lookups-first 1000
+    python recipes/lexinvariant_toy.py lookups --steps 3000
+    python recipes/lexinvariant_toy.py text --steps 300 --plain-steps 100 --length 96
 """
 
 from __future__ import annotations
@@ -105,8 +104,6 @@ def train(
     model: LlamaForCausalLM, draw: Draw, steps: int, size: int, drawn: bool, rate: float = 4e-3
 ) -> None:
     """Train on what is drawn."""
-    if not steps:
-        return
     source, start = Generator().manual_seed(1), time.process_time()
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.05)
     plan = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, steps, pct_start=0.1)
@@ -197,7 +194,6 @@ def of_text(given: argparse.Namespace) -> None:
     edges = [edge for edge in (0, 12, 48, 96, 192, 384) if edge < given.length - 1]
     for drawn, steps in ((True, given.steps), (False, given.plain_steps)):
         model = small(given.layers)
-        train(model, lookups, given.lookups_first, 64, drawn)
         train(model, known, steps, given.size, drawn)
         name = "drawn rows" if drawn else "learned rows"
         for renamed in (False, True):
@@ -222,7 +218,6 @@ def main() -> None:
     parser.add_argument("task", choices=("lookups", "text"))
     parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--plain-steps", type=int, default=300, help="of the ordinary model")
-    parser.add_argument("--lookups-first", type=int, default=0, metavar="STEPS")
     parser.add_argument("--length", type=int, default=256)
     parser.add_argument("--size", type=int, default=32, help="texts at once")
     parser.add_argument("--layers", type=int, default=2)

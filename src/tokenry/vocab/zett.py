@@ -178,7 +178,9 @@ def _predicted(net: Hypernetwork, forms: Tensor, source: Tensor, language: int |
     """Rows of many tokens, some at a time, those of as many pieces together."""
     net = net.to(source.device)
     order = (forms != net.shape.padding).sum(1).argsort(stable=True)
-    parts = [net(forms[some].to(source.device), source, language) for some in order.split(_BATCH)]
+    parts = [
+        net(forms[some].to(source.device), source, language) for some in torch.split(order, _BATCH)
+    ]
     back = order.argsort().to(source.device)
     made: Any = (
         None if one[0] is None else torch.cat(one)[back] for one in zip(*parts, strict=True)
