@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -120,7 +121,20 @@ def test_lists_come_from_files_and_name_their_judge(small, tmp_path):
     found = tokenry.audit(small, {"de": texts(1)}, lexicon=tmp_path / "words.txt", language="de")
     judged = found.tokenizers[0].found
     assert {"parity", "qtok", "glitch", "token-purity"} <= set(judged)
-    assert judged["token-purity"].figures["words"]["value"] >= 0
+    words = judged["token-purity"].figures["words"]["value"]
+    assert f"% of the tokens written that are words: {words:.2f}\n" in f"{found}\n"
+
+
+def test_what_is_asked_for_most_is_said_with_intervals(small):
+    said = {"de": [" ".join(WORDS), "Hund Haus"], "en": ["the quick brown fox", "a dog"]}
+    text = str(tokenry.audit(small, said, ["parity(parallel=True, reference=de)", "data-mixture"]))
+    lines = dict(line.split(": ", 2)[1:] for line in text.split("\n") if line.count(": ") == 2)
+    assert lines["tokens for the same, times those of the reference"].startswith(
+        "de 1.00 (1.00 to 1.00), en "
+    )
+    assert re.fullmatch(
+        r"de [01]\.\d\d \(.* to .*\), en [01]\.\d\d \(.*\)", lines["share of the training text"]
+    )
 
 
 def test_files_and_folders_are_named_after_themselves(small, large, tmp_path):

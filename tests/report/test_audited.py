@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 import tokenry
 from tokenry.report.page import html
@@ -49,6 +49,14 @@ def test_hostile_tokens_are_text(page):
     assert "\u202e" not in page
     assert "\x00" not in page
     assert "a" * 400 not in page
+
+
+def test_what_a_tokenizer_loses_stands_beside_what_it_saves():
+    lower = hostile("lower")
+    lower.normalizer = normalizers.Lowercase()
+    shown = html(tokenry.audit([hostile("one"), lower], ["plain x", "x"], ["parity"]))
+    warning = "does not give every text back"
+    assert shown.index(warning) < shown.index("Side by side")
 
 
 def test_every_part_is_there_and_reachable(page):

@@ -121,6 +121,16 @@ def test_what_cannot_be_written_is_empty(kind: str) -> None:
     assert found.scribe.write("☃".encode()) == []
 
 
+def test_a_token_outside_the_byte_alphabet_spells_itself() -> None:
+    tokenizer = trained("byte-level")
+    settings = json.loads(tokenizer.to_str())
+    settings["model"]["vocab"]["東"] = len(settings["model"]["vocab"])
+    found, plain = (
+        vocabulary(one) for one in (Tokenizer.from_str(json.dumps(settings)), tokenizer)
+    )
+    assert found.spelled == (*plain.spelled, "東".encode())
+
+
 def test_it_can_be_pickled() -> None:
     found = pickle.loads(pickle.dumps(vocabulary(trained("byte-level"))))
     assert found.scribe.words("a cat") == [b"a", b" cat"]

@@ -86,6 +86,13 @@ def test_damaged_file(tmp_path, name) -> None:
         tokenizer(path)
 
 
+@pytest.mark.parametrize("content", ['{"a": 1}', '{"added_tokens": 3}', "[]", "nothing"])
+def test_folder_with_something_else_in_it(tmp_path, content) -> None:
+    (tmp_path / "tokenizer.json").write_text(content)
+    with pytest.raises(UsageError, match="cannot be loaded; tried this folder"):
+        tokenizer(tmp_path)
+
+
 def test_tokenizer_json_and_folder(tmp_path) -> None:
     Tokenizer(models.BPE({"a": 0, "b": 1, "ab": 2}, [("a", "b")])).save(
         str(tmp_path / "tokenizer.json")

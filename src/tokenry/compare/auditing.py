@@ -21,7 +21,7 @@ from tokenry.method import Embeddings, Judge, Usage, Vocab
 from tokenry.plugs.token_rows import token_rows
 from tokenry.plugs.usage import usage
 from tokenry.plugs.vocabulary import vocabulary
-from tokenry.zoo.tokenizer import tokenizer
+from tokenry.zoo.tokenizer import read, tokenizer
 
 BLOCKS = 400
 """Neighbouring texts are resampled together where there are more."""
@@ -131,7 +131,9 @@ def _vocabs(sources: Sequence[Any]) -> list[Vocab]:
     found: list[Vocab] = []
     for source in sources:
         if isinstance(source, str | PathLike):
-            vocab = vocabulary(tokenizer(str(source)), _name(str(source)))
+            path = Path(source).expanduser()
+            made = read(path) if path.is_file() else tokenizer(str(source))
+            vocab = vocabulary(made, _name(str(source)))
         else:
             vocab = vocabulary(source)
         if vocab.name in {one.name for one in found}:

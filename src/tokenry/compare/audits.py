@@ -142,6 +142,7 @@ class Audit:
             for pair in self.pairs
             if not pair.category
         ]
+        lines += [line for one in self.tokenizers for line in _said(one)]
         lines += [
             f"{one.name}: {judge} was left out: {found.refused}"
             for one in self.tokenizers
@@ -149,3 +150,33 @@ class Audit:
             if found.refused
         ]
         return "\n".join([*lines, *self.notes])
+
+
+_SAID = (
+    ("parity", "premium/", "tokens for the same, times those of the reference"),
+    ("token-purity", "words", "% of the tokens written that are words"),
+    ("token-purity", "pure", "% of the tokens written that are morphemes"),
+    ("data-mixture", "bytes/", "share of the training text"),
+)
+"""Judge, figure, or what the figures of categories begin with, and what a person calls it."""
+
+
+def _said(one: Audited) -> list[str]:
+    """What is asked for most, a line each; the rest is in the report."""
+    lines = []
+    for judge, name, what in _SAID:
+        figures = one.found[judge].figures if judge in one.found else {}
+        said = [
+            f"{category.removeprefix(name)} {_number(figure)}".strip()
+            for category, figure in figures.items()
+            if category == name or (name.endswith("/") and category.startswith(name))
+        ]
+        if said:
+            lines.append(f"{one.name}: {what}: {', '.join(said)}")
+    return lines
+
+
+def _number(figure: Mapping[str, Any]) -> str:
+    low, high = figure["low"], figure["high"]
+    span = "" if low is None else f" ({low:.2f} to {high:.2f})"
+    return f"{figure['value']:.2f}{span}"

@@ -44,12 +44,10 @@ class SurfaceForms:
 
     def __call__(self, texts: Sequence[bytes | None]) -> Int[Tensor, "n l"]:
         """The tokens of each text; of None or an empty text nothing but padding."""
-        forms = torch.full((len(texts), self._pieces), self._padding)
-        for row, text in enumerate(texts):
-            if text:
-                form = self._form(text)
-                forms[row, : len(form)] = torch.tensor(form)
-        return forms
+        forms = [self._form(text) if text else [] for text in texts]
+        room, filler = self._pieces, [self._padding]
+        whole = [form + filler * (room - len(form)) for form in forms]
+        return torch.tensor(whole, dtype=torch.long).view(len(texts), room)
 
     def _form(self, text: bytes) -> list[int]:
         if text not in self._known:

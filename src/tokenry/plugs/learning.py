@@ -59,11 +59,12 @@ class Learned:
 
     def __str__(self) -> str:
         bpe = self.bpe_bytes_per_token
+        beside = bpe and bpe != self.bytes_per_token  # BPE itself needs no line about it
         return (
             f"{self.method}: {self.size:,} tokens from {self.learned_from:,} bytes in "
             f"{self.seconds:.1f} s\n{self.bytes_per_token:.3f} bytes per token on "
             f"{self.held_out:,} bytes held out"
-            + (f"; BPE with as many tokens {bpe:.3f}" if bpe else "")
+            + (f"; BPE with as many tokens {bpe:.3f}" if beside else "")
             + f"\nTokenizer: {self.folder}"
         )
 

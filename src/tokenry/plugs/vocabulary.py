@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property, partial
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -35,8 +38,9 @@ def vocabulary(tokenizer: Any, name: str | None = None) -> Vocab:
     >>> vocabulary(Tokenizer(models.BPE({"a": 0, "b": 1, "ab": 2}, [("a", "b")]))).merges.tolist()
     [[0, 1, 2]]
     """
-    backend = engine(tokenizer)
-    settings = json.loads(backend.to_str())
+    text = engine(tokenizer).to_str()
+    with _collecting_later():
+        settings = json.loads(text)
     added = {one["id"]: one for one in settings["added_tokens"]}
     ids = _ids(settings["model"]["vocab"]) | {one["content"]: n for n, one in added.items()}
     size = max(ids.values(), default=-1) + 1
@@ -44,23 +48,59 @@ def vocabulary(tokenizer: Any, name: str | None = None) -> Vocab:
     for piece, token in ids.items():
         pieces[token] = piece
     special = _special(tokenizer, added)
-    silent = set(special.values())
-    spell = speller(settings)
-    spelled: list[bytes | None] = [None] * size
-    for piece, token in ids.items():
-        if token not in silent:
-            spelled[token] = piece.encode() if token in added else spell(piece)
     return Vocab(
         name=name or _name(tokenizer),
         kind=settings["model"]["type"],
-        spelled=tuple(spelled),
+        spelled=_spelled(pieces, ids, settings, added, special),
         pieces=tuple(pieces),
         added=frozenset(added),
         special=special,
         merges=_merges(settings["model"], ids),
         scores=_scores(settings["model"], size),
-        scribe=_Scribe(settings),
+        scribe=_Scribe(text, settings),
     )
+
+
+@contextmanager
+def _collecting_later() -> Iterator[None]:
+    """Without garbage collection, which goes through all merges again and again as they come."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _spelled(
+    pieces: Sequence[str],
+    ids: Mapping[str, int],
+    settings: Mapping[str, Any],
+    added: Mapping[int, Any],
+    special: Mapping[str, int],
+) -> tuple[bytes | None, ...]:
+    """What each token stands for."""
+    spell, silent = speller(settings), set(special.values())
+    usual = [token for token in ids.values() if token not in added and token not in silent]
+    names = [pieces[token] for token in usual]
+    spelled: list[bytes | None] = [None] * len(pieces)
+    every = _letters_of_all(names) if spell is _letters else map(spell, names)
+    for token, bytes_ in zip(usual, every, strict=True):
+        spelled[token] = bytes_
+    for token in added.keys() - silent:
+        spelled[token] = pieces[token].encode()
+    return tuple(spelled)
+
+
+def _letters_of_all(pieces: Sequence[str]) -> list[bytes]:
+    """The same as `_letters` of each, several times as fast where all are of the byte alphabet."""
+    try:
+        joined = to_bytes("".join(pieces))
+    except KeyError:
+        return [_letters(piece) for piece in pieces]
+    ends = list(accumulate(map(len, pieces)))
+    return [joined[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 
 def engine(tokenizer: Any) -> Tokenizer:
@@ -143,18 +183,20 @@ def _ids(vocab: Any) -> dict[str, int]:
 def _merges(model: Mapping[str, Any], ids: Mapping[str, int]) -> Int[np.ndarray, "t 3"]:
     """Left, right and made token of each merge; older files write both parts in one string."""
     pairs = model.get("merges") or ()
-    if pairs and isinstance(pairs[0], str):
+    if not pairs:
+        return np.zeros((0, 3), np.int64)
+    if isinstance(pairs[0], str):
         pairs = [merge.split(" ") for merge in pairs]
     inner = model.get("continuing_subword_prefix") or ""
-    rows: Int[np.ndarray, "3 t"] = np.array(
+    lefts, rights = [left for left, _ in pairs], [right for _, right in pairs]
+    ends = [right.removeprefix(inner) for right in rights] if inner else rights
+    made: Int[np.ndarray, "t 3"] = np.stack(
         [
-            [ids[left] for left, _ in pairs],
-            [ids[right] for _, right in pairs],
-            [ids[left + right.removeprefix(inner)] for left, right in pairs],
+            np.fromiter(map(ids.__getitem__, names), np.int64, len(pairs))
+            for names in (lefts, rights, map(str.__add__, lefts, ends))
         ],
-        np.int64,
+        axis=1,
     )
-    made: Int[np.ndarray, "t 3"] = rows.T
     return made
 
 
@@ -171,14 +213,16 @@ def _name(tokenizer: Any) -> str:
 
 
 class _Scribe:
-    """Writes with a tokenizer of these settings; it can be pickled."""
+    """Writes with the tokenizer of a `tokenizer.json`; it can be pickled."""
 
-    def __init__(self, settings: dict[str, Any]) -> None:
-        self._settings = settings
+    def __init__(self, text: str, settings: Mapping[str, Any]) -> None:
+        self._text = text
+        large = {"vocab": (), "merges": ()}  # what the text holds as well
+        self._settings = {**settings, "model": {**settings["model"], **large}}
 
     @cached_property
     def _whole(self) -> Tokenizer:
-        whole = Tokenizer.from_str(json.dumps(self._settings))
+        whole = Tokenizer.from_str(self._text)
         whole.no_padding()
         whole.no_truncation()
         whole.encode_special_tokens = True  # in a text, <s> is three characters
@@ -187,16 +231,7 @@ class _Scribe:
     @cached_property
     def _alone(self) -> Tokenizer:
         """The model without what prepares text for it."""
-        parts = (
-            "normalizer",
-            "pre_tokenizer",
-            "post_processor",
-            "decoder",
-            "padding",
-            "truncation",
-        )
-        settings = {**self._settings, **dict.fromkeys(parts), "added_tokens": []}
-        return Tokenizer.from_str(json.dumps(settings))
+        return Tokenizer(self._whole.model)
 
     @cached_property
     def _unknown(self) -> int | None:

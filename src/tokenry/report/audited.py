@@ -65,6 +65,7 @@ def content(audit: Audit) -> dict[str, Any]:
         "core": f"{audit.core:,}",
         "lost": [_lost(one) for one in audit.tokenizers],
         "judges": list(_others(audit)),
+        "warned": [words.clean(note, 400) for note in audit.notes],
         "refused": [
             words.clean(f"{one.name}: {judge} was left out: {found.refused}", 400)
             for one in audit.tokenizers
@@ -354,4 +355,4 @@ def _plain(value: Any) -> str:
 
 def _notes(audit: Audit) -> list[str]:
     own = [note for one in audit.tokenizers for found in one.found.values() for note in found.notes]
-    return [words.clean(note, 600) for note in dict.fromkeys((*audit.notes, *own))]
+    return [words.clean(note, 600) for note in dict.fromkeys(own)]

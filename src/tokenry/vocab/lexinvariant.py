@@ -79,8 +79,11 @@ class Lexinvariant(RowSampler):
                 effect="The gap closes with context, a probe names frequent letters, and look-ups "
                 "succeed more often than with learned embeddings.",
                 not_shown="A model that trains in a minute learns little more than how frequent "
-                "each symbol of a text is (3.19 nats where the standard model needs 2.0), which "
-                "names no letter; the paper trains 150 million parameters for 250,000 steps.",
+                "each symbol of a text is: 3.23 nats where the standard model needs 2.16, a "
+                "probe names 10 to 11 % of the letters and 24 to 29 % of the spaces, and 4.6 % of "
+                "look-ups are right, chance being 3.7. Trained on look-ups themselves, 3,000 steps "
+                "of 64, 10.7 % against 30.7 with learned embeddings (recipes/lexinvariant_toy.py). "
+                "The paper trains 150 million parameters for 250,000 steps.",
             ),
         ),
         differs=(

@@ -175,13 +175,16 @@ class Zett(VocabMap):
 
 @torch.no_grad()
 def _predicted(net: Hypernetwork, forms: Tensor, source: Tensor, language: int | None) -> Rows:
-    """Rows of many tokens, some at a time."""
+    """Rows of many tokens, some at a time, those of as many pieces together."""
     net = net.to(source.device)
-    starts = range(0, max(1, len(forms)), _BATCH)
+    order = (forms != net.shape.padding).sum(1).argsort(stable=True)
     parts = [
-        net(forms[start : start + _BATCH].to(source.device), source, language) for start in starts
+        net(forms[some].to(source.device), source, language) for some in torch.split(order, _BATCH)
     ]
-    made: Any = (None if one[0] is None else torch.cat(one) for one in zip(*parts, strict=True))
+    back = order.argsort().to(source.device)
+    made: Any = (
+        None if one[0] is None else torch.cat(one)[back] for one in zip(*parts, strict=True)
+    )
     return Rows(*made)
 
 

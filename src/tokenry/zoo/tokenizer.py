@@ -44,6 +44,7 @@ _SPLITS = {
     "qwen3_6": _QWEN36,
 }
 """How a text is split into words, by the name of a rank file, which does not say it."""
+_TEKKEN_KEY = '"default_num_special_tokens"'
 _TEKKEN_SPECIAL = ("<unk>", "<s>", "</s>", "[INST]", "[/INST]")
 _GPT2_ORDER = sorted(range(256), key=LETTERS.__getitem__)
 _CONFIG = "tokenizer_config.json"
@@ -107,7 +108,7 @@ def read(path: Path) -> Tokenizer:
         if path.suffix == ".bpe":
             return _gpt2(path.read_text("utf-8"))
         text = path.read_text("utf-8")
-        held = json.loads(text)
+        held = json.loads(text) if _TEKKEN_KEY in text else {}
         return _tekken(held) if "config" in held else Tokenizer.from_str(text)
     except (UsageError, MissingExtraError):
         raise
@@ -236,4 +237,9 @@ def _auto(name: str, folder: Path | None) -> Any:
     from tokenry.zoo.loading import explained
 
     with explained(name):
-        return AutoTokenizer.from_pretrained(folder or name)
+        try:
+            return AutoTokenizer.from_pretrained(folder or name)
+        except (OSError, ValueError):
+            raise
+        except Exception as error:  # whatever files that hold something else bring about
+            raise ValueError(f"its tokenizer cannot be read ({error!r})") from error
