@@ -14,6 +14,7 @@ from tokenry.plugs import drafting, drafting_curve
 from tokenry.plugs.attach import attach
 from tokenry.plugs.drafting_budget import Chosen, Fixed
 from tokenry.plugs.drafting_curve import Curve
+from tokenry.plugs.drafting_texts import Row, behind, reached
 from tokenry.plugs.drafting_trials import Trials
 
 CORES = Curve({1: 1.0, 2: 1.5, 4: 1.7, 8: 1.9, 16: 2.2, 32: 3.5, 64: 7.0})
@@ -37,7 +38,7 @@ def simulate(curve, chance, passes=400, size=10**6, drafting=0.0, seed=0, real=N
             chosen.saw(node, node < told, node < told and source.random() < chance ** (node + 1))
         seconds = drafting if k or thought else 0.0
         reading = (real or curve).cost(n + 1)
-        chosen.note([n], [list(range(accepted))], seconds, reading)
+        chosen.note(n, [list(range(accepted))], accepted + 1.0, seconds, reading)
         cost += reading + seconds
         tokens += accepted + 1
         budgets.append(k)
@@ -80,7 +81,7 @@ def test_what_one_call_gained_is_not_lost_in_the_next():
     cost = tokens = 0.0
     for _ in range(100):
         k = chosen.budget() - 1
-        chosen.note([k], [[]], 0.0, CORES.cost(k + 1))
+        chosen.note(k, [[]], 1.0, 0.0, CORES.cost(k + 1))
         cost, tokens = cost + CORES.cost(k + 1), tokens + 1
     assert cost <= 1.01 * tokens + 1
 
@@ -110,7 +111,7 @@ def test_the_first_draft_of_a_model_is_one_node():
     unknown, known = Chosen(CORES, 0.01), Chosen(CORES)
     assert unknown.budget() == known.budget() == 1
     assert unknown.trial() == 1 < known.trial()
-    unknown.note([0], [[]], 0.01, 1.0)
+    unknown.note(0, [[]], 1.0, 0.01, 1.0)
     assert unknown.budget() == 1
     assert unknown.trial() > 1
     dear = Chosen(CORES, 2.0)
@@ -126,7 +127,7 @@ def test_dear_thoughts_are_seldom():
         thoughts += (thought := chosen.trial()) > 0
         for node in range(thought):
             chosen.saw(node, there=True, passed=False)
-        chosen.note([0], [[]], 0.5 * (thought > 0), 1.0)
+        chosen.note(0, [[]], 1.0, 0.5 * (thought > 0), 1.0)
     assert 10 < thoughts < 25
 
 
@@ -146,10 +147,10 @@ def test_what_is_to_be_read_first_is_paid_from_the_credit(before):
     chosen.begin(100)
     waited = 0
     while chosen.budget(before) == 1:
-        chosen.note([0], [[]], 0.0, 1.0)
+        chosen.note(0, [[]], 1.0, 0.0, 1.0)
         waited += 1
     assert waited == pytest.approx(max(0, before - 1) / 0.01, abs=10)
-    chosen.note([4], [[0, 1]], before + 0.1, FLAT.cost(5), before)
+    chosen.note(4, [[0, 1]], 3.0, before + 0.1, FLAT.cost(5), before)
     assert chosen.budget() > 1, "what was read once is not held against the next drafts"
 
 
@@ -253,3 +254,15 @@ def test_a_given_budget_stays(monkeypatch):
     assert attachment.trace.curve is None
     assert attachment.trace.limit is None
     assert "3 tokens per pass" in attachment.trace.verdict
+
+
+def test_what_is_far_ahead_of_the_slowest_text_does_not_count():
+    slow, fast, near = Row(0, 0, 9, 19), Row(1, 0, 9, 59), Row(2, 0, 9, 20)
+    assert behind([slow, fast, near]) == [slow, near]
+    assert reached([slow, fast, near]) == (10 + 12 + 11) / 3
+    assert behind([slow]) == [slow]
+    assert reached([slow]) == 10
+    slow.end = 19
+    assert reached([slow, fast, near]) == (13 + 11) / 2
+    fast.end = near.end = 20
+    assert reached([slow, fast, near]) == 50

@@ -4,7 +4,8 @@ A pass over a root and `k` nodes costs `c(k+1)`. As the first `k` nodes of a dra
 that a smaller budget would have got, every pass tells for each rank `j` whether there was a node
 and whether it passed; with those shares `there[j]` and `passed[j]`, a budget of `k` nodes writes
 `1 + \sum_{j<k} passed[j]` tokens in `c(1) + \sum_{j<k} there[j] (c(j+2) - c(j+1))` seconds. The
-best `k`, 0 included, goes next.
+best `k`, 0 included, goes next. A batch takes as many passes as its longest text, so that a row
+which is far ahead of the others saves none and is not looked at.
 
 As long as no drafts pay, some are made in thought: no pass verifies them, and what the model then
 writes says which nodes would have passed (`tokenry.plugs.drafting_trials`). Only the drafting takes
@@ -53,8 +54,9 @@ class Fixed:
 
     def note(
         self,
-        offered: Sequence[int],
+        offered: int,
         paths: Sequence[Sequence[int]],
+        forward: float,
         drafting: float,
         reading: float,
         before: float = 0.0,
@@ -162,8 +164,9 @@ class Chosen:
 
     def note(
         self,
-        offered: Sequence[int],
+        offered: int,
         paths: Sequence[Sequence[int]],
+        forward: float,
         drafting: float,
         reading: float,
         before: float = 0.0,
@@ -171,30 +174,30 @@ class Chosen:
         """Take in one pass.
 
         Args:
-            offered: How many nodes each working row was offered.
-            paths: Which of them each accepted.
+            offered: How many nodes the largest draft had; -1 where no row is left.
+            paths: Which nodes were accepted by each row that is not far ahead of the others.
+            forward: So many passes one by one would have brought the batch as far.
             drafting: Seconds that drafting took.
             reading: Seconds that the model and what follows it took.
             before: Seconds of the drafting that will not be needed again.
         """
-        rows, n = len(offered), max(offered, default=0)
-        if not rows:
+        if not paths:
             return
         for notes in (self._asked, self._there, self._passed):
             notes[:] = [_MEMORY * x for x in notes]
         for j in range(self._now):
             self._asked[j] += 1
-            self._there[j] += j < n
+            self._there[j] += j < offered
         for path in paths:
             for node in path:
-                self._passed[node] += 1 / rows
+                self._passed[node] += 1 / len(paths)
         if asked := self._now or self._thought:
             self._drafts = _MEMORY * self._drafts + 1
             self._nodes = _MEMORY * self._nodes + asked
             self._seconds = _MEMORY * self._seconds + drafting - before
-        self._correct(n, reading)
-        plain = self._cost[0] * (1 + sum(map(len, paths)) / rows)
-        gain = plain - self._cost[n] - drafting
+        self._correct(offered, reading)
+        plain = self._cost[0] * forward
+        gain = plain - self._cost[offered] - drafting
         most = _MOST * self._cost[0]
         self._credit = min(most, self._credit + gain + _LENT * plain)
 

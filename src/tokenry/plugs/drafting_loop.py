@@ -18,7 +18,7 @@ from tokenry.ops import tree as trees
 from tokenry.ops.verify import choose
 from tokenry.plugs.drafting_drafts import NOTHING, Draft, part
 from tokenry.plugs.drafting_rules import Rules
-from tokenry.plugs.drafting_texts import Row, Texts
+from tokenry.plugs.drafting_texts import Row, Texts, behind, reached
 from tokenry.plugs.drafting_trials import Trials
 from tokenry.plugs.filling import Filling
 from tokenry.plugs.guide import Guide
@@ -63,13 +63,14 @@ class Counts(Protocol):
 
     def note(
         self,
-        offered: list[int],
+        offered: int,
         paths: list[list[int]],
+        forward: float,
         drafting: float,
         reading: float,
         before: float,
     ) -> None:
-        """Nodes that each working row was offered, those accepted, and how long it all took."""
+        """Nodes of the largest draft, those that the rows behind accepted, and what it took."""
 
 
 class Loop:
@@ -120,6 +121,8 @@ class Loop:
         if guide is not None:
             guide.start(len(texts.rows))
         self._trials = Trials(counts.saw)
+        self._behind: list[Row] = []
+        self._reached = 0.0
         self.offered: list[list[int]] = []
         self.accepted: list[list[int]] = []
 
@@ -184,14 +187,21 @@ class Loop:
 
     def _draft(self, rows: list[Row], ground: Grounds) -> list[Draft]:
         drafts = [Draft() for _ in self._texts.rows]
+        self._behind, self._reached = behind(rows), reached(rows)
         budget = self._counts.budget(self._unread(rows))
         if budget <= 1:
             self._try(rows, ground)
             for row in rows:
                 drafts[row.index].view = self._view(row, 0)
             return drafts
-        for row in rows:
-            drafts[row.index] = self._drafted(row, budget - 1, ground)
+        most = budget - 1
+        for row in self._behind:
+            drafts[row.index] = self._drafted(row, most, ground)
+        # A row that is far ahead saves no pass: it drafts where the pass is as large anyway.
+        most = min(most, max(len(draft.tokens) for draft in drafts))
+        ahead = [row for row in rows if all(row is not one for one in self._behind)]
+        for row in ahead:
+            drafts[row.index] = self._drafted(row, most, ground)
         return drafts
 
     def _unread(self, rows: list[Row]) -> float:
@@ -339,10 +349,10 @@ class Loop:
             accepted[row.index] = len(drafts[row.index].path)
         self.offered.append(offered)
         self.accepted.append(accepted)
-        paths = [drafts[row.index].path for row in rows]
-        told = [offered[row.index] for row in rows]
         before = 0.0 if self._guide is None else self._guide.spent()
-        self._counts.note(told, paths, drafting, reading, before)
+        paths = [drafts[row.index].path for row in self._behind]
+        forward = reached(rows) - self._reached
+        self._counts.note(max(offered, default=0), paths, forward, drafting, reading, before)
         for row in rows:
             places = range(row.stop - drafts[row.index].written, row.stop)
             self._trials.follow(row.index, [self._texts.token(row, place) for place in places])

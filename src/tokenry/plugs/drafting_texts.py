@@ -10,6 +10,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+LEAD = 2
+"""Tokens that a row is ahead of the slowest one of its batch, as far as they count."""
+
 
 @dataclass(slots=True)
 class Row:
@@ -36,6 +39,29 @@ class Row:
     scores: list[Tensor] = field(default_factory=list)
     logits: list[Tensor] = field(default_factory=list)
     scratch: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def written(self) -> int:
+        """How many tokens were written so far."""
+        return self.stop - self.prompt
+
+
+def reached(rows: Sequence[Row]) -> float:
+    """So many passes one by one would have brought these rows as far.
+
+    A batch takes as many of them as its longest text: what a row is ahead of the one behind all
+    others counts up to `LEAD`, since the others may catch up, and no further.
+    """
+    going = [row.written for row in rows if row.end is None]
+    if not going:
+        return float(max(row.written for row in rows))
+    return sum(min(n, min(going) + LEAD) for n in going) / len(going)
+
+
+def behind(rows: Sequence[Row]) -> list[Row]:
+    """The rows whose next tokens count."""
+    least = min(row.written for row in rows)
+    return [row for row in rows if row.written < least + LEAD]
 
 
 class Texts:
