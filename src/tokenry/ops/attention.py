@@ -171,13 +171,18 @@ def attend_and_weigh(
     (b, h, t, _), (g, s, v) = queries.shape, values.shape[1:]
     mass = queries.new_zeros(b * g, h // g, s, dtype=torch.float32)
     out = queries.new_empty(b * g, h // g, t, v)
-    read = values.float().flatten(0, 1)
+    read = values.to(_wide(queries)).flatten(0, 1)
     for pairs, rows, chunk in _chunks(queries, keys, scale, allowed, real, bias):
         reach = chunk.shape[-1]
         mass[pairs, :, :reach] += chunk.sum(-2)
         told = chunk.flatten(1, 2) @ read[pairs, :reach]
         out[pairs, :, rows] = told.view(*chunk.shape[:3], v).to(out.dtype)
     return out.view(b, h, t, v), mass.view(b, h, s)
+
+
+def _wide(queries: Tensor) -> torch.dtype:
+    """Weights are summed in single precision at least."""
+    return torch.promote_types(queries.dtype, torch.float32)
 
 
 def _chunks(
@@ -194,8 +199,8 @@ def _chunks(
     the memory of the one before.
     """
     (b, h, t, _), (g, s) = queries.shape, keys.shape[1:3]
-    heads = h // g
-    columns = keys.float().flatten(0, 1).transpose(-1, -2)
+    heads, wide = h // g, _wide(queries)
+    columns = keys.to(wide).flatten(0, 1).transpose(-1, -2)
     seen = None if allowed is None else allowed.flatten(0, 1)
     mute = None if real is None else ~real.repeat_interleave(g, 0)
     # Rows fill a chunk before key heads do: a product of many rows keeps all threads busy.
@@ -210,7 +215,7 @@ def _chunks(
         pairs, rows = slice(first, min(first + groups, b * g)), slice(start, min(start + most, t))
         n, reach = rows.stop - start, s - t + rows.stop if seen is None else s
         flat = room[: (pairs.stop - first) * heads * n * reach].view(pairs.stop - first, -1, reach)
-        asked = by_key_head(queries, g).flatten(0, 1)[pairs, :, rows].float() * scale
+        asked = by_key_head(queries, g).flatten(0, 1)[pairs, :, rows].to(wide) * scale
         torch.bmm(asked.flatten(1, 2), columns[pairs, :, :reach], out=flat)
         scores = flat.view(-1, heads, n, reach)
         if bias is not None:
