@@ -14,7 +14,7 @@ from tokenry.plugs import drafting, drafting_curve
 from tokenry.plugs.attach import attach
 from tokenry.plugs.drafting_budget import Chosen, Fixed
 from tokenry.plugs.drafting_curve import Curve
-from tokenry.plugs.drafting_texts import Row, behind, reached
+from tokenry.plugs.drafting_texts import Row, parted, reached
 from tokenry.plugs.drafting_trials import Trials
 
 CORES = Curve({1: 1.0, 2: 1.5, 4: 1.7, 8: 1.9, 16: 2.2, 32: 3.5, 64: 7.0})
@@ -258,9 +258,9 @@ def test_a_given_budget_stays(monkeypatch):
 
 def test_what_is_far_ahead_of_the_slowest_text_does_not_count():
     slow, fast, near = Row(0, 0, 9, 19), Row(1, 0, 9, 59), Row(2, 0, 9, 20)
-    assert behind([slow, fast, near]) == [slow, near]
+    assert parted([slow, fast, near]) == ([slow, near], [fast])
     assert reached([slow, fast, near]) == (10 + 12 + 11) / 3
-    assert behind([slow]) == [slow]
+    assert parted([slow]) == ([slow], [])
     assert reached([slow]) == 10
     slow.end = 19
     assert reached([slow, fast, near]) == (13 + 11) / 2

@@ -249,8 +249,9 @@ class Caching(Attachment[CachePolicy]):
         On another device than a processor the fused kernel costs next to nothing beside it.
         """
         rows = (call.queries, call.keys, call.values)
-        free = not any(x.requires_grad for x in rows) and call.queries.device.type == "cpu"
-        return free and call.base == "sdpa" and self._acts and self.method.weighs
+        learns = call.module.training or any(x.requires_grad for x in rows)
+        free = call.base == "sdpa" and call.queries.device.type == "cpu" and not learns
+        return free and self._acts and self.method.weighs
 
     def _weighed(self, layer: TrackedLayer, call: Call, now: _Pass) -> Tensor:
         """One attention whose weights are summed as they come by."""

@@ -18,7 +18,7 @@ from tokenry.ops import tree as trees
 from tokenry.ops.verify import choose
 from tokenry.plugs.drafting_drafts import NOTHING, Draft, part
 from tokenry.plugs.drafting_rules import Rules
-from tokenry.plugs.drafting_texts import Row, Texts, behind, reached
+from tokenry.plugs.drafting_texts import Row, Texts, parted, reached
 from tokenry.plugs.drafting_trials import Trials
 from tokenry.plugs.filling import Filling
 from tokenry.plugs.guide import Guide
@@ -187,10 +187,11 @@ class Loop:
 
     def _draft(self, rows: list[Row], ground: Grounds) -> list[Draft]:
         drafts = [Draft() for _ in self._texts.rows]
-        self._behind, self._reached = behind(rows), reached(rows)
+        self._behind, ahead = parted(rows)
+        self._reached = reached(rows)
         budget = self._counts.budget(self._unread(rows))
         if budget <= 1:
-            self._try(rows, ground)
+            self._try(self._behind, ground)
             for row in rows:
                 drafts[row.index].view = self._view(row, 0)
             return drafts
@@ -199,7 +200,6 @@ class Loop:
             drafts[row.index] = self._drafted(row, most, ground)
         # A row that is far ahead saves no pass: it drafts where the pass is as large anyway.
         most = min(most, max(len(draft.tokens) for draft in drafts))
-        ahead = [row for row in rows if all(row is not one for one in self._behind)]
         for row in ahead:
             drafts[row.index] = self._drafted(row, most, ground)
         return drafts

@@ -58,10 +58,10 @@ def reached(rows: Sequence[Row]) -> float:
     return sum(min(n, min(going) + LEAD) for n in going) / len(going)
 
 
-def behind(rows: Sequence[Row]) -> list[Row]:
-    """The rows whose next tokens count."""
-    least = min(row.written for row in rows)
-    return [row for row in rows if row.written < least + LEAD]
+def parted(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """The rows whose next tokens count, and those that are too far ahead."""
+    goal = min(row.written for row in rows) + LEAD
+    return [row for row in rows if row.written < goal], [row for row in rows if row.written >= goal]
 
 
 class Texts:
