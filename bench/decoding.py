@@ -2,6 +2,7 @@
 
     python bench/decoding.py                     # writes bench/results/decoding.json
     python bench/decoding.py --kinds rewrite --batches 1 --rounds 8   # one part of it
+    python bench/decoding.py --device cuda --kinds chat --tokens 160  # decoding-cuda.json
 
 Greedy, by kind of text, one prompt at a time and four at once; all contestants write to each prompt
 in turn, each from a cold start. Every round takes one more batch of each kind; no further batch is
@@ -12,7 +13,8 @@ and the reached acceptance allow: the seconds of the prompt's pass and of the pa
 *limit_speedup* is what it makes of plain decoding. Passes are timed behind texts as long as those
 of the kind, before and after each batch. *beside* is what was spent beside passes of the model,
 drafts and draft models included, as a share of plain decoding's time: where no draft was verified,
-it is all that a contestant can lose, and a larger difference in speed is the machine's.
+it is all that a contestant can lose, and a larger difference in speed is the machine's. On a GPU,
+which works on while Python goes ahead, the two cannot be told apart, and *beside* is left out.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ from tokenry.method import Drafter, DraftView, TokenTree
 from tokenry.plugs.attach import attach
 
 MODEL, DRAFT = "zoo:smollm2-135m", "zoo:smollm2-draft"
-RESULTS = Path(__file__).parent / "results" / "decoding.json"
+RESULTS = Path(__file__).parent / "results"
 KINDS = ("chat", "edit", "summary", "log", "rewrite")
 COPIED = 0.9
 SIZES = (1, 2, 4, 8, 16, 32, 64)
@@ -75,9 +77,9 @@ class Contestant:
     batches: bool = True
 
 
-def contestants() -> list[Contestant]:
+def contestants(device: str) -> list[Contestant]:
     """Plain generate first; drafters that need no training; what transformers offers."""
-    assistant = zoo.load(DRAFT).model
+    assistant = zoo.load(DRAFT).model.to(device)
     found = [
         Contestant("plain generate"),
         Contestant("our loop, no drafts", Silent()),
@@ -105,20 +107,28 @@ class Costs:
 
     def time(self, model: Any) -> None:
         """Time `TIMED` passes of each size."""
-        ids = torch.randint(100, 20_000, (self.b, self.context + max(SIZES)))
+        shape = self.b, self.context + max(SIZES)
+        ids = torch.randint(100, 20_000, shape, device=model.device)
         cache = DynamicCache(config=model.config)
         model(ids[:, : self.context], past_key_values=cache, logits_to_keep=1)
         for _ in range(TIMED):
             for n, taken in self.spent.items():
-                start = time.perf_counter()
+                start = now(model)
                 model(ids[:, self.context : self.context + n], past_key_values=cache)
-                taken.append(time.perf_counter() - start)
+                taken.append(now(model) - start)
                 cache.crop(-n)
 
     @property
     def curve(self) -> dict[int, float]:
         """The median of each size."""
         return {n: statistics.median(taken) for n, taken in self.spent.items()}
+
+
+def now(model: Any) -> float:
+    """Seconds on a clock, once all that the model was asked for is done."""
+    if model.device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def between(curve: dict[int, float], n: int) -> float:
@@ -171,7 +181,7 @@ class Written:
 
 
 class Clock:
-    """Adds up the seconds of a model's passes."""
+    """Adds up the seconds of a model's passes, where they can be told: not on a GPU."""
 
     def __init__(self, model: Any) -> None:
         self.inside = self._began = 0.0
@@ -197,9 +207,9 @@ def write(model: Any, inputs: dict[str, Any], one: Contestant, tokens: int) -> W
     """One call of `generate`; a draft model is loaded before."""
     held = attach(model, one.method) if one.method else nullcontext()
     with held as attachment:
-        clock, start = Clock(model), time.perf_counter()
+        clock, start = Clock(model), now(model)
         out = model.generate(**inputs, max_new_tokens=tokens, do_sample=False, **one.asked)
-        seconds = time.perf_counter() - start
+        seconds = now(model) - start
     text, trace = out[:, inputs["input_ids"].shape[1] :], getattr(attachment, "trace", None)
     return Written(text, trace, seconds, seconds - clock.stop())
 
@@ -242,14 +252,16 @@ def _same(mine: list[int], plain: list[int]) -> bool:
     return mine[:n] == plain[:n]
 
 
-def row_of(name: str, tallies: dict[str, Tally], curve: dict[int, float]) -> dict[str, Any]:
+def row_of(
+    name: str, tallies: dict[str, Tally], curve: dict[int, float], on_cpu: bool
+) -> dict[str, Any]:
     """One contestant's line of the table."""
     tally, plain = tallies[name], tallies["plain generate"]
     row: dict[str, Any] = {
         "contestant": name,
         "tokens_per_second": round(tally.tokens / tally.seconds, 1),
         "speedup": round(plain.seconds / tally.seconds, 3),
-        "beside": round(tally.beside / plain.seconds, 3),
+        "beside": round(tally.beside / plain.seconds, 3) if on_cpu else None,
         "identical": f"{tally.same} of {tally.texts}",
     }
     if tally.passes:
@@ -262,11 +274,16 @@ def row_of(name: str, tallies: dict[str, Tally], curve: dict[int, float]) -> dic
     return row
 
 
+def placed(model: Any, inputs: dict[str, Any]) -> dict[str, Any]:
+    """Inputs where the model is."""
+    return {name: x.to(model.device) for name, x in inputs.items()}
+
+
 def rewrites(model: Any, tokenizer: Any, tokens: int) -> Iterator[str]:
     """Paragraphs of whose plain answer at least `COPIED` is copied."""
     plain = Contestant("plain generate")
     for text in paragraphs():
-        inputs = batch(tokenizer, [text])
+        inputs = placed(model, batch(tokenizer, [text]))
         answer = write(model, inputs, plain, tokens).text
         if copied(inputs["input_ids"][0].tolist(), answer[0].tolist()) >= COPIED:
             yield text
@@ -296,23 +313,25 @@ class Block:
         """One more batch; what has been found so far is recorded."""
         began = time.monotonic()
         if self.costs is None:
-            write(model, inputs, self.runs[1], tokens=2)  # times passes on first use
+            for one in self.runs:
+                write(model, inputs, one, tokens=2)  # times passes on first use
             self.costs = Costs(self.b, inputs["input_ids"].shape[1] + tokens // 2)
         self.costs.time(model)
         measure(model, inputs, self.runs, tokens, self.tallies, repeats)
         self.costs.time(model)
         self.took = time.monotonic() - began
-        self._record(self.costs)
+        self._record(self.costs, model)
 
-    def _record(self, costs: Costs) -> None:
-        curve = costs.curve
-        named = {"kind": self.kind, "batch": self.b}
+    def _record(self, costs: Costs, model: Any) -> None:
+        curve, device = costs.curve, model.device.type
+        named = {"kind": self.kind, "batch": self.b, "dtype": str(model.dtype)[6:]}
         relative = {str(n): round(seconds / curve[1], 3) for n, seconds in curve.items()}
         one = {"context": costs.context, "ms_of_one_token": round(1e3 * curve[1], 2)}
-        record("curve", {**named, **one, "times_one": relative})
-        rows = [row_of(name, self.tallies, curve) for name in self.tallies]
+        record(device, "curve", {**named, **one, "times_one": relative})
+        rows = [row_of(name, self.tallies, curve, device == "cpu") for name in self.tallies]
         plain = self.tallies["plain generate"]
-        record("by_kind", {**named, "copied": round(plain.copied / plain.texts, 2), "rows": rows})
+        copied_share = round(plain.copied / plain.texts, 2)
+        record(device, "by_kind", {**named, "copied": copied_share, "rows": rows})
 
 
 def main() -> None:
@@ -324,11 +343,17 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=1, help="times of which the best counts")
     parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--only", nargs="*", default=(), help="contestants beside plain generate")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="float32")
     arguments = parser.parse_args()
     deadline = time.monotonic() + 60 * arguments.minutes
     torch.set_grad_enabled(False)
     loaded = zoo.load(MODEL)
-    every = contestants()
+    loaded.model.to(arguments.device, getattr(torch, arguments.dtype))
+    every = contestants(arguments.device)
+    if arguments.only:
+        every = [one for one in every if one.name in ("plain generate", *arguments.only)]
     blocks: list[Block] = []
     for b in arguments.batches:
         runs = [one for one in every if b == 1 or one.batches]
@@ -342,30 +367,32 @@ def main() -> None:
             continue
         texts = list(islice(sources[block.kind], block.b))
         if len(texts) == block.b:
-            inputs = batch(loaded.processor, texts)
+            inputs = placed(loaded.model, batch(loaded.processor, texts))
             block.step(loaded.model, inputs, arguments.tokens, arguments.repeats)
 
 
-def record(part: str, block: dict[str, Any]) -> None:
-    """Print a block, and put it into the file of results in the place of an earlier one."""
+def record(device: str, part: str, block: dict[str, Any]) -> None:
+    """Print a block, and put it into the device's results in the place of an earlier one."""
+    path = RESULTS / ("decoding.json" if device == "cpu" else f"decoding-{device}.json")
     print({key: value for key, value in block.items() if key != "rows"})
     for row in block.get("rows", []):
         print("  ".join(f"{name} {value}" for name, value in row.items()), flush=True)
-    result = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
-    result["environment"] = environment()
-    same = {key: block[key] for key in ("kind", "batch") if key in block}
+    result = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    result["environment"] = environment(device)
+    same = {key: block[key] for key in ("kind", "batch", "dtype") if key in block}
     others = [b for b in result.get(part, []) if any(b.get(k) != v for k, v in same.items())]
     result[part] = [*others, block]
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    RESULTS.mkdir(exist_ok=True)
+    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
-def environment() -> dict[str, str]:
+def environment(device: str) -> dict[str, str]:
     """What the figures were measured on."""
+    threads = f"{platform.machine()}, {torch.get_num_threads()} threads"
     return {
         "torch": torch.__version__,
         "python": platform.python_version(),
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        "machine": threads if device == "cpu" else torch.cuda.get_device_name(),
         "model": MODEL,
         "command": " ".join(["python", "bench/decoding.py", *sys.argv[1:]]),
     }

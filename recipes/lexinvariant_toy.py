@@ -9,10 +9,13 @@ each trained on and then measured:
   was read, the same after the letters were renamed, look-ups (without any training on them), and a
   probe that names the letters of a text from the states of the lexinvariant model.
 
-A minute or two of a core each:
+A minute or two of a core each, with the longer trainings for a GPU below:
 
     python recipes/lexinvariant_toy.py lookups --steps 3000
     python recipes/lexinvariant_toy.py text --steps 300 --plain-steps 100 --length 96
+    python recipes/lexinvariant_toy.py lookups --device cuda --steps 20000 --layers 4 --width 128
+    python recipes/lexinvariant_toy.py text --device cuda --steps 8000 --layers 4 --width 256 \
+        --length 512 --size 64 --plain-steps 1000 --rate 1e-3
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ import tokenry
 from tokenry.vocab import Lexinvariant
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz "
-PAIRS, WIDTH, HELD_OUT = 6, 64, 60_000
+PAIRS, HELD_OUT = 6, 60_000
 
 Draw = Callable[[int, Generator], Tensor]
 
@@ -65,15 +68,15 @@ def pieces(ids: Tensor, length: int) -> Draw:
     return draw
 
 
-def small(layers: int) -> LlamaForCausalLM:
+def small(given: argparse.Namespace) -> LlamaForCausalLM:
     """A model that was not trained yet."""
     torch.manual_seed(0)
-    return LlamaForCausalLM(
+    model = LlamaForCausalLM(
         LlamaConfig(
             vocab_size=len(LETTERS),
-            hidden_size=WIDTH,
-            intermediate_size=2 * WIDTH,
-            num_hidden_layers=layers,
+            hidden_size=given.width,
+            intermediate_size=2 * given.width,
+            num_hidden_layers=given.layers,
             num_attention_heads=4,
             num_key_value_heads=4,
             tie_word_embeddings=True,
@@ -82,6 +85,7 @@ def small(layers: int) -> LlamaForCausalLM:
             eos_token_id=None,
         )
     )
+    return model.to(given.device)
 
 
 @contextmanager
@@ -96,12 +100,13 @@ def as_meant(model: LlamaForCausalLM, drawn: bool, seed: int = 0) -> Iterator[No
 
 def losses(model: LlamaForCausalLM, ids: Tensor) -> Tensor:
     """Nats of each symbol but the first."""
+    ids = ids.to(model.device)
     logits = model(ids).logits[:, :-1]
     return cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
 
 
 def train(
-    model: LlamaForCausalLM, draw: Draw, steps: int, size: int, drawn: bool, rate: float = 4e-3
+    model: LlamaForCausalLM, draw: Draw, steps: int, size: int, drawn: bool, rate: float
 ) -> None:
     """Train on what is drawn."""
     source, start = Generator().manual_seed(1), time.process_time()
@@ -127,7 +132,7 @@ def found(model: LlamaForCausalLM, drawn: bool) -> float:
     """Share of look-ups that are right."""
     ids = lookups(512, Generator().manual_seed(9))
     with as_meant(model, drawn, 77):
-        logits = model(ids).logits
+        logits = model(ids.to(model.device)).logits.cpu()
     asked = torch.arange(2 * PAIRS, 4 * PAIRS, 2)
     return float((logits[:, asked].argmax(-1) == ids[:, asked + 1]).float().mean())
 
@@ -140,7 +145,7 @@ def by_place(model: LlamaForCausalLM, draw: Draw, drawn: bool, renamed: bool) ->
     for seed in range(8):
         ids = draw(64, source)
         with as_meant(model, drawn, 100 + seed):
-            parts.append(losses(model, other[ids] if renamed else ids))
+            parts.append(losses(model, other[ids] if renamed else ids).cpu())
     return torch.cat(parts).mean(0)
 
 
@@ -150,7 +155,7 @@ def states(model: LlamaForCausalLM, ids: Tensor, seed: int) -> Tensor:
     parts = []
     with as_meant(model, True, seed):
         for some in ids.split(64):
-            hidden = model(some, output_hidden_states=True).hidden_states
+            hidden = model(some.to(model.device), output_hidden_states=True).hidden_states
             parts.append(torch.cat(hidden[1:], -1))
     return torch.cat(parts)
 
@@ -159,10 +164,10 @@ def probe(model: LlamaForCausalLM, train_draw: Draw, test_draw: Draw) -> tuple[T
     """Which letters of held-out texts a probe names right, and the letters."""
     source = Generator().manual_seed(5)
     ids, tests = train_draw(512, source), test_draw(256, source)
-    x, y = states(model, ids, 6).flatten(0, 1), ids.flatten()
+    x, y = states(model, ids, 6).flatten(0, 1), ids.flatten().to(model.device)
     torch.manual_seed(0)
     head = nn.Sequential(nn.LayerNorm(x.shape[1]), nn.Linear(x.shape[1], 128), nn.GELU())
-    head.append(nn.Linear(128, len(LETTERS)))
+    head.append(nn.Linear(128, len(LETTERS))).to(model.device)
     optimizer = torch.optim.AdamW(head.parameters(), lr=2e-3)
     for _ in range(600):
         some = torch.randint(len(x), (1024,), generator=source)
@@ -170,7 +175,7 @@ def probe(model: LlamaForCausalLM, train_draw: Draw, test_draw: Draw) -> tuple[T
         cross_entropy(head(x[some]), y[some]).backward()
         optimizer.step()
     with torch.no_grad():
-        return head(states(model, tests, 7)).argmax(-1) == tests, tests
+        return head(states(model, tests, 7)).argmax(-1).cpu() == tests, tests
 
 
 def say(text: str) -> None:
@@ -179,13 +184,13 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def of_lookups(steps: int, layers: int) -> None:
+def of_lookups(given: argparse.Namespace) -> None:
     """Look-ups right after training on them."""
     for drawn in (True, False):
-        model = small(layers)
-        train(model, lookups, steps, 64, drawn, 3e-3)
+        model = small(given)
+        train(model, lookups, given.steps, 64, drawn, given.rate or 3e-3)
         name = "drawn rows" if drawn else "learned rows"
-        say(f"{name}, {steps} steps: {found(model, drawn):.1%} of look-ups right")
+        say(f"{name}, {given.steps} steps: {found(model, drawn):.1%} of look-ups right")
 
 
 def of_text(given: argparse.Namespace) -> None:
@@ -193,8 +198,8 @@ def of_text(given: argparse.Namespace) -> None:
     known, held = (pieces(part, given.length) for part in letters())
     edges = [edge for edge in (0, 12, 48, 96, 192, 384) if edge < given.length - 1]
     for drawn, steps in ((True, given.steps), (False, given.plain_steps)):
-        model = small(given.layers)
-        train(model, known, steps, given.size, drawn)
+        model = small(given)
+        train(model, known, steps, given.size, drawn, given.rate or 4e-3)
         name = "drawn rows" if drawn else "learned rows"
         for renamed in (False, True):
             nats = by_place(model, held, drawn, renamed)
@@ -221,9 +226,12 @@ def main() -> None:
     parser.add_argument("--length", type=int, default=256)
     parser.add_argument("--size", type=int, default=32, help="texts at once")
     parser.add_argument("--layers", type=int, default=2)
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--rate", type=float, help="of learning, at its highest")
+    parser.add_argument("--device", default="cpu")
     given = parser.parse_args()
     if given.task == "lookups":
-        of_lookups(given.steps, given.layers)
+        of_lookups(given)
     else:
         of_text(given)
 

@@ -51,7 +51,7 @@ def simulate(curve, chance, passes=400, size=10**6, drafting=0.0, seed=0, real=N
 def test_it_loses_at_most_a_small_share_and_a_pass(curve, chance, drafting):
     for seed, passes in enumerate((20, 150, 150)):
         cost, tokens, _, _ = simulate(curve, chance, passes, drafting=drafting, seed=seed)
-        assert cost <= 1.01 * tokens + 1 + drafting
+        assert cost <= 1.01 * tokens + (4 if curve is FLAT else 1) + drafting
 
 
 @pytest.mark.parametrize("curve", [CORES, FLAT], ids=["cores", "flat"])
@@ -140,6 +140,22 @@ def test_whatever_the_length_it_loses_at_most_two_per_cent(passes):
         assert cost <= 1.02 * tokens
 
 
+def test_where_passes_cost_the_same_drafts_are_verified_until_they_teach():
+    """A drafter that learns from what is verified would say nothing of use in thought."""
+    chosen = Chosen(FLAT)
+    chosen.begin(160)
+    cost = tokens = 0.0
+    for step in range(160):
+        k = chosen.budget() - 1
+        accepted = [0] if k and step > 12 else []
+        chosen.note(k, [accepted], 1.0 + len(accepted), 0.02, FLAT.cost(k + 1))
+        cost, tokens = cost + FLAT.cost(k + 1) + 0.02, tokens + 1 + len(accepted)
+    assert tokens / cost > 1.4
+    for _ in range(300):
+        chosen.note(chosen.budget() - 1, [[]], 1.0, 0.02, 1.2)
+    assert chosen.budget() == 1
+
+
 @pytest.mark.parametrize("before", [0.4, 3.0])
 def test_what_is_to_be_read_first_is_paid_from_the_credit(before):
     """Drafts that would pay wait until the credit covers it, and go on as usual afterwards."""
@@ -149,7 +165,7 @@ def test_what_is_to_be_read_first_is_paid_from_the_credit(before):
     while chosen.budget(before) == 1:
         chosen.note(0, [[]], 1.0, 0.0, 1.0)
         waited += 1
-    assert waited == pytest.approx(max(0, before - 1) / 0.01, abs=10)
+    assert waited == pytest.approx(max(0, before - 2) / 0.008, abs=10)
     chosen.note(4, [[0, 1]], 3.0, before + 0.1, FLAT.cost(5), before)
     assert chosen.budget() > 1, "what was read once is not held against the next drafts"
 
@@ -259,10 +275,10 @@ def test_a_given_budget_stays(monkeypatch):
 def test_what_is_far_ahead_of_the_slowest_text_does_not_count():
     slow, fast, near = Row(0, 0, 9, 19), Row(1, 0, 9, 59), Row(2, 0, 9, 20)
     assert parted([slow, fast, near]) == ([slow, near], [fast])
-    assert reached([slow, fast, near]) == (10 + 12 + 11) / 3
+    assert reached([slow, fast, near]) == 10
     assert parted([slow]) == ([slow], [])
     assert reached([slow]) == 10
     slow.end = 19
-    assert reached([slow, fast, near]) == (13 + 11) / 2
+    assert reached([slow, fast, near]) == 11
     fast.end = near.end = 20
     assert reached([slow, fast, near]) == 50

@@ -65,10 +65,10 @@ class RoomyLayer(BatchedLayer):  # type: ignore[no-untyped-call]
         room = self._room.get(name)
         if room is None or stop > room.shape[-2] or not _may_write(room, held):
             room = new.new_empty(*new.shape[:2], stop + self._spare(stop), new.shape[-1])
-            room[..., :n, :] = held
+            room.narrow(-2, 0, n).copy_(held)
             self._room[name] = room
-        room[..., n:stop, :] = new
-        return room[..., :stop, :]
+        room.narrow(-2, n, stop - n).copy_(new)
+        return room.narrow(-2, 0, stop)
 
 
 class TrackedLayer(RoomyLayer):  # type: ignore[no-untyped-call]

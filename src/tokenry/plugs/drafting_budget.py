@@ -12,7 +12,12 @@ writes says which nodes would have passed (`tokenry.plugs.drafting_trials`). Onl
 time then. That, and drafts that turn out not to pay, is paid from a credit, which holds what
 drafting has gained in this call and a small share of what plain decoding would have taken. A call
 therefore never takes longer than plainly by more than that share and one pass, or less than one
-where little is to be written: together two per cent. The loop itself takes about one more.
+where little is to be written: together one and a half per cent. The loop itself takes
+about one more.
+
+Where a pass costs about the same whatever it reads, as on a GPU, drafts are not made in thought: as
+long as the credit lasts, which is larger there, they are verified, since some drafters learn from
+what is verified and little can be lost.
 
 A draft model has to read the text first. Drafts in thought look at its end alone; all of it is read
 when drafts are to be verified for the first time and the credit pays for that reading too.
@@ -28,11 +33,13 @@ from statistics import median
 from tokenry.plugs.drafting_curve import Curve
 
 _MEMORY = 0.98  # how much a pass counts once another one has passed
-_LENT = 0.01
+_LENT = 0.008
 _HOPE = 0.1  # the share of first nodes that pass, as long as nothing is known
 _TRIED = 2.0  # drafts in thought are as large as a pass that costs this many single tokens
 _START, _MOST = 1.0, 8.0  # credit, in passes over one token
-_SHORT = 0.01  # credit at the start for each token that may be written, up to _START
+_SHORT = 0.008  # credit at the start for each token that may be written, up to _START
+_CHEAP = 0.5  # so much more than one token may the largest pass cost, for drafts to be tried out
+_MANY, _EACH = 4.0, 0.02  # credit at the start there, and for each token that may be written
 _LAST = 9  # so many passes of a size say how long one takes
 
 
@@ -88,11 +95,12 @@ class Chosen:
         self.curve, self._step = curve, step
         n = curve.most - 1
         self._timed = [curve.cost(t) for t in range(1, n + 2)]
-        self._cost = self._timed
+        self._cost = list(accumulate(self._timed, max))
         self._taken: dict[int, deque[float]] = {}
         self._asked, self._there, self._passed = [0.0] * n, [0.0] * n, [0.0] * n
-        self._drafts = self._nodes = self._seconds = 0.0
-        self._credit = _START * self._cost[0]
+        self._drafts = self._nodes = self._seconds = self._squares = self._products = 0.0
+        self._cheap = not step and self._cost[-1] <= (1 + _CHEAP) * self._cost[0]
+        self._credit = (_MANY if self._cheap else _START) * self._cost[0]
         self._now = self._thought = 0
 
     def begin(self, tokens: int) -> None:
@@ -101,7 +109,8 @@ class Chosen:
         Args:
             tokens: How many may be written.
         """
-        self._credit = min(self._credit, min(_START, _SHORT * tokens) * self._cost[0])
+        lent = min(_MANY, _EACH * tokens) if self._cheap else min(_START, _SHORT * tokens)
+        self._credit = min(self._credit, lent * self._cost[0])
 
     def budget(self, before: float = 0.0) -> int:
         """Most tokens of the next pass, the root included.
@@ -113,7 +122,7 @@ class Chosen:
         best, self._now, self._thought = 0.0, 0, 0
         for k, (tokens, seconds) in enumerate(self._expected()):
             lost = cost[k] - cost[0] + self._drafting(k) + (before if k else 0.0)
-            if tokens / seconds > best and lost <= credit:
+            if lost <= credit and (tokens / seconds > best or self._cheap):
                 best, self._now = tokens / seconds, k
         return self._now + 1
 
@@ -140,27 +149,35 @@ class Chosen:
         self._passed[node] += passed
 
     def _drafting(self, k: int) -> float:
-        """Seconds that drafting itself takes."""
+        """Seconds that drafting so many nodes takes.
+
+        A straight line through what was timed. Where only one size was, each node costs the same
+        with a draft model, and all of them what one does without.
+        """
         if not self._drafts or not k:
             return self._step * k
-        return self._seconds * (k + 1) / (self._nodes + self._drafts)
+        n, nodes, seconds = self._drafts, self._nodes, self._seconds
+        if self._step:
+            return seconds * (k + 1) / (nodes + n)
+        spread = self._squares * n - nodes**2
+        each = (self._products * n - nodes * seconds) / spread if spread > 1e-6 * nodes**2 else 0.0
+        each = min(max(each, 0.0), seconds / nodes)
+        return seconds / n + each * (k - nodes / n)
 
     def _expected(self) -> list[tuple[float, float]]:
         """Tokens and seconds of a pass for each number of nodes."""
-        there, share = [1.0], 0.0
-        passed: list[float] = []
-        for j, asked in enumerate(self._asked):
-            share = (self._passed[j] + max(_HOPE / (j + 1), 0.8 * share)) / (self._there[j] + 1)
-            there.append((self._there[j] + there[-1]) / (asked + 1))
-            passed.append(there[-1] * share)
-        more = [b - a for a, b in zip(self._cost, self._cost[1:], strict=False)]
-        tokens = accumulate(passed, initial=1.0)
-        costs = (share * step for share, step in zip(there[1:], more, strict=True))
-        seconds = accumulate(costs, initial=self._cost[0])
-        return [
-            (token, second + self._drafting(k))
-            for k, (token, second) in enumerate(zip(tokens, seconds, strict=True))
-        ]
+        cost = self._cost
+        there, share, tokens, seconds = 1.0, 0.0, 1.0, cost[0]
+        found = [(tokens, seconds)]
+        drafting, each = self._drafting(1), self._drafting(2) - self._drafting(1)
+        notes = zip(self._asked, self._there, self._passed, strict=True)
+        for j, (asked, offered, passed) in enumerate(notes):
+            share = (passed + max(_HOPE / (j + 1), 0.8 * share)) / (offered + 1)
+            there = (offered + there) / (asked + 1)
+            tokens += there * share
+            seconds += there * (cost[j + 1] - cost[j])
+            found.append((tokens, seconds + drafting + each * j))
+        return found
 
     def note(
         self,
@@ -195,6 +212,8 @@ class Chosen:
             self._drafts = _MEMORY * self._drafts + 1
             self._nodes = _MEMORY * self._nodes + asked
             self._seconds = _MEMORY * self._seconds + drafting - before
+            self._squares = _MEMORY * self._squares + asked**2
+            self._products = _MEMORY * self._products + asked * (drafting - before)
         self._correct(offered, reading)
         plain = self._cost[0] * forward
         gain = plain - self._cost[offered] - drafting
@@ -210,7 +229,8 @@ class Chosen:
             factors[min(factors, key=lambda known: abs(known - size))]
             for size in range(len(self._timed).bit_length() + 1)
         ]
-        self._cost = [cost * near[k.bit_length()] for k, cost in enumerate(self._timed)]
+        costs = [cost * near[k.bit_length()] for k, cost in enumerate(self._timed)]
+        self._cost = list(accumulate(costs, max))  # a larger pass never takes less
 
     def verdict(self) -> str:
         """What was decided, in words."""

@@ -49,13 +49,11 @@ class Row:
 def reached(rows: Sequence[Row]) -> float:
     """So many passes one by one would have brought these rows as far.
 
-    A batch takes as many of them as its longest text: what a row is ahead of the one behind all
-    others counts up to `LEAD`, since the others may catch up, and no further.
+    A batch takes as many of them as its longest text, so that only the slowest row counts: what
+    the others are ahead of it saves nothing before it has caught up.
     """
     going = [row.written for row in rows if row.end is None]
-    if not going:
-        return float(max(row.written for row in rows))
-    return sum(min(n, min(going) + LEAD) for n in going) / len(going)
+    return float(min(going) if going else max(row.written for row in rows))
 
 
 def parted(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
