@@ -272,7 +272,7 @@ class PooledModel(PreTrainedModel):  # type: ignore[no-untyped-call]
         word, cache = b"", DynamicCache()
         while len(word) < self.method.longest:
             out = self.decoder(inputs_embeds=x, **{CACHE: cache}, use_cache=True)
-            scores = self.head(out.last_hidden_state[0, -1]).float()
+            scores = self.head(out.last_hidden_state[0, -1]).float().cpu()  # where generators draw
             unit = int(scores.argmax())
             if heat:
                 unit = int(torch.multinomial((scores / heat).softmax(-1), 1, generator=generator))

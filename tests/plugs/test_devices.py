@@ -1,0 +1,57 @@
+"""On another device than the processor nothing is made on the wrong one, and no layer waits.
+
+Tensors of the device "meta" have a shape and no content: mixing them with tensors of the processor
+is an error, and so is asking for a number, for which a graphics card would have to be waited for.
+"""
+
+import pytest
+import torch
+
+import tokenry
+from tokenry import catalog
+from tokenry.checks.models import tiny, tiny_decoder
+from tokenry.method import CachePolicy, MarkedPolicy, TokenReducer
+from tokenry.plugs.admission import Admission
+from tokenry.plugs.editing import EditableCache
+
+ASK = {"zero-tprune": "stops voting when scores have settled", "d2o": "settles shares once a text"}
+"""Methods that ask for numbers, and when."""
+
+
+def those(kind):
+    return [c for c in catalog.classes() if issubclass(c, kind) and c.card.slug not in ASK]
+
+
+@pytest.mark.parametrize("method", those(TokenReducer), ids=lambda cls: cls.card.slug)
+def test_a_reducer_stays_on_the_device(method):
+    model = tiny("vit").to("meta")
+    with torch.no_grad(), tokenry.attach(model, method(keep=0.5)):
+        out = model(torch.empty(2, 3, 32, 32, device="meta")).last_hidden_state
+    assert out.device.type == "meta"
+    assert out.shape[1] < 65
+
+
+@pytest.mark.parametrize("padding", [False, True], ids=["plain", "padded"])
+@pytest.mark.parametrize("method", those(CachePolicy), ids=lambda cls: cls.card.slug)
+def test_a_policy_stays_on_the_device(method, padding, monkeypatch):
+    if issubclass(method, MarkedPolicy):
+        pytest.skip("landmarks look for their token in each text")
+    monkeypatch.setattr(Admission, "padding", lambda self, mask, n: mask)
+    how = "eager" if padding else "sdpa"  # sdpa's own mask asks whether there is padding
+    model = tiny_decoder("llama", attn_implementation=how).to("meta")
+    mask = torch.ones(2, 201, dtype=torch.bool, device="meta") if padding else None
+    ids = torch.zeros(2, 200, dtype=torch.long, device="meta")
+    with torch.no_grad(), tokenry.attach(model, method(keep=0.7)):
+        first = model(ids, attention_mask=None if mask is None else mask[:, :200], use_cache=True)
+        cache = first.past_key_values
+        out = model(ids[:, :1], attention_mask=mask, past_key_values=cache)
+    assert out.logits.device.type == "meta"
+
+
+@pytest.mark.parametrize("strategy", ["pie", "reuse", "suffix"])
+def test_an_edited_cache_stays_on_the_device(strategy):
+    model = tiny_decoder("llama").to("meta")
+    cache = EditableCache(model, None, list(range(40)), strategy=strategy)
+    cache.edit(10, 12, [1, 2, 3])
+    assert len(cache) == 41
+    assert cache.logits().device.type == "meta"
