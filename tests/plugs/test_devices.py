@@ -6,16 +6,23 @@ is an error, and so is asking for a number, for which a graphics card would have
 
 import pytest
 import torch
+from torch import nn
 
 import tokenry
 from tokenry import catalog
 from tokenry.checks.models import tiny, tiny_decoder
-from tokenry.method import CachePolicy, MarkedPolicy, TokenReducer
+from tokenry.method import CachePolicy, Losses, MarkedPolicy, TokenReducer
+from tokenry.plugs import duplex, rotary
 from tokenry.plugs.admission import Admission
 from tokenry.plugs.editing import EditableCache
+from tokenry.retrieval import DupMAE
 
-ASK = {"zero-tprune": "stops voting when scores have settled", "d2o": "settles shares once a text"}
-"""Methods that ask for numbers, and when."""
+ASK = {
+    "actqkv": "how many blocks a layer may read",
+    "d2o": "shares of the layers, once for each text",
+    "zero-tprune": "whether scores have settled",
+}
+"""Methods that ask for a number, and for which."""
 
 
 def those(kind):
@@ -55,3 +62,22 @@ def test_an_edited_cache_stays_on_the_device(strategy):
     cache.edit(10, 12, [1, 2, 3])
     assert len(cache) == 41
     assert cache.logits().device.type == "meta"
+
+
+def test_a_rotary_table_of_a_model_is_made_where_the_model_is(monkeypatch):
+    monkeypatch.setattr(rotary, "_row", lambda error, *_: error.device.type)
+    model = tiny_decoder("llama").to("meta")
+    assert {*rotary.rotary_shift_error(model, shifts=(16,), lengths=(8,)).rows} == {"meta"}
+
+
+def test_texts_go_where_the_duplex_model_is(monkeypatch):
+    class Far(nn.Linear):
+        method = DupMAE()
+
+        def forward(self, features):
+            assert {x.device.type for x in features.values()} == {"meta"}
+            return Losses(total=torch.zeros((), requires_grad=True), parts={})
+
+    monkeypatch.setattr(duplex, "DuplexCollator", lambda *_: lambda texts: {"ids": torch.ones(1)})
+    model = Far(1, 1, device="meta")
+    assert duplex.pretrain(model, None, ["a"], steps=1, batch_size=1).losses == (0.0,)

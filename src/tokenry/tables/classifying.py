@@ -180,9 +180,9 @@ def _classified(
     frame: Frame, left: tuple[str, ...], right: tuple[str, ...], given: Any, device: str | None
 ) -> Classified:
     model = given if isinstance(given, TextClassifier) else TextClassifier.load(given, device)
-    shares = model(
-        *(sides.texts_of(frame, names, model.separator) for names in (left, right) if names)
-    )
+    texts = sides.texts_of(frame, left, model.separator)
+    beside = sides.texts_of(frame, right, model.separator) if right else None
+    shares = model(texts, beside)
     best = shares.argmax(1)
     return Classified(
         frame=frame,
