@@ -4,6 +4,8 @@ Tensors of the device "meta" have a shape and no content: mixing them with tenso
 is an error, and so is asking for a number, for which a graphics card would have to be waited for.
 """
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -15,6 +17,8 @@ from tokenry.method import CachePolicy, Losses, MarkedPolicy, TokenReducer
 from tokenry.plugs import duplex, rotary
 from tokenry.plugs.admission import Admission
 from tokenry.plugs.editing import EditableCache
+from tokenry.plugs.molecules import FEATURES, Graphs
+from tokenry.plugs.text_molecule import TextMolecule
 from tokenry.retrieval import DupMAE
 
 ASK = {
@@ -81,3 +85,17 @@ def test_texts_go_where_the_duplex_model_is(monkeypatch):
     monkeypatch.setattr(duplex, "DuplexCollator", lambda *_: lambda texts: {"ids": torch.ones(1)})
     model = Far(1, 1, device="meta")
     assert duplex.pretrain(model, None, ["a"], steps=1, batch_size=1).losses == (0.0,)
+
+
+def test_molecules_are_read_where_the_model_is():
+    text = SimpleNamespace(config=SimpleNamespace(hidden_size=8))
+    model = TextMolecule(text, width=4).to("meta")
+    atoms, motifs, edges = (torch.ones(2, n, w) for n, w in ((3, FEATURES), (2, 1), (6, 6)))
+    molecules = Graphs(
+        atoms=atoms.to("meta"),
+        real_atoms=atoms[..., 0].bool().to("meta"),
+        real_motifs=motifs[..., 0].bool().to("meta"),
+        edges=edges.to("meta"),
+        motif=atoms[..., 0].long().to("meta"),
+    )
+    assert [x.shape[1] for x in model.nodes(molecules)] == [3, 2, 8]
