@@ -24,7 +24,6 @@ from tokenry.retrieval import DupMAE
 ASK = {
     "actqkv": "how many blocks a layer may read",
     "d2o": "shares of the layers, once for each text",
-    "zero-tprune": "whether scores have settled",
 }
 """Methods that ask for a number, and for which."""
 
