@@ -132,7 +132,7 @@ class ActQKV(CachePolicy):
         slots = torch.cat([inside.flatten(1), rest], 1).unsqueeze(1)
         near = every[s - t - window + 1 :]
         beyond = within = None
-        if t > 1 or not granted.all():
+        if t > 1 or (b > 1 and not granted.all()):  # a text alone reads all it chose
             asking = every[-t:, None]
             opened = granted.repeat_interleave(self.block, 1)
             opened = torch.cat([opened, torch.ones_like(rest, dtype=torch.bool)], 1)[:, None, None]
@@ -145,7 +145,7 @@ class ActQKV(CachePolicy):
                 places=torch.full_like(view.places, self.local),
                 allow=beyond,
             ),
-            Read(near.expand(b, g, -1), view.positions[:, None, near[0] :], allow=within),
+            Read(near.expand(b, g, -1), view.positions[:, None, -len(near) :], allow=within),
         )
 
     def _always(self, past: int) -> tuple[int, int]:
@@ -221,8 +221,8 @@ class ActQKV(CachePolicy):
         name, shared = f"left of {view.seen}", view.shared
         left = shared.pop(name) if layer else torch.full_like(flat[:, 0], round(mean * depth))
         part = flat[:, layer] / flat[:, layer:].sum(-1).clamp(min=1e-6)
-        if view.queries.shape[2] > 1 or flat.isnan().any():
-            part = torch.full_like(part, 1 / (depth - layer))
+        known = ~flat.isnan().any() & (view.queries.shape[2] == 1)  # no branch: it would wait
+        part = part.where(known, 1 / (depth - layer))
         count = free.sum(-1).to(left.dtype)
         low, high = (
             torch.full_like(count, x) for x in (mean * _FEWEST // 1, -(-mean * _MOST // 1))

@@ -15,7 +15,7 @@ from tokenry import catalog
 from tokenry.compare.audits import Audit, Audited, Category, Found, Pair
 from tokenry.compare.records import Interval
 from tokenry.compare.splits import EXAMPLE, pieces_of, worst
-from tokenry.compare.stats import bounds, resampled_means, verdict
+from tokenry.compare.stats import drawn_interval, resampled_means, verdict
 from tokenry.errors import DataError, UsageError
 from tokenry.method import Embeddings, Judge, Usage, Vocab
 from tokenry.plugs.token_rows import token_rows
@@ -215,17 +215,12 @@ def _intervals(used: Sequence[Usage], seed: int) -> dict[str, Interval]:
         size, tokens = resampled_means(blocks, seed)
         sums = blocks.sum(1)
         value = float(sums[0] / max(sums[1], 1))
-        found[name] = _around(value, size / np.maximum(tokens, 1e-9), blocks.shape[1])
+        found[name] = drawn_interval(value, size / np.maximum(tokens, 1e-9), blocks.shape[1])
     return found
 
 
 def _parts(used: Sequence[Usage]) -> list[tuple[str, Sequence[Usage]]]:
     return [("", used), *((one.category, [one]) for one in used)]
-
-
-def _around(value: float, draws: Array, n: int) -> Interval:
-    low, high = bounds(draws, n)
-    return Interval(value, min(float(low), value), max(float(high), value))
 
 
 def _pairs(vocabs: Sequence[Vocab], used: Sequence[Sequence[Usage]], seed: int) -> tuple[Pair, ...]:
@@ -236,7 +231,7 @@ def _pairs(vocabs: Sequence[Vocab], used: Sequence[Sequence[Usage]], seed: int) 
             both = np.stack([_blocks(first)[1], _blocks(_parts(own)[index][1])[1]])
             draws = resampled_means(both, seed)
             value = float(both[0].sum() / max(both[1].sum(), 1))
-            ratio = _around(value, draws[0] / np.maximum(draws[1], 1e-9), both.shape[1])
+            ratio = drawn_interval(value, draws[0] / np.maximum(draws[1], 1e-9), both.shape[1])
             span = Interval(ratio.value - 1, ratio.low - 1, ratio.high - 1)
             what = verdict(both[0] - both[1], span, None, higher_is_better=True)
             found.append(Pair(vocab.name, vocabs[0].name, name, ratio, what))

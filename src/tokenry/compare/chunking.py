@@ -14,7 +14,7 @@ from tqdm import tqdm
 from tokenry import catalog
 from tokenry.compare.chunked import FIGURES, Chunked, Chunks
 from tokenry.compare.records import Interval, Verdict
-from tokenry.compare.stats import bounds, mean_interval, resampled_means, verdict
+from tokenry.compare.stats import mean_interval, resampled_means, verdict
 from tokenry.data import TextData, load_text
 from tokenry.data.evidence import Question, chunking, load_questions
 from tokenry.errors import MissingExtraError, UsageError
@@ -186,8 +186,9 @@ def _measured(
 def _in_tokens(where: Spans, tokens: Sequence[Offsets]) -> NDArray[np.int64]:
     """Tokens of each chunk, whatever unit is measured."""
     lengths = np.zeros(len(where), dtype=np.int64)
-    for number, own in enumerate(tokens):
-        rows = where[:, 0] == number
+    ends = np.searchsorted(where[:, 0], range(len(tokens) + 1))  # chunks stand by their documents
+    for own, start, stop in zip(tokens, ends, ends[1:], strict=False):
+        rows = slice(start, stop)
         lengths[rows] = np.diff(in_tokens(where[rows, 1], where[rows, 2], own), axis=1)[:, 0]
     return lengths
 
@@ -202,8 +203,7 @@ def _summed(one: _Measured, measured: Sequence[_Measured], seed: int) -> Chunked
         draws = resampled_means(np.stack((scores, scores - base)), seed)
         figures[name] = mean_interval(scores, draws[0])
         if one is not first:
-            low, high = bounds(draws[1], len(scores))
-            differences[name] = Interval(float((scores - base).mean()), float(low), float(high))
+            differences[name] = mean_interval(scores - base, draws[1])
             verdicts[name] = verdict(scores - base, differences[name], None, True)
     return Chunked(
         name=one.name,

@@ -71,6 +71,11 @@ def key_bias(
     return bias.squeeze(-1)[:, None, None, :]
 
 
+def additive(seen: Bool[Tensor, "*b q k"], dtype: torch.dtype) -> Float[Tensor, "*b q k"]:
+    """A mask in the form that every attention implementation adds to its scores."""
+    return torch.zeros_like(seen, dtype=dtype).masked_fill_(~seen, torch.finfo(dtype).min)
+
+
 def by_key_head(x: Shaped[Tensor, "b h *rest"], g: int) -> Shaped[Tensor, "b g r *rest"]:
     """Query heads beside each other that share a key head: head `i` reads key head `i // r`."""
     return x.reshape(x.shape[0], g, -1, *x.shape[2:])

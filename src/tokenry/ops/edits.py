@@ -41,9 +41,8 @@ def differences(old: Sequence[int], new: Sequence[int]) -> tuple[Edit, ...]:
     >>> differences([1, 2, 3, 4, 5], [1, 9, 3, 4, 7, 5])
     (Edit(start=1, stop=2, new=(9,)), Edit(start=4, stop=4, new=(7,)))
     """
-    shorter = min(len(old), len(new))
-    head = next((i for i in range(shorter) if old[i] != new[i]), shorter)
-    tail = next((i for i in range(shorter - head) if old[-1 - i] != new[-1 - i]), shorter - head)
+    head = shared(old, new)
+    tail = shared(old[head:][::-1], new[head:][::-1])
     before, after = old[head : len(old) - tail], new[head : len(new) - tail]
     matcher = SequenceMatcher(None, before, after, autojunk=False)
     return tuple(
@@ -51,6 +50,16 @@ def differences(old: Sequence[int], new: Sequence[int]) -> tuple[Edit, ...]:
         for kind, i, j, k, end in matcher.get_opcodes()
         if kind != "equal"
     )
+
+
+def shared(left: Sequence[int], right: Sequence[int]) -> int:
+    """How many tokens two sequences begin with in common.
+
+    >>> shared([1, 2, 3], [1, 2, 4, 5])
+    2
+    """
+    pairs = zip(left, right, strict=False)
+    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(left), len(right)))
 
 
 def checked(length: int, edits: Sequence[Edit]) -> tuple[Edit, ...]:

@@ -46,7 +46,7 @@ def top_slots(
     [[[0, 2, 4]]]
     """
     rank = torch.arange(score.shape[-1], device=score.device)
-    held = torch.tensor(score.shape[-1], device=score.device)
+    held: int | Tensor = score.shape[-1]
     if valid is not None:
         rank, held = valid.cumsum(-1) - 1, valid.sum(-1, keepdim=True)
     score = score.float().masked_fill((rank < first) | (rank >= held - last), float("inf"))

@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from tokenry.ops.padding import padded
+
 UNKNOWN, PADDING = 1, 0
 
 
@@ -51,10 +53,7 @@ def numbered(texts: Sequence[str], known: dict[str, int], longest: int) -> Int[T
         ids = [known.get(word, UNKNOWN) for word in _words(text)] or [UNKNOWN]
         head = longest // 2
         rows.append(ids if len(ids) <= longest else ids[:head] + ids[head - longest :])
-    table = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.long)
-    for row, ids in zip(table, rows, strict=True):
-        row[: len(ids)] = torch.tensor(ids)
-    return table
+    return padded(rows)[0]
 
 
 def fitted(

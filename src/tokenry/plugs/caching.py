@@ -6,7 +6,6 @@ import copy
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -18,34 +17,16 @@ from tokenry.method import CachePolicy, KVView
 from tokenry.ops.attention import attend, attend_and_weigh, column_mass
 from tokenry.ops.budget import kept_count
 from tokenry.ops.rope import angles, turn
-from tokenry.ops.slots import reachable, take_slots
+from tokenry.ops.slots import take_slots
 from tokenry.plugs.admission import Admission
 from tokenry.plugs.attachment import MARK, Attachment, refuse_second
 from tokenry.plugs.attention import Call, install
 from tokenry.plugs.cache import TrackedLayer
+from tokenry.plugs.cache_pass import Pass
 from tokenry.plugs.cache_trace import CacheTrace, traced
 from tokenry.plugs.decoders import find_decoder
 from tokenry.plugs.past import cache_in, put_cache
 from tokenry.plugs.reading import read
-
-
-@dataclass(slots=True)
-class _Pass:
-    """One forward pass under way; over drafts, until it is said which of them stay.
-
-    Attributes:
-        tree: Which of the tokens each of them attends to; None for those before it.
-        queries: Those of each layer, where `tree` says that some tokens may go.
-    """
-
-    layers: dict[int, TrackedLayer]
-    real: Bool[Tensor, "b n"] | None
-    places: Int[Tensor, "b t"]
-    read: dict[int, Int[Tensor, "b g k"]]
-    tree: Bool[Tensor, "b t t"] | None = None
-    queries: dict[int, Float[Tensor, "b h t e"]] = field(default_factory=dict)
-    back: tuple[Tensor, Tensor] | None = None
-    turns: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
 
 class Caching(Attachment[CachePolicy]):
@@ -68,8 +49,8 @@ class Caching(Attachment[CachePolicy]):
             method.check(len(self._full))
         self._acts = method.keep < 1
         self._signature = inspect.signature(self._decoder.forward)
-        self._pass: _Pass | None = None
-        self._drafts: _Pass | None = None
+        self._pass: Pass | None = None
+        self._drafts: Pass | None = None
         self._tree: Bool[Tensor, "b t t"] | None = None
         self._rests = False
         self._configs = self._put_on(install(self._decoder.config._attn_implementation, method))
@@ -192,12 +173,12 @@ class Caching(Attachment[CachePolicy]):
         real = self._admission.padding(inputs.get("attention_mask"), seen + t)
         if self._tree is None:
             self._refuse_too_few(seen + t)
-        self._pass = _Pass(layers, real, places.expand(b, -1), {}, self._tree)
+        self._pass = Pass(layers, real, places.expand(b, -1), {}, self._tree)
         self._announce(self._pass)
         put_cache(inputs, cache)
         return (), inputs
 
-    def _announce(self, now: _Pass) -> None:
+    def _announce(self, now: Pass) -> None:
         """Tell each layer of its next tokens; one table of angles serves all."""
         bare = self._acts and self.method.unrotated
         if bare and self._inv_freq is not None:
@@ -234,7 +215,7 @@ class Caching(Attachment[CachePolicy]):
         if layer.complete and (now.tree is None or t == 1):
             out = call.plain()
         else:
-            allowed = self._allowed(now, layer, t)
+            allowed = now.allowed(layer, t)
             out = attend(call.queries, call.keys, call.values, call.scale, allowed, layer.bias())
             out = out.transpose(1, 2)
         if now.tree is not None:
@@ -253,29 +234,18 @@ class Caching(Attachment[CachePolicy]):
         free = call.base == "sdpa" and call.queries.device.type == "cpu" and not learns
         return free and self._acts and self.method.weighs
 
-    def _weighed(self, layer: TrackedLayer, call: Call, now: _Pass) -> Tensor:
+    def _weighed(self, layer: TrackedLayer, call: Call, now: Pass) -> Tensor:
         """One attention whose weights are summed as they come by."""
         t = call.queries.shape[2]
-        real = None if now.real is None else now.real[:, -t:]
-        allowed = None if layer.complete and real is None else self._allowed(now, layer, t)
+        real = now.last(t)
+        allowed = None if layer.complete and real is None else now.allowed(layer, t)
         out, mass = attend_and_weigh(
             call.queries, call.keys, call.values, call.scale, allowed, real, layer.bias()
         )
         self._note(now, layer, call.queries, call.scale, mass)
         return out.transpose(1, 2)
 
-    def _allowed(self, now: _Pass, layer: TrackedLayer, t: int) -> Bool[Tensor, "b g t s"] | None:
-        """Which of the last `t` tokens reads which slot; None where the last one reads all."""
-        valid = layer.valid(now.real)
-        if t == 1 and valid is None:
-            return None
-        last = torch.arange(layer.seen - t, layer.seen, device=layer.keys.device)
-        allowed = reachable(layer.tokens, last, valid)
-        if now.tree is not None:
-            allowed[..., -t:] = now.tree.unsqueeze(1)
-        return allowed
-
-    def _read(self, layer: TrackedLayer, index: int, call: Call, now: _Pass) -> Tensor:
+    def _read(self, layer: TrackedLayer, index: int, call: Call, now: Pass) -> Tensor:
         """One attention over what a selecting policy names."""
         queries = call.queries
         if now.back is not None:
@@ -287,7 +257,7 @@ class Caching(Attachment[CachePolicy]):
     @torch.no_grad()
     def _note(
         self,
-        now: _Pass,
+        now: Pass,
         layer: TrackedLayer,
         queries: Float[Tensor, "b h t e"],
         scale: float,
@@ -295,21 +265,16 @@ class Caching(Attachment[CachePolicy]):
     ) -> None:
         """Keep what the policy will want to see of the last tokens, each behind the one before."""
         t = queries.shape[2]
-        real = None if now.real is None else now.real[:, -t:]
+        real = now.last(t)
         if self.method.window:
             layer.remember(queries, real, self.method.window)
         if self.method.weighs and mass is None:
-            allowed = None
-            if now.real is not None:
-                last = torch.arange(layer.seen - t, layer.seen, device=queries.device)
-                allowed = reachable(layer.tokens, last, layer.valid(now.real))
+            allowed = None if now.real is None else now.reach(layer, t)
             mass = column_mass(queries, layer.keys, scale, allowed, real, layer.bias())
         if mass is not None:
             layer.weigh(mass)
 
-    def _view(
-        self, now: _Pass, layer: TrackedLayer, index: int, scale: float, count: int
-    ) -> KVView:
+    def _view(self, now: Pass, layer: TrackedLayer, index: int, scale: float, count: int) -> KVView:
         asked = {
             "queries": layer.queries,
             "query_tokens": layer.query_tokens,
@@ -342,7 +307,7 @@ class Caching(Attachment[CachePolicy]):
         elif now is not None:
             self._end(now)
 
-    def _end(self, now: _Pass) -> None:
+    def _end(self, now: Pass) -> None:
         layers = [now.layers[index] for index in self._full]
         if self._acts and not self.method.selects:
             with torch.no_grad():
@@ -353,7 +318,7 @@ class Caching(Attachment[CachePolicy]):
         ]
         self.trace = traced(layers, read, self.method.selects)
 
-    def _cut(self, layers: list[TrackedLayer], now: _Pass) -> None:
+    def _cut(self, layers: list[TrackedLayer], now: Pass) -> None:
         seen, depth = layers[0].seen, len(layers)
         target = kept_count(seen, self.method.keep)
         if not self._over(sum(layer.slots for layer in layers) / depth, target):

@@ -16,11 +16,11 @@ from torch import nn
 from tqdm import tqdm
 
 from tokenry import zoo
-from tokenry.errors import TokenryError, UsageError
+from tokenry.errors import UsageError
 from tokenry.ops.batches import rounds
 from tokenry.plugs.fresh_folder import fresh_folder, whole
 from tokenry.plugs.text_classifier import TextClassifier
-from tokenry.plugs.tuning import Tuned, descend, set_rate, share, training
+from tokenry.plugs.tuning import Tuned, descend, number, set_rate, share, training
 from tokenry.plugs.tuning_examples import Best
 from tokenry.progress import bar_hidden
 from tokenry.zoo.loading import explained
@@ -113,7 +113,7 @@ def tune_head(
             some, wanted = [texts[i] for i in chosen], [labels[i] for i in chosen]
             logits = classifier.logits(*_sides(some))
             loss = loss_of(logits, torch.tensor(wanted, device=logits.device))
-            losses.append(_number(loss, step, rate))
+            losses.append(number("tune_classifier", loss, step, rate))
             descend(model, loss, optimizer)
             best.look(step + 1)
             bar.update()
@@ -126,16 +126,6 @@ def tune_head(
 def _sides(some: Sequence[tuple[str, str | None]]) -> tuple[list[str], list[str] | None]:
     beside = [other or "" for _, other in some]
     return [one for one, _ in some], None if some[0][1] is None else beside
-
-
-def _number(loss: torch.Tensor, step: int, rate: float) -> float:
-    found = float(loss.detach())
-    if not math.isfinite(found):
-        raise TokenryError(
-            f"tune_classifier: the loss of step {step + 1} is {found}; take a smaller rate than "
-            f"{rate}."
-        )
-    return found
 
 
 def _weights(

@@ -14,10 +14,11 @@ import torch
 from jaxtyping import Int
 from tqdm import tqdm
 
-from tokenry.errors import TokenryError, UsageError
+from tokenry.errors import UsageError
 from tokenry.method import Batch, Objective
 from tokenry.plugs.dual_encoder import DualEncoder, parameters
-from tokenry.plugs.tuning import Tuned, descend, share, training
+from tokenry.plugs.tuning import Tuned, descend, number, set_rate, share, training
+from tokenry.plugs.tuning_examples import numbered
 from tokenry.progress import bar_hidden
 
 Record = tuple[Any, str]
@@ -72,12 +73,11 @@ def tune_dual(
         tqdm(total=steps, unit="step", leave=False, disable=bar_hidden(progress)) as bar,
     ):
         for step, chosen in enumerate(islice(batches, steps)):
-            for group in optimizer.param_groups:
-                group["lr"] = rate * share(step, steps, warm)
+            set_rate(optimizer, rate * share(step, steps, warm))
             some = [read(int(i), draw) for i in chosen]
             own = None if labels is None else [int(labels[i]) for i in chosen]
             loss = _loss(encoder, method, some, own)
-            losses.append(_number(loss, step, rate))
+            losses.append(number("tune_dual", loss, step, rate))
             descend(encoder.model, loss, optimizer)
             bar.update()
             bar.set_postfix(loss=f"{losses[-1]:.3f}")
@@ -99,23 +99,9 @@ def _loss(
 ) -> torch.Tensor:
     pictures, texts = zip(*some, strict=True)
     vectors = {"picture": encoder.of_pictures(pictures), "text": encoder.of_texts(texts)}
-    groups = torch.tensor(_groups(texts) if labels is None else labels)
+    groups = torch.tensor(numbered(texts) if labels is None else labels)
     batch = Batch(vectors=vectors, groups=groups.to(vectors["text"].device))
     return method.loss(batch).total
-
-
-def _number(loss: torch.Tensor, step: int, rate: float) -> float:
-    found = float(loss.detach())
-    if not math.isfinite(found):
-        raise TokenryError(
-            f"tune_dual: the loss of step {step + 1} is {found}; take a smaller rate than {rate}."
-        )
-    return found
-
-
-def _groups(texts: Sequence[str]) -> list[int]:
-    seen: dict[str, int] = {}
-    return [seen.setdefault(text, len(seen)) for text in texts]
 
 
 def _fixed(records: Sequence[Record]) -> Callable[[int, random.Random], Record]:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from tokenry.errors import UnsupportedModelError, UsageError
 from tokenry.method import Batch, DuplexObjective, Losses
 from tokenry.ops.batches import rounds
-from tokenry.plugs.tuning import Tuned, descend, share, training
+from tokenry.plugs.tuning import Tuned, descend, number, set_rate, share, training
 from tokenry.progress import bar_hidden
 
 _HEADS = ("cls", "lm_head")
@@ -184,6 +184,7 @@ def pretrain(
 
     Raises:
         UsageError: If a number is out of range, or the texts fill no batch.
+        TokenryError: If the loss is no number.
     """
     if steps < 1 or not 1 <= batch_size <= len(texts):
         raise UsageError(
@@ -191,15 +192,16 @@ def pretrain(
             f"the {len(texts)} texts must fill a batch."
         )
     read = DuplexCollator(tokenizer, model.method, longest, seed)
+    device = next(model.parameters()).device
     start, losses, draw = time.perf_counter(), [], random.Random(seed)  # noqa: S311 - an order
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=decay)
     with training(model, seed), tqdm(total=steps, leave=False, disable=bar_hidden(progress)) as bar:
         for step, rows in enumerate(islice(rounds(len(texts), batch_size, draw), steps)):
-            for group in optimizer.param_groups:
-                group["lr"] = rate * share(step, steps, warm)
-            loss = model(read([texts[i] for i in rows])).total
+            set_rate(optimizer, rate * share(step, steps, warm))
+            made = read([texts[i] for i in rows])
+            loss = model({name: x.to(device) for name, x in made.items()}).total
+            losses.append(number("pretrain", loss, step, rate))
             descend(model, loss, optimizer)
-            losses.append(float(loss.detach()))
             bar.update()
     seconds = time.perf_counter() - start
     return Tuned(method=model.method.describe(), losses=tuple(losses), seconds=seconds, folder=None)

@@ -25,6 +25,7 @@ from tokenry.method import (
     Vocab,
     VocabMap,
 )
+from tokenry.ops.padding import padded
 from tokenry.plugs.moving import embeddings_of
 from tokenry.plugs.vocabulary import vocabulary
 
@@ -203,12 +204,7 @@ class DynamicCollator:
         return {name: value.to(self._embedding.weight.device) for name, value in made.items()}
 
     def _padded(self, rows: Sequence[Sequence[int]], fill: int) -> Tensor:
-        longest = max(map(len, rows), default=0)
-        empty = [[fill] * (longest - len(row)) for row in rows]
-        both = zip(rows, empty, strict=True)
-        if self._generates:
-            return torch.tensor([[*gap, *row] for row, gap in both], dtype=torch.long)
-        return torch.tensor([[*row, *gap] for row, gap in both], dtype=torch.long)
+        return padded(rows, fill, left=self._generates)[0]
 
 
 def _real(feature: Mapping[str, Any], values: Any) -> list[int]:

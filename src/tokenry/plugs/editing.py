@@ -265,7 +265,7 @@ class EditableCache:
         moving = turn.nonzero().flatten()
         keys, places = base.clone(), moving.to(base.device)
         inv_freq = self._model.get_decoder().rotary_emb.inv_freq
-        keys[:, :, places] = rotate(_taken(base, moving), turn[moving], inv_freq)
+        keys[:, :, places] = rotate(_taken(base, moving), turn[moving].to(base.device), inv_freq)
         return keys
 
     def _run(self, ids: tuple[int, ...], start: int, past: Cache) -> Float[Tensor, " v"]:

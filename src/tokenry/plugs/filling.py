@@ -11,6 +11,7 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModelForSeq2SeqLM
 
 from tokenry.errors import UnsupportedModelError, UsageError
+from tokenry.ops.attention import additive
 
 
 class Filler:
@@ -111,13 +112,10 @@ def _scores(
     model: Any, ids: Int[Tensor, "b t"], seen: Bool[Tensor, "b t"], **source: Any
 ) -> Float[Tensor, "b t v"]:
     """One pass in which each token of the decoder sees every one that is `seen`."""
-    hidden = torch.zeros(seen.shape, dtype=model.dtype).masked_fill(
-        ~seen, torch.finfo(model.dtype).min
-    )
-    mask = hidden[:, None, None].expand(-1, 1, ids.shape[1], -1).to(model.device)
+    mask = additive(seen[:, None, None], model.dtype).expand(-1, 1, ids.shape[1], -1)
     scores: Tensor = model(
         decoder_input_ids=ids.to(model.device),
-        decoder_attention_mask=mask,
+        decoder_attention_mask=mask.to(model.device),
         use_cache=False,
         **source,
     ).logits

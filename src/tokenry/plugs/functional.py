@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy, linear
 from torch.optim import LBFGS
 
 from tokenry.errors import UnsupportedModelError, UsageError
+from tokenry.ops.padding import padded
 from tokenry.plugs.generate import Feed
 
 
@@ -185,10 +186,4 @@ def _left_padded(
     tokenizer: Any, prompts: Sequence[str], device: Any
 ) -> tuple[Int[Tensor, "b n"], Bool[Tensor, "b n"]]:
     texts = [list(tokenizer(prompt, verbose=False)["input_ids"]) for prompt in prompts]
-    width = max(len(text) for text in texts)
-    ids = torch.zeros(len(texts), width, dtype=torch.long)
-    real = torch.zeros_like(ids, dtype=torch.bool)
-    for row, text in enumerate(texts):
-        ids[row, width - len(text) :] = torch.tensor(text)
-        real[row, width - len(text) :] = True
-    return ids.to(device), real.to(device)
+    return padded(texts, left=True, device=device)

@@ -105,3 +105,9 @@ def end_of_text(model: nn.Module) -> frozenset[int]:
     if found is None:
         return frozenset()
     return frozenset([found] if isinstance(found, int) else found)
+
+
+def padding_of(tokenizer: Any) -> int:
+    """The token that fills rows up: the tokenizer's own, else the one that ends texts, else 0."""
+    known = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
+    return next(i for i in known if i is not None)

@@ -34,6 +34,7 @@ from tokenry.ops.hypernet import (
     identity_loss,
     lexical_loss,
 )
+from tokenry.ops.padding import padded
 from tokenry.ops.substrings import sample_vocabulary, substring_scores
 from tokenry.ops.surface import SurfaceForms
 from tokenry.plugs.moving import embeddings_of
@@ -262,9 +263,7 @@ class _Lessons:
         n, length = len(rows.input), self._how.length
         first = [] if self._bos is None else [n + self._special.index(self._bos)]
         cut = [[*first, *text][:length] for text in ids]
-        longest = max(map(len, cut))
-        tokens = torch.tensor([text + [-100] * (longest - len(text)) for text in cut])
-        tokens = tokens.to(self._source.device)
+        tokens, _ = padded(cut, -100, device=self._source.device)
         made = Embeddings(
             input=self._joined(rows.input, old.input),
             output=None if old.output is None else self._joined(rows.output, old.output),

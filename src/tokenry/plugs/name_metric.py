@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from tokenry.errors import TokenryError, UsageError
+from tokenry.errors import UsageError
 from tokenry.ops.alias_graph import AliasCounts
 from tokenry.ops.batches import rounds
 from tokenry.ops.name_match import balanced, distances, match_divergence
 from tokenry.plugs.text_encoder import text_encoder
-from tokenry.plugs.tuning import descend, share, training
+from tokenry.plugs.tuning import descend, number, set_rate, share, training
 from tokenry.progress import bar_hidden
 
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
@@ -167,12 +167,9 @@ def train_names(
         tqdm(total=steps, leave=False, disable=bar_hidden(progress)) as bar,
     ):
         for step, chosen in enumerate(islice(order, steps)):
-            for group in optimizer.param_groups:
-                group["lr"] = rate * share(step, steps, 0.05)
+            set_rate(optimizer, rate * share(step, steps, 0.05))
             loss = _loss(encoder, pairs, chosen, line)
-            losses.append(float(loss.detach()))
-            if not np.isfinite(losses[-1]):
-                raise TokenryError(f"train_names: the loss of step {step + 1} is {losses[-1]}.")
+            losses.append(number("train_names", loss, step, rate))
             descend(encoder, loss, optimizer)
             bar.update()
     bias, slope = line.tolist()

@@ -13,6 +13,7 @@ from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 from tokenry import catalog
 from tokenry.errors import UnsupportedModelError, UsageError
 from tokenry.method import PackedAttention
+from tokenry.ops.attention import additive
 from tokenry.ops.packing import ANCHOR, PADDING
 
 Form = Literal["sdpa", "eager", "flex", "varlen"]
@@ -227,10 +228,7 @@ class PackingCollator:
                 device=self.device,
             )
         allow = self.method.allow(owners).unsqueeze(1)
-        if self.form == "sdpa":
-            return allow
-        lowest = torch.finfo(self.dtype).min
-        return torch.zeros(allow.shape, dtype=self.dtype).masked_fill(~allow, lowest)
+        return allow if self.form == "sdpa" else additive(allow, self.dtype)
 
     def _lengths(self, batch: dict[str, Tensor], owners: Int[Tensor, "b n"]) -> dict[str, Any]:
         """All rows as one, for kernels that take lengths."""

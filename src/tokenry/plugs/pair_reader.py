@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 import time
 from collections.abc import Sequence
@@ -14,10 +13,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tokenry.errors import TokenryError, UsageError
+from tokenry.errors import UsageError
 from tokenry.ops.batches import rounds
 from tokenry.ops.contrastive import softmax_loss
-from tokenry.plugs.tuning import Tuned, descend, share, training
+from tokenry.plugs.tuning import Tuned, descend, number, set_rate, share, training
 
 _BATCH = 32
 
@@ -128,18 +127,12 @@ def tune_reader(
     optimizer = torch.optim.AdamW(reader.model.parameters(), lr=rate)
     with training(reader.model, seed):
         for step, chosen in enumerate(islice(rounds(len(choices), batch_size, draw), steps)):
-            for group in optimizer.param_groups:
-                group["lr"] = rate * share(step, steps, 0.1)
+            set_rate(optimizer, rate * share(step, steps, 0.1))
             some = [choices[i] for i in chosen]
             scores = reader.scores([(one.text, other) for one in some for other in one.others])
             right = torch.tensor([one.right for one in some], device=scores.device)
             loss = softmax_loss(scores.reshape(len(some), -1), right).mean()
-            losses.append(float(loss.detach()))
-            if not math.isfinite(losses[-1]):
-                raise TokenryError(
-                    f"tune_reader: the loss of step {step + 1} is {losses[-1]}; take a smaller "
-                    f"rate than {rate}."
-                )
+            losses.append(number("tune_reader", loss, step, rate))
             descend(reader.model, loss, optimizer)
     seconds = time.perf_counter() - start
     return Tuned(method="softmax over lists", losses=tuple(losses), seconds=seconds, folder=None)

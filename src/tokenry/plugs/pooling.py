@@ -21,6 +21,7 @@ from transformers.modeling_outputs import CausalLMOutput
 from tokenry import catalog
 from tokenry.errors import UsageError
 from tokenry.method import Pooling
+from tokenry.ops.attention import additive
 from tokenry.plugs.packing import form_of
 from tokenry.plugs.past import CACHE
 from tokenry.plugs.word_batches import END, WordCollator
@@ -172,7 +173,7 @@ class PooledModel(PreTrainedModel):  # type: ignore[no-untyped-call]
         words, where = torch.unique(units.flatten(0, 1), dim=0, return_inverse=True)
         empty = self.slots.weight.expand(len(words), -1, -1)
         x = torch.cat([empty, self._embed(words)], 1)
-        seen = _additive(self.method.inside(words != END), x)
+        seen = additive(self.method.inside(words != END), x.dtype)[:, None]
         out = self.encoder(inputs_embeds=x, attention_mask=seen, use_cache=False)
         filled: Tensor = out.last_hidden_state[:, : self.method.prefix]
         return filled[where].view(*units.shape[:2], *filled.shape[1:])
@@ -184,7 +185,7 @@ class PooledModel(PreTrainedModel):  # type: ignore[no-untyped-call]
         x = words.flatten(1, 2)
         out = self.main(
             inputs_embeds=x,
-            attention_mask=_additive(self.method.between(real), x),
+            attention_mask=additive(self.method.between(real), x.dtype)[:, None],
             position_ids=self.method.places(0, words.shape[1]).to(x.device).unsqueeze(0),
             use_cache=False,
         )
@@ -257,7 +258,7 @@ class PooledModel(PreTrainedModel):  # type: ignore[no-untyped-call]
         seen = self.method.between(x.new_ones(1, stop, dtype=torch.bool))[:, before * n :]
         out = self.main(
             inputs_embeds=x,
-            attention_mask=_additive(seen, x),
+            attention_mask=additive(seen, x.dtype)[:, None],
             position_ids=self.method.places(before, stop).to(x.device).unsqueeze(0),
             **{CACHE: cache},
             use_cache=True,
@@ -272,7 +273,7 @@ class PooledModel(PreTrainedModel):  # type: ignore[no-untyped-call]
         word, cache = b"", DynamicCache()
         while len(word) < self.method.longest:
             out = self.decoder(inputs_embeds=x, **{CACHE: cache}, use_cache=True)
-            scores = self.head(out.last_hidden_state[0, -1]).float()
+            scores = self.head(out.last_hidden_state[0, -1]).float().cpu()  # where generators draw
             unit = int(scores.argmax())
             if heat:
                 unit = int(torch.multinomial((scores / heat).softmax(-1), 1, generator=generator))
@@ -281,12 +282,6 @@ class PooledModel(PreTrainedModel):  # type: ignore[no-untyped-call]
             word += bytes([unit])
             x = self._embed(torch.tensor([[unit]], device=x.device))
         return word
-
-
-def _additive(seen: Bool[Tensor, "b q k"], like: Tensor) -> Float[Tensor, "b 1 q k"]:
-    """A mask in the form that every attention implementation adds to its scores."""
-    lowest = torch.finfo(like.dtype).min
-    return torch.zeros_like(seen, dtype=like.dtype).masked_fill(~seen, lowest).unsqueeze(1)
 
 
 def _shallow(config: PreTrainedConfig, layers: int, positions: int) -> PreTrainedConfig:

@@ -15,9 +15,11 @@ from tqdm import tqdm
 
 from tokenry import zoo
 from tokenry.errors import UsageError
+from tokenry.ops.padding import padded
 from tokenry.ops.questions import LETTERS
 from tokenry.ops.verdicts import shares
 from tokenry.plugs.endpoint import Endpoint
+from tokenry.plugs.generate import padding_of
 from tokenry.plugs.stem import check_pair
 
 YES = ("Yes", "yes", "YES")
@@ -113,7 +115,7 @@ class LanguageReferee:
                 attention_mask=mask,
                 max_new_tokens=tokens,
                 do_sample=False,
-                pad_token_id=self._padding,
+                pad_token_id=padding_of(self.tokenizer),
             )
             texts = self.tokenizer.batch_decode(out[:, ids.shape[1] :], skip_special_tokens=True)
             written.update(zip(batch, texts, strict=True))
@@ -204,17 +206,11 @@ class LanguageReferee:
                 f"{positions} positions; show fewer or shorter columns."
             )
 
-    @property
-    def _padding(self) -> int:
-        known = (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id, 0)
-        return next(i for i in known if i is not None)
-
     def _padded(self, rows: Sequence[list[int]]) -> tuple[Int[Tensor, "m n"], Int[Tensor, "m n"]]:
         """Prompts of one length, padded in front, and where they are real."""
-        width = max(len(row) for row in rows)
-        ids = torch.tensor([[self._padding] * (width - len(row)) + row for row in rows])
-        mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
-        return ids.to(self.model.device), mask.to(self.model.device)
+        fill, device = padding_of(self.tokenizer), self.model.device
+        ids, real = padded(rows, fill, left=True, device=device)
+        return ids, real.long()
 
 
 def first_letters(count: int) -> str:

@@ -109,7 +109,7 @@ def rotary_shift_error(
     for length in lengths:
         chance = torch.Generator().manual_seed(seed)
         shape = (2, samples, length, 2 * len(inv_freq))
-        queries, keys = torch.randn(shape, generator=chance)
+        queries, keys = torch.randn(shape, generator=chance).to(inv_freq.device)
         keys[:, 0] *= first_norm
         for rounded in STAGES:
             for shift in shifts:

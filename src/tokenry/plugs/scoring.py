@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from tokenry.errors import UsageError
 from tokenry.method import Item, Response
+from tokenry.ops.padding import padded
+from tokenry.plugs.generate import padding_of
 from tokenry.plugs.past import CACHE
 
 Span = tuple[int, int]
@@ -216,7 +218,7 @@ class Reader:
             attention_mask=torch.cat([seen, asked], 1),
             max_new_tokens=longest,
             do_sample=False,
-            pad_token_id=self._padding,
+            pad_token_id=padding_of(self.tokenizer),
             **more,
         )[:, ids.shape[1] :]
         found: list[str] = self.tokenizer.batch_decode(written, skip_special_tokens=True)
@@ -229,24 +231,13 @@ class Reader:
         found = self.tokenizer(text, add_special_tokens=False, verbose=False)
         return len(found["input_ids"]) + self.bos
 
-    @property
-    def _padding(self) -> int:
-        known = (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id, 0)
-        return next(i for i in known if i is not None)
-
     def _pad(
         self, rows: Sequence[list[int]], left: bool
     ) -> tuple[Int[Tensor, "b n"], Int[Tensor, "b n"]]:
         """Rows of one length, and where they are real."""
-        width = max(len(row) for row in rows)
         device = next(self.model.parameters()).device
-        ids = torch.full((len(rows), width), self._padding, device=device)
-        mask = torch.zeros_like(ids)
-        for i, row in enumerate(rows):
-            place = slice(width - len(row), width) if left else slice(0, len(row))
-            ids[i, place] = torch.tensor(row, device=device, dtype=torch.long)
-            mask[i, place] = 1
-        return ids, mask
+        ids, real = padded(rows, padding_of(self.tokenizer), left=left, device=device)
+        return ids, real.long()
 
     def _refuse_long(self, n: int) -> None:
         if self.positions is not None and n > self.positions:

@@ -13,6 +13,7 @@ from transformers import StoppingCriteria, StoppingCriteriaList
 from transformers.cache_utils import DynamicLayer
 
 from tokenry.errors import UnsupportedModelError, UsageError
+from tokenry.ops.edits import shared
 from tokenry.plugs.generate import Feed, end_of_text
 from tokenry.plugs.past import CACHE
 
@@ -49,12 +50,12 @@ class Stem:
         ids = self._encoded(prompt)
         if ids == self._ids:
             return
-        shared = _shared(self._ids, ids[:-1])
-        if shared < len(self._ids):
-            self._cut(shared)
-            shared = len(self._ids)
+        common = shared(self._ids, ids[:-1])
+        if common < len(self._ids):
+            self._cut(common)
+            common = len(self._ids)
         self._ids = ids
-        self.scores = self._feed(torch.tensor([ids[shared:]], device=self.model.device))[0].float()
+        self.scores = self._feed(torch.tensor([ids[common:]], device=self.model.device))[0].float()
 
     def fork(self) -> Stem:
         """Another one at the same place, with a cache of its own."""
@@ -187,9 +188,3 @@ def check_pair(owner: str, model: Any, tokenizer: Any) -> None:
             f"{owner}: the tokenizer knows {known} tokens, {type(model).__name__} has rows for "
             f"{rows}; they do not belong together. Load both from the same folder."
         )
-
-
-def _shared(left: Sequence[int], right: Sequence[int]) -> int:
-    """How many tokens two texts begin with in common."""
-    pairs = zip(left, right, strict=False)
-    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(left), len(right)))

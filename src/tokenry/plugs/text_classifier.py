@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from tokenry.errors import UnsupportedModelError
+from tokenry.ops.fields import SEPARATOR
 
 _LONGEST = 512  # tokens, where the tokenizer does not say
 
@@ -53,6 +54,11 @@ class TextClassifier:
         )
         model = model if device is None else model.to(device)
         return cls(model, AutoTokenizer.from_pretrained(str(source)))
+
+    @property
+    def separator(self) -> str:
+        """What stands between the columns of a row."""
+        return getattr(self.tokenizer, "sep_token", None) or SEPARATOR
 
     def __call__(
         self, texts: Sequence[str], others: Sequence[str] | None = None, batch_size: int = 32

@@ -82,7 +82,8 @@ class TextMolecule(nn.Module):
         """States of atoms, of motifs, and of whole molecules."""
         count, atoms = molecules.real_atoms.shape
         motifs = molecules.real_motifs.shape[1]
-        kinds = torch.tensor([ATOM] * atoms + [MOTIF] * motifs + [WHOLE])
+        sorts = [ATOM] * atoms + [MOTIF] * motifs + [WHOLE]
+        kinds = torch.tensor(sorts, device=molecules.atoms.device)
         state = self.kinds(kinds).expand(count, -1, -1)
         state = state + nn.functional.pad(self.from_atom(molecules.atoms), (0, 0, 0, motifs + 1))
         for layer in self.graph:

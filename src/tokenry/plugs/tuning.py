@@ -125,7 +125,7 @@ def tune(
         for step, chosen in enumerate(islice(data.batches(batch_size, per_group, draw), steps)):
             set_rate(optimizer, rate * share(step, steps, warm))
             loss = _loss(encoder, rule, data, chosen, draw)
-            losses.append(_number(loss, step, rate))
+            losses.append(number("tune", loss, step, rate))
             descend(encoder, loss, optimizer)
             best.look(step + 1)
             bar.set_postfix(loss=f"{losses[-1]:.3f}", refresh=False)
@@ -141,11 +141,16 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
-def _number(loss: Tensor, step: int, rate: float) -> float:
+def number(who: str, loss: Tensor, step: int, rate: float) -> float:
+    """The loss of a step.
+
+    Raises:
+        TokenryError: If it is no number.
+    """
     found = float(loss.detach())
     if not math.isfinite(found):
         raise TokenryError(
-            f"tune: the loss of step {step + 1} is {found}; take a smaller rate than {rate}."
+            f"{who}: the loss of step {step + 1} is {found}; take a smaller rate than {rate}."
         )
     return found
 

@@ -60,7 +60,7 @@ def examples(
         what = "needs labels of the pairs" if rule.labelled else "has no use for labels"
         raise UsageError(f"tune: {type(rule).__name__} {what}; {_OTHER[rule.labelled]}.")
     texts = [(one, one) if isinstance(one, str) else one for one in pairs]
-    numbers = None if groups is None else _numbered(groups)
+    numbers = None if groups is None else numbered(groups)
     if not rule.alone:
         return Examples(texts=texts, groups=numbers, labels=labels, alone=False)
     known: dict[str, int] = {}
@@ -102,7 +102,8 @@ def of_pairs(pairs: Sequence[tuple[Hashable, Hashable]]) -> list[int]:
     return [first.setdefault(root(left), i) for i, (left, _) in enumerate(pairs)]
 
 
-def _numbered(groups: Sequence[Hashable]) -> list[int]:
+def numbered(groups: Sequence[Hashable]) -> list[int]:
+    """A number for each group, in the order in which they come first."""
     numbers: dict[Hashable, int] = {}
     return [numbers.setdefault(one, len(numbers)) for one in groups]
 

@@ -264,7 +264,7 @@ def _example(audit: Audit, category: str) -> dict[str, Any]:
             {
                 "name": words.clean(one.name, 40),
                 "note": f"{len(pieces)} tokens",
-                "pieces": _coloured(pieces),
+                "pieces": words.coloured(pieces),
                 "splits": [
                     (_word(split.pieces), len(split.pieces), f"{split.times:,}")
                     for split in one.splits.get(category, ())
@@ -274,15 +274,10 @@ def _example(audit: Audit, category: str) -> dict[str, Any]:
     return {"name": words.clean(category, 40), "figures": figures}
 
 
-def _coloured(pieces: Sequence[str]) -> list[tuple[str, str]]:
-    """Pieces with the class of their colour, which goes round."""
-    return [(f"t{number % 4}", words.piece(piece)) for number, piece in enumerate(pieces)]
-
-
 def _word(pieces: Sequence[str]) -> list[tuple[str, str]]:
     """Coloured pieces of a word, without the blank that stands in front of it."""
     first, *rest = pieces
-    return _coloured([first.lstrip(), *rest])
+    return words.coloured([first.lstrip(), *rest])
 
 
 def _pivot(audit: Audit, judge: str, table: str, keys: tuple[str, ...]) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from tokenry.report import words
@@ -242,13 +242,8 @@ def _cut(number: int, one: Held) -> dict[str, Any]:
     sides = (("Old tokens", one.old), ("New tokens", one.new))
     return {
         "name": _beginning(number, one),
-        "sides": [(name, f"{len(cut)} tokens", _coloured(cut)) for name, cut in sides],
+        "sides": [(name, f"{len(cut)} tokens", words.coloured(cut)) for name, cut in sides],
     }
-
-
-def _coloured(pieces: Sequence[str]) -> list[tuple[str, str]]:
-    """Pieces with the class of their colour, which goes round."""
-    return [(f"t{number % 4}", words.piece(piece)) for number, piece in enumerate(pieces)]
 
 
 def _origins(one: MovedBy) -> dict[str, Any]:

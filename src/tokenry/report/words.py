@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -45,6 +46,11 @@ def piece(text: str) -> str:
         text: The text; what is longer than any real token becomes an ellipsis.
     """
     return "\n".join(_shown(line, 200) for line in text.expandtabs(4).split("\n"))
+
+
+def coloured(pieces: Sequence[str]) -> list[tuple[str, str]]:
+    """Pieces with the class of their colour, which goes round."""
+    return [(f"t{number % 4}", piece(one)) for number, one in enumerate(pieces)]
 
 
 def _shown(line: str, limit: int) -> str:

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from tokenry.counted import counted
 from tokenry.errors import UsageError
 from tokenry.method import Linker, Scored, Side
-from tokenry.ops.fields import SEPARATOR, joined
 from tokenry.plugs.text_classifier import TextClassifier
 from tokenry.tables import frames, sides
 from tokenry.tables.aids import Given, linker
@@ -130,7 +129,7 @@ def classify_pairs(
         UnknownNameError: If there is no such column or method.
     """
     frame = frames.read(table, "the table of pairs", encoding=encoding)
-    first, second = (_listed(one) for one in (left, right))
+    first, second = (sides.listed(one) for one in (left, right))
     frame.check("classify_pairs", (*first, *second, *(() if label is None else (label,))))
     if classifier is not None:
         return _classified(frame, first, second, classifier, device)
@@ -181,15 +180,9 @@ def _classified(
     frame: Frame, left: tuple[str, ...], right: tuple[str, ...], given: Any, device: str | None
 ) -> Classified:
     model = given if isinstance(given, TextClassifier) else TextClassifier.load(given, device)
-    separator = getattr(model.tokenizer, "sep_token", None) or SEPARATOR
-    as_is = rule("none")
-
-    def texts(names: tuple[str, ...]) -> list[str]:
-        columns = sides.normalised(frame, names, as_is)
-        found = joined([columns.column(name).to_pylist() for name in names], separator)
-        return [one or "" for one in found]
-
-    shares = model(texts(left), texts(right) if right else None)
+    texts = sides.texts_of(frame, left, model.separator)
+    beside = sides.texts_of(frame, right, model.separator) if right else None
+    shares = model(texts, beside)
     best = shares.argmax(1)
     return Classified(
         frame=frame,
@@ -227,7 +220,3 @@ def _figures(match: Bool[np.ndarray, " n"], same: Bool[np.ndarray, " n"]) -> dic
         "recall": recall,
         "f1": 2 * precision * recall / both if both else 0.0,
     }
-
-
-def _listed(given: Names | None) -> tuple[str, ...]:
-    return () if given is None else (given,) if isinstance(given, str) else tuple(given)

@@ -166,7 +166,7 @@ def cluster(
         largest=largest,
         density=density,
         bridges=bridges,
-        sources=None if source is None else _sources(frame, source),
+        sources=None if source is None else frame.codes("cluster", source),
         apart=apart,
     )
     return _clustered(frame, steps, found, by, scores)
@@ -263,13 +263,6 @@ def _averaged(
     if scores is None or np.isinf(steps[0]):
         raise UsageError("cluster: by='average' needs scores and a threshold of their mean.")
     return [average_link(pairs, scores, count, threshold=step, missing=missing) for step in steps]
-
-
-def _sources(frame: Frame, column: str) -> Labels:
-    """A number for each source, -1 where there is none."""
-    frame.check("cluster", (column,))
-    codes = frame.table.column(column).combine_chunks().dictionary_encode().indices
-    return np.asarray(codes.fill_null(-1).to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
 def _clustered(

@@ -82,7 +82,7 @@ def dedupe(
     keys = named(on, None, None, frame, frame, "dedupe")
     gap = float((0.0 if _told(settings) else APART) if apart is None else apart)
     check_guards(largest, density, gap)
-    sources = None if source is None else _sources(frame, source)
+    sources = None if source is None else frame.codes("dedupe", source)
     links, scored = _found(frame, keys, settings, gap)
     notes = [] if apart is not None or not gap else _unasked(scored)
     labels = guarded_components(
@@ -98,13 +98,6 @@ def dedupe(
     )
     notes += [*_cut(links, labels), *_chains(labels)]
     return Clusters(frame=frame, labels=labels, links=links, notes=tuple(notes))
-
-
-def _sources(frame: Frame, column: str) -> NDArray[np.int64]:
-    """The number of each row's source; -1 where none is named."""
-    frame.check("dedupe", (column,))
-    codes = frame.table.column(column).combine_chunks().dictionary_encode().indices
-    return np.asarray(codes.fill_null(-1).to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
 def _found(

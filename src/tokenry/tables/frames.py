@@ -10,6 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tokenry.errors import UnknownNameError, UsageError
 from tokenry.tables.engine import arrow
 from tokenry.tables.files import READERS, csv_notes, read_file
@@ -59,6 +62,16 @@ class Frame:
                     known,
                     f"Its columns: {', '.join(known) or 'none'}.",
                 )
+
+    def codes(self, who: str, column: str) -> NDArray[np.int64]:
+        """A number for each value of a column, -1 for NULL.
+
+        Raises:
+            UnknownNameError: If it is not there.
+        """
+        self.check(who, (column,))
+        codes = self.table.column(column).combine_chunks().dictionary_encode().indices
+        return np.asarray(codes.fill_null(-1).to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
 def read(source: Any, name: str = "the table", *, encoding: str | None = None) -> Frame:

@@ -209,8 +209,7 @@ class Reader:
         return numbers.astype(np.int64), [str(one) for one in column.dictionary.to_pylist()]
 
     def _labels(self, table: Numbered, column: str) -> Whole:
-        named = table.frame.table.column(column).combine_chunks().dictionary_encode().indices
-        known = named.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+        known = table.frame.codes(WHO, column)
         labels = np.full(len(self.values), -1, dtype=np.int64)
         rows = np.zeros(0, np.int64) if table.records is None else table.records
         labels[rows] = known

@@ -14,7 +14,7 @@ from tokenry.tables.settings import Settings, between
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from tokenry.tables.pipeline import Assign
+    from tokenry.tables.plan import Assign
     from tokenry.tables.settings import Columns
 
 Validate = Literal["1:1", "1:m", "m:1", "m:m"]

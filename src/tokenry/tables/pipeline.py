@@ -9,98 +9,29 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from tokenry.errors import UsageError
-from tokenry.method import Aids, Linker, Matcher, Scored, Side
+from tokenry.method import Matcher, Scored, Side
 from tokenry.ops.assignment import ASSIGNMENTS
 from tokenry.ops.clusters import components
 from tokenry.tables import blocking, sides
-from tokenry.tables.engine import Engine, arrow
+from tokenry.tables.engine import arrow
 from tokenry.tables.frames import Frame
+from tokenry.tables.plan import Plan
 from tokenry.tables.stages import Facts, Kept, Stages
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Assign = Literal["many", "best_left", "best_right", "mutual", "one_to_one", "greedy"]
-"""How many links a row may have; `tokenry.ops.assignment` says what each does."""
 NEAREST = "nearest"
 """The source of pairs that no blocking rule brought."""
 _BAR: dict[str, Any] = {"delay": 2, "leave": False, "disable": None, "unit_scale": True}
 PART = 1 << 14
 """Pairs that are scored and written at a time."""
-
-
-@dataclass(frozen=True, eq=False, kw_only=True, slots=True)
-class Plan:
-    """What shall be done with two tables.
-
-    Attributes:
-        who: The verb, for messages.
-        left: Key columns of the left table.
-        right: Key columns of the right one, in the same order.
-        method: What scores.
-        aids: What the method may ask for.
-        names: What `aids` are called, as plain data: what is kept of earlier runs depends on it.
-        rules: Which rows are compared; none for the nearest of each row.
-        max_block: Pairs of a block; larger ones are left out.
-        k: Without rules: how many right rows each left row is compared with in full.
-        threshold: The score from which on a pair is a link; None for the method's own.
-        apart: Keep pairs below the threshold too, as far as so many times the distance of the least
-            link, 1 - score: a guard looks at them. 0 for links alone.
-        assign: How many links a row may have.
-        normalise: How texts are normalised.
-        normaliser: The same as plain data.
-        engine: Makes the engine that joins.
-        gold: Pairs that are known to be true, to measure candidates and links with.
-    """
-
-    who: str = "link"
-    left: tuple[str, ...]
-    right: tuple[str, ...]
-    method: Linker
-    aids: Aids
-    names: Any
-    rules: tuple[blocking.Rule, ...] = ()
-    max_block: int = blocking.MAX_BLOCK
-    k: int | None = None
-    threshold: float | None = None
-    apart: float = 0.0
-    assign: str = "best_left"
-    normalise: Callable[[str], str | None]
-    normaliser: str = ""
-    engine: Callable[[Stages], Engine]
-    gold: NDArray[np.int64] | None = None
-
-    def __post_init__(self) -> None:
-        if self.assign not in get_args(Assign):
-            raise UsageError(
-                f"{self.who}: assign={self.assign!r} is unknown; give "
-                f"{', '.join(get_args(Assign))}."
-            )
-        if self.threshold is not None and not self.threshold < np.inf:
-            raise UsageError(
-                f"{self.who}: threshold={self.threshold!r} is no score; give a number, or nothing "
-                "for the method's own."
-            )
-        for name, low in (("k", 1), ("max_block", 1)):
-            value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or value < low):
-                raise UsageError(f"{self.who}: {name}={value!r} is below {low}.")
-
-    @property
-    def most(self) -> int:
-        """Without rules: pairs of each left row."""
-        return self.k or (1 if self.assign == "best_left" else 10)
-
-    def floor(self, threshold: float) -> float:
-        """The score from which on pairs are kept."""
-        return threshold if not self.apart else 1 - self.apart * (1 - threshold)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -148,7 +79,8 @@ def run(plan: Plan, left: Frame, right: Frame, stages: Stages) -> Found:
     links = _assigned(plan, scored, threshold, stages)
     facts = {"candidates": looked}
     if plan.gold is not None:
-        facts |= _against(plan.gold, links, scored, candidates, (len(left), len(right), alone))
+        rows = (len(left), len(right), alone)
+        facts |= _against(plan.gold, links, scored if candidates is None else candidates, rows)
     notes = [*left.notes, *(() if alone else right.notes)]
     if candidates is not None:
         facts["dropped_pairs"] = candidates.facts["dropped_pairs"]
@@ -229,8 +161,9 @@ def _scored(plan: Plan, matcher: Callable[[], Matcher], candidates: Kept, stages
     def make(facts: Facts, done: int) -> Iterator[Any]:
         read = matcher()
         floor = plan.floor(_least(plan, read, facts))
-        batches = candidates.batches(PART)
-        for number, batch in enumerate(_bar(batches, -(-candidates.rows // PART))):
+        count = -(-candidates.rows // PART)
+        bar = tqdm(candidates.batches(PART), **_BAR, desc="scoring", unit="part", total=count)
+        for number, batch in enumerate(bar):
             if number >= done:
                 yield _enough(read, batch, floor)
 
@@ -275,10 +208,6 @@ def _least(plan: Plan, matcher: Matcher, facts: Facts) -> float:
     least = matcher.threshold if plan.threshold is None else plan.threshold
     facts["threshold"] = float(least)
     return least
-
-
-def _bar(batches: Iterator[Any], count: int) -> Any:
-    return tqdm(batches, **_BAR, desc="scoring", unit="part", total=count)
 
 
 def _enough(matcher: Matcher, batch: pa.RecordBatch, least: float) -> pa.Table:
@@ -348,8 +277,7 @@ def _near(scored: Kept, links: pa.Table, threshold: float, count: int) -> pa.Tab
 def _against(
     gold: NDArray[np.int64],
     links: pa.Table,
-    scored: Kept,
-    candidates: Kept | None,
+    candidates: Kept,
     shape: tuple[int, int, bool],
 ) -> Facts:
     """Precision, recall and F1 of the links, and what the candidates still had of the gold."""
@@ -358,10 +286,7 @@ def _against(
     shared = int(np.isin(_codes(links, wide), true).sum())
     precision, recall = shared / max(1, len(links)), shared / max(1, len(true))
     f1 = 2 * shared / max(1, len(links) + len(true))
-    there = sum(
-        int(np.isin(_codes(batch, wide), true).sum())
-        for batch in (scored if candidates is None else candidates).batches()
-    )
+    there = sum(int(np.isin(_codes(one, wide), true).sum()) for one in candidates.batches())
     pairs = shape[0] * (shape[0] - 1) // 2 if shape[2] else shape[0] * shape[1]
     return {
         "gold": len(true),
@@ -369,7 +294,7 @@ def _against(
         "recall": recall,
         "f1": f1,
         "blocking_recall": there / max(1, len(true)),
-        "reduction": 1 - (scored if candidates is None else candidates).rows / max(1, pairs),
+        "reduction": 1 - candidates.rows / max(1, pairs),
     }
 
 

@@ -22,7 +22,8 @@ from tokenry.tables.engine import Engine
 from tokenry.tables.frames import Frame
 from tokenry.tables.links import Links
 from tokenry.tables.normalise import Form, rule
-from tokenry.tables.pipeline import Plan, run
+from tokenry.tables.pipeline import run
+from tokenry.tables.plan import Plan
 from tokenry.tables.stages import SPILL, Stages, fingerprint
 
 if TYPE_CHECKING:

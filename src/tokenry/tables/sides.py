@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tokenry.errors import UsageError
 from tokenry.method import Side
+from tokenry.ops.fields import joined
 from tokenry.tables import normalise
 from tokenry.tables.engine import ROWS, arrow
 from tokenry.tables.frames import Frame
@@ -54,6 +55,18 @@ class TableSide(Side):
         return found
 
 
+def listed(given: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Names of columns, given as one, several or none."""
+    return () if given is None else (given,) if isinstance(given, str) else tuple(given)
+
+
+def texts_of(frame: Frame, names: Sequence[str], separator: str) -> list[str]:
+    """The columns of each row in one text, as they are; "" where all are empty."""
+    keys = normalised(frame, names, normalise.rule("none"))
+    found = joined([keys.column(name).to_pylist() for name in names], separator)
+    return [one or "" for one in found]
+
+
 def named(
     on: str | Sequence[str] | None,
     left_on: str | Sequence[str] | None,
@@ -72,8 +85,8 @@ def named(
         raise UsageError(f"{who}: left_on and right_on go together; one of them was not given.")
     if on is not None and left_on is not None:
         raise UsageError(f"{who}: give on, or left_on and right_on, not both.")
-    first = _listed(on if left_on is None else left_on)
-    second = _listed(on if right_on is None else right_on)
+    first = listed(on if left_on is None else left_on)
+    second = listed(on if right_on is None else right_on)
     if not first:
         shared = [name for name in left.table.column_names if name in right.table.column_names]
         raise UsageError(
@@ -115,7 +128,3 @@ def side(frame: Frame, made: pa.Table, columns: Sequence[str], names: Sequence[s
         else:
             table = table.append_column(name, keys)
     return TableSide(columns=Columns(table), keys=tuple(names), count=len(frame), table=table)
-
-
-def _listed(given: str | Sequence[str] | None) -> tuple[str, ...]:
-    return () if given is None else (given,) if isinstance(given, str) else tuple(given)

@@ -13,7 +13,7 @@ import numpy as np
 
 from tokenry.errors import UsageError
 from tokenry.ops import splits
-from tokenry.ops.fields import SEPARATOR, joined
+from tokenry.ops.fields import joined
 from tokenry.ops.verdict_counts import agreement
 from tokenry.plugs import classifier_tuning
 from tokenry.plugs.text_classifier import TextClassifier
@@ -224,15 +224,9 @@ def _texts(
     frame: Frame, both: tuple[tuple[str, ...], ...], model: TextClassifier
 ) -> list[tuple[str, str | None]]:
     """What is read of each row, as `classify_pairs` reads it."""
-    separator = getattr(model.tokenizer, "sep_token", None) or SEPARATOR
-
-    def texts(names: tuple[str, ...]) -> list[str]:
-        keys = sides.normalised(frame, names, rule("none"))
-        found = joined([keys.column(name).to_pylist() for name in names], separator)
-        return [one or "" for one in found]
-
-    beside = texts(both[1]) if both[1] else [None] * len(frame)
-    return list(zip(texts(both[0]), beside, strict=True))
+    first = sides.texts_of(frame, both[0], model.separator)
+    beside = sides.texts_of(frame, both[1], model.separator) if both[1] else [None] * len(frame)
+    return list(zip(first, beside, strict=True))
 
 
 def _study(

@@ -14,7 +14,7 @@ from tokenry.plugs.text_encoder import separator_of
 from tokenry.plugs.tuning_examples import of_pairs
 from tokenry.tables.frames import Frame
 from tokenry.tables.labels import truth
-from tokenry.tables.sides import normalised
+from tokenry.tables.sides import listed, normalised
 
 
 class Columns(NamedTuple):
@@ -104,8 +104,8 @@ def columns_of(
         raise UsageError("tune: left and right go together, and so do text and cluster.")
     if left is None and text is None:
         raise UsageError("tune: label says nothing without left and right.")
-    first = _listed(left if text is None else text)
-    return Columns(first, _listed(right), label, cluster)
+    first = listed(left if text is None else text)
+    return Columns(first, listed(right), label, cluster)
 
 
 def read(
@@ -193,10 +193,6 @@ def _of_clusters(texts: list[str | None], things: list[Any]) -> Examples:
     notes = left_out(empty, "row", "without a text or cluster")
     notes += left_out(len(held) - len(of), "text", "of several things")
     return Examples(rows=rows, labels=None, thing=of, apart=False, notes=notes)
-
-
-def _listed(given: str | Sequence[str] | None) -> tuple[str, ...]:
-    return () if given is None else (given,) if isinstance(given, str) else tuple(given)
 
 
 def left_out(count: int, what: str, why: str) -> tuple[str, ...]:

@@ -68,10 +68,10 @@ class Pool(TokenReducer):
     def reduce(self, x: Float[Tensor, "b n d"], view: LayerView) -> Plan:
         """Merge each window into its first patch."""
         b, p = x.shape[0], view.protected
-        window = windows(view.grid, view.count - p).to(x.device)
-        patches = torch.arange(len(window), device=x.device)
+        window = windows(view.grid, view.count - p)
+        patches = torch.arange(len(window))
         first = torch.full_like(window, len(window))[: view.count - p]
         first = first.scatter_reduce(0, window, patches, "amin")[window]
         moves = (first != patches).nonzero().flatten()
-        source, target = moves + p, first[moves] + p
-        return merge_into(x.shape[1], source.expand(b, -1), target.expand(b, -1))
+        pairs = torch.stack([moves, first[moves]]).to(x.device) + p
+        return merge_into(x.shape[1], *pairs.unsqueeze(1).expand(-1, b, -1))

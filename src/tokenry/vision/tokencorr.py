@@ -185,7 +185,7 @@ class TokenCorr(TokenReducer):
         p, b, device = view.protected, order.shape[0], order.device
         most, least = (view.count - p, view.count - p)
         if self.adaptive:
-            least, most = (int(c) for c in count.aminmax())
+            least, most = torch.stack(count.aminmax()).tolist()
         chosen, real = _in_order(order[:, :most], count, n)
         source = order[:, least:]
         metric = unit(view.keys.transpose(1, 2).flatten(2))

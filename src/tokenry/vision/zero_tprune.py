@@ -41,7 +41,8 @@ def page_rank(
         # Each image stops by itself, so that its batch does not change its scores.
         score = score.where(settled, voted)
         settled = settled | (moved <= limit)
-        if settled.all():
+        # Elsewhere than on a processor to ask costs more than to vote again, which changes nothing.
+        if score.device.type == "cpu" and settled.all():
             break
     return score.squeeze(1)
 

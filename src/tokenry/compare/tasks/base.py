@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tokenry.compare.records import Figure, TaskInfo
 from tokenry.plugs.attach import attach
@@ -41,14 +41,6 @@ class Subject:
     image_size: int | None = None
     source: str = ""
     kind: str = "vision"
-
-
-class Footprint(Protocol):
-    """What became of the tokens in a pass; what else it holds depends on the kind of model."""
-
-    @property
-    def share(self) -> float:
-        """Share of the tokens that was really processed; of a cache, held or read."""
 
 
 @dataclass(frozen=True, slots=True)

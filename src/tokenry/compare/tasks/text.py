@@ -20,6 +20,7 @@ from tokenry.compare import cost
 from tokenry.compare.records import Figure
 from tokenry.compare.tasks.base import Pass, Subject, Task
 from tokenry.errors import UsageError
+from tokenry.ops.padding import padded
 from tokenry.plugs.generate import Feed, end_of_text, held, layers
 
 PROFILED = (256, 2)
@@ -207,8 +208,8 @@ class TextTask(Task):
     def batch(self, subject: Subject, examples: Sequence[Any]) -> Prompts:
         """The prompts as tensors on the model's device."""
         prompts = [self._prompts[e.id] for e in examples]
-        head, real_head = padded([p.head for p in prompts], subject.device)
-        tail, real_tail = padded([p.tail for p in prompts], subject.device)
+        head, real_head = padded([p.head for p in prompts], left=True, device=subject.device)
+        tail, real_tail = padded([p.tail for p in prompts], left=True, device=subject.device)
         forced = torch.tensor([p.forced for p in prompts], device=subject.device).long()
         pieces = [p.pieces for p in prompts]
         return Prompts(head, tail, forced, real_head, real_tail, pieces, self.after)
@@ -338,16 +339,6 @@ def _held_by(tokens: Int[Tensor, "b g k"], seen: int) -> Int[Tensor, "b n"]:
     count = tokens.new_zeros(len(tokens), seen)
     count.scatter_add_(1, tokens.flatten(1), torch.ones_like(tokens).flatten(1))
     return count * 100 // tokens.shape[1]
-
-
-def padded(
-    rows: Sequence[Sequence[int]], device: torch.device
-) -> tuple[Int[Tensor, "b n"], Bool[Tensor, "b n"]]:
-    """Lists of tokens as one tensor, padded on the left, and where it is not padding."""
-    n = max(map(len, rows))
-    ids = [[0] * (n - len(row)) + list(row) for row in rows]
-    real = [[False] * (n - len(row)) + [True] * len(row) for row in rows]
-    return torch.tensor(ids, device=device), torch.tensor(real, device=device)
 
 
 def encode(tokenizer: Any, text: str, special: bool) -> tuple[list[int], list[str]]:

@@ -16,8 +16,10 @@ from torch import Tensor, nn
 from tokenry.compare import cost
 from tokenry.compare.records import Figure
 from tokenry.compare.tasks.base import Pass, Scores, Subject, Task
-from tokenry.compare.tasks.text import padded, whole_number
+from tokenry.compare.tasks.text import whole_number
 from tokenry.errors import UsageError
+from tokenry.ops.edits import shared
+from tokenry.ops.padding import padded
 from tokenry.plugs.generate import end_of_text
 
 NEW_TOKENS = 64
@@ -127,7 +129,8 @@ class Writing(Task):
 
     def batch(self, subject: Subject, examples: Sequence[Any]) -> Asked:
         """The prompts as tensors on the model's device."""
-        ids, real = padded([self._prompts[e.id] for e in examples], subject.device)
+        prompts = [self._prompts[e.id] for e in examples]
+        ids, real = padded(prompts, left=True, device=subject.device)
         return Asked(ids, real.long(), self.new_tokens)
 
     def profiled(self, batch: Asked) -> Asked:
@@ -163,7 +166,7 @@ class Writing(Task):
         """1 where the text is the same; beside it, the share up to the first difference."""
         pairs = list(zip(seen.outputs.texts, untouched.outputs.texts, strict=True))
         same = [float(mine == plain) for mine, plain in pairs]
-        return Scores(same, {"prefix": [_common(*pair) / len(pair[1]) for pair in pairs]})
+        return Scores(same, {"prefix": [shared(*pair) / len(pair[1]) for pair in pairs]})
 
     def costs(self, seen: Pass) -> dict[str, float]:
         """Seconds and passes per token, and drafted tokens that a pass accepted."""
@@ -202,12 +205,6 @@ def _encoded(tokenizer: Any, text: str) -> list[int]:
         text = tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
         return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
     return list(tokenizer(text, verbose=False)["input_ids"])
-
-
-def _common(mine: Sequence[int], plain: Sequence[int]) -> int:
-    """Tokens before the first difference."""
-    pairs = zip(mine, plain, strict=False)
-    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(mine), len(plain)))
 
 
 def _pieces(tokenizer: Any, ids: Sequence[int]) -> list[str]:
