@@ -105,13 +105,18 @@ def compare(
     chosen = None if task is None else named(task)
     settings = {"query": query, "max_tokens": max_tokens, "block": block}
     with _folder(out) as folder, Store(folder, write=True) as store:
+        # What fails fast comes first: data that is not there is told before a model is loaded.
         stacks = [c.methods for c in configured[1]]
-        found = subjects.find(model, device, image_size, [m for stack in stacks for m in stack])
-        kind = KINDS[found.kind]
-        check_methods(kind, stacks, found.name)
-        wanted = make_tasks(named(kind.task) if chosen is None else chosen, settings, found.kind)
-        examples = load_data(kind, data, found.name)
+        every = [method for stack in stacks for method in stack]
+        slug, name = subjects.foreseen(model, image_size, every)
+        kind = KINDS[slug]
+        check_methods(kind, stacks, name)
+        wanted = make_tasks(named(kind.task) if chosen is None else chosen, settings, slug)
+        examples = load_data(kind, data, name)
+        for one in wanted:
+            one.take(examples)
         options = _sized(options, batch_size, kind, len(examples.examples))
+        found = subjects.find(model, device, image_size, every)
         with subjects.undisturbed(found.model, found.device):
             Runner(settle(found, configured, wanted, examples, options), store, began).run(progress)
     results = Results.open(folder)

@@ -161,7 +161,5 @@ def _checked(
 def _save(classifier: TextClassifier, folder: Path | None) -> None:
     if folder is None:
         return
-    model: Any = classifier.model
     with whole(folder) as place:
-        model.save_pretrained(str(place))
-        classifier.tokenizer.save_pretrained(str(place))
+        zoo.save(place, classifier.model, classifier.tokenizer)

@@ -131,8 +131,7 @@ def sentence_transformers() -> Any:
 
 def _folder(source: Any, kept: Path) -> Any:
     if isinstance(source, tuple):
-        for part in source:
-            part.save_pretrained(kept)
+        zoo.save(kept, *source)
         return kept
     name = str(source)
     return zoo.folder(name) if name.startswith("zoo:") else name
