@@ -160,8 +160,8 @@ def _no_settings(**given: Any) -> None:
     for name, value in given.items():
         if value is not None:
             raise UsageError(
-                f"classify_pairs: {name}={value!r} is for linkers; a classifier takes its likeliest "
-                f"label, without learning or measuring. Leave {name} out."
+                f"classify_pairs: {name}={value!r} is for linkers; a classifier takes its "
+                f"likeliest label, without learning or measuring. Leave {name} out."
             )
 
 

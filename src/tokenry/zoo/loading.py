@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -228,7 +229,7 @@ def explained(name: str) -> Iterator[None]:
     from safetensors import SafetensorError
 
     try:
-        with _quiet(progress=not name.startswith(PREFIX)):
+        with _quiet(progress=not name.startswith(PREFIX) and sys.stderr.isatty()):
             yield
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         if _local(name):
