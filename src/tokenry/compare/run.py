@@ -21,6 +21,7 @@ from tokenry.compare.runner import Runner
 from tokenry.compare.store import Store
 from tokenry.compare.study import Options, named, settle
 from tokenry.compare.study import tasks as make_tasks
+from tokenry.plugs.device import device_of
 
 if TYPE_CHECKING:
     import torch
@@ -103,6 +104,7 @@ def compare(
     options = Options(dial(keep), limit, seed, size, repeats, budget_seconds)
     configured = configure(methods, options.keeps)
     chosen = None if task is None else named(task)
+    place = device_of(device)
     settings = {"query": query, "max_tokens": max_tokens, "block": block}
     with _folder(out) as folder, Store(folder, write=True) as store:
         # What fails fast comes first: data that is not there is told before a model is loaded.
@@ -116,7 +118,7 @@ def compare(
         for one in wanted:
             one.take(examples)
         options = _sized(options, batch_size, kind, len(examples.examples))
-        found = subjects.find(model, device, image_size, every)
+        found = subjects.find(model, place, image_size, every)
         with subjects.undisturbed(found.model, found.device):
             Runner(settle(found, configured, wanted, examples, options), store, began).run(progress)
     results = Results.open(folder)

@@ -46,7 +46,7 @@ def foreseen(model: Any, image_size: int | None, methods: Sequence[Method] = ())
 
 def find(
     model: Any,
-    device: str | torch.device | None,
+    device: torch.device | None,
     image_size: int | None,
     methods: Sequence[Method] = (),
 ) -> Subject:
@@ -72,7 +72,7 @@ def find(
         model=loaded.model,
         processor=loaded.processor,
         name=shown(source) or type(loaded.model).__name__,
-        device=home if device is None else torch.device(device),
+        device=home if device is None else device,
         image_size=image_size,
         source=source,
         kind=kind,
