@@ -107,16 +107,10 @@ def compare(
     place = device_of(device)
     settings = {"query": query, "max_tokens": max_tokens, "block": block}
     with _folder(out) as folder, Store(folder, write=True) as store:
-        # What fails fast comes first: data that is not there is told before a model is loaded.
         stacks = [c.methods for c in configured[1]]
         every = [method for stack in stacks for method in stack]
-        slug, name = subjects.foreseen(model, image_size, every)
-        kind = KINDS[slug]
-        check_methods(kind, stacks, name)
-        wanted = make_tasks(named(kind.task) if chosen is None else chosen, settings, slug)
-        examples = load_data(kind, data, name)
-        for one in wanted:
-            one.take(examples)
+        foreseen = subjects.foreseen(model, image_size, every)
+        kind, wanted, examples = _checked(foreseen, stacks, data, chosen, settings)
         options = _sized(options, batch_size, kind, len(examples.examples))
         found = subjects.find(model, place, image_size, every)
         with subjects.undisturbed(found.model, found.device):
@@ -125,6 +119,24 @@ def compare(
     if out is None:
         weakref.finalize(results, shutil.rmtree, folder, ignore_errors=True)
     return results
+
+
+def _checked(
+    foreseen: tuple[str, str],
+    stacks: Sequence[Sequence[Method]],
+    data: Any,
+    chosen: list[Task | type[Task]] | None,
+    settings: dict[str, Any],
+) -> tuple[Kind, list[Task], Any]:
+    """The kind, the tasks and the data: what does not fit is told before a model is loaded."""
+    slug, name = foreseen
+    kind = KINDS[slug]
+    check_methods(kind, stacks, name)
+    tasks = make_tasks(named(kind.task) if chosen is None else chosen, settings, slug)
+    examples = load_data(kind, data, name)
+    for task in tasks:
+        task.take(examples)
+    return kind, tasks, examples
 
 
 def _sized(options: Options, given: int | None, kind: Kind, count: int) -> Options:

