@@ -74,7 +74,13 @@ def find(slug: str) -> type[Method]:
             return found
     if slug in _guests():
         return _load_guest(slug)
-    raise UnknownNameError("method", slug, names(), "`tokenry list` shows all.")
+    hint = "`tokenry list` shows all."
+    if ":" in slug:
+        hint = (
+            "A class of your own is handed over as an instance, or gets a name by an entry point "
+            "of the group tokenry.methods; only `tokenry check` reads package.module:Class."
+        )
+    raise UnknownNameError("method", slug, names(), hint)
 
 
 def make(text: str, /, **settings: Any) -> Method:

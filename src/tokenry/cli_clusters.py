@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from cyclopts import App, Parameter
 
 import tokenry
 from tokenry import console
 from tokenry.cli_arguments import Flag, numbers
-from tokenry.cli_files import writable
+from tokenry.cli_files import columns, writable
 
 app = App(name="tokenry", help_format="markdown")
 
@@ -36,7 +36,32 @@ class Columns:
     encoding: str | None = None
 
 
-_USUAL = Columns()
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """What the columns are called; two names are those in the found table and in gold.
+
+    Args:
+        left: The column of pairs with one id, or two joined by a comma, as in `id_left,ours`.
+        right: The column with the other one, likewise.
+        score: The column of scores of pairs.
+        id: The column of the ids of records, likewise.
+        encoding: Of csv and jsonl files.
+    """
+
+    left: str = "left"
+    right: str = "right"
+    score: str = "score"
+    id: str = "id"
+    encoding: str | None = None
+
+    def settings(self) -> dict[str, Any]:
+        """The settings of the public function."""
+        both = {name: columns(getattr(self, name)) for name in ("left", "right", "id")}
+        return {**both, "score": self.score, "encoding": self.encoding}
+
+
+_USUAL, _BOTH = Columns(), Compared()
 
 
 @app.command
@@ -56,7 +81,7 @@ def cluster(
     formulas: Flag = False,
     out: Path | None = None,
     json: Flag = False,
-    columns: Columns = _USUAL,
+    named: Columns = _USUAL,
 ) -> None:
     r"""Make clusters of scored pairs, wherever the scores come from.
 
@@ -82,7 +107,7 @@ def cluster(
         formulas: Write csv cells as they are.
         out: The table of records with their clusters to write.
         json: Print the sizes for machines instead.
-        columns: What the columns are called.
+        named: What the columns are called.
     """
     writable("cluster", out)
     found = tokenry.cluster(
@@ -96,7 +121,7 @@ def cluster(
         source=source,
         apart=apart,
         missing=missing,
-        **vars(columns),
+        **vars(named),
     )
     if out is not None:
         found.write(out, formulas=formulas)
@@ -121,7 +146,7 @@ def evaluate_links(
     sizes: str | None = None,
     seed: int = 0,
     json: Flag = False,
-    columns: Columns = _USUAL,
+    named: Compared = _BOTH,
 ) -> None:
     r"""Say how well pairs, or clusters, agree with what is known to be true.
 
@@ -130,13 +155,16 @@ def evaluate_links(
     ```
     tokenry evaluate-links links.csv gold.csv --candidates pairs.parquet --sizes 5000,5000
 
+    tokenry evaluate-links links.csv gold.csv --left id_left,ours --right id_right,theirs
+
     tokenry evaluate-links clusters.csv labelled.csv --id person --entity true_person
     ```
 
     Args:
-        found: A table of pairs, or of records with their clusters.
-        gold: A table of true pairs, of judged pairs (with a column `match` of 1 and 0), or of
-            records with their entities.
+        found: A table of pairs, such as `tokenry link --pairs` or `--out` wrote, or of records with
+            their clusters.
+        gold: A table of true pairs, of judged pairs (with a column `match` or `label` of 1 and 0),
+            or of records with their entities.
         cluster: The column of the found clusters.
         entity: The column of the true ones.
         match: The column of judgements.
@@ -146,7 +174,7 @@ def evaluate_links(
         sizes: With candidates: how many records there were; of two tables joined by a comma.
         seed: Of the resampling.
         json: Print the findings for machines instead.
-        columns: What the columns are called.
+        named: What the columns are called.
     """
     scored = tokenry.evaluate_links(
         found,
@@ -159,7 +187,7 @@ def evaluate_links(
         candidates=candidates,
         sizes=None if sizes is None else [*map(int, numbers("evaluate-links", "sizes", sizes))],
         seed=seed,
-        **vars(columns),
+        **named.settings(),
     )
     if json:
         console.write_json(scored.to_dict())

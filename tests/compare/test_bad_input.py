@@ -7,10 +7,13 @@ import copy
 import pytest
 import torch
 
+from tokenry import zoo
+from tokenry.compare.run import compare
 from tokenry.compare.tasks import Agreement, Scores
 from tokenry.errors import (
     AttachError,
     StoreError,
+    TokenryError,
     UnknownNameError,
     UnsupportedModelError,
     UsageError,
@@ -96,6 +99,34 @@ def test_unknown_names(run):
         run(task="agrement")
     with pytest.raises(UnknownNameError, match="data 'emojis' is unknown"):
         run(pictures="emojis")
+
+
+@pytest.mark.parametrize(
+    ("name", "methods", "data"),
+    [
+        ("zoo:minilm-l6", "maxsim", "absent"),
+        ("zoo:minilm-l6", "exact", "absent"),
+        ("zoo:smollm2-135m", "snapkv", "absent"),
+        ("zoo:smollm2-135m", "prompt-lookup", "absent"),
+        ("zoo:dinov2-small-saliency", "tome", "absent"),
+        ("zoo:dinov2-small-saliency", "snapkv", "emoji"),
+        ("zoo:dinov2-smal", "tome", "emoji"),
+    ],
+)
+def test_what_fails_fast_fails_before_a_model_is_read_and_leaves_nothing(
+    tmp_path, monkeypatch, name, methods, data
+):
+    monkeypatch.setattr(zoo, "load", lambda _: pytest.fail("a model was loaded"))
+    with pytest.raises(TokenryError, match=data if data == "absent" else name):
+        compare(name, methods, data, out=tmp_path / "new" / "results")
+    assert not [*tmp_path.iterdir()]
+
+
+def test_what_was_measured_stays_where_a_later_call_fails(run, tmp_path):
+    run(out=tmp_path / "results")
+    with pytest.raises(UsageError):
+        run(out=tmp_path / "results", methods=["snapkv"])
+    assert run(out=tmp_path / "results").complete
 
 
 def test_a_model_without_encoder(run, loaded):

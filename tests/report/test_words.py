@@ -36,7 +36,8 @@ def test_code_keeps_indentation():
         (0.9131, COSINE, False, "0.913"),
         (-0.0031, RIGHT, True, "\u22120.3\u202f%"),
         (0.0031, COSINE, True, "+0.003"),
-        (-0.00001, COSINE, True, "0.000"),
+        (-0.00001, COSINE, True, "\u22120.00001"),
+        (-1e-12, COSINE, True, "0.000"),
         (-0.0, RIGHT, True, "0.0\u202f%"),
     ],
 )

@@ -147,6 +147,8 @@ def test_classified_rows_have_a_label_and_its_probability(classifier, tmp_path):
     assert again.table == found.table
     alone = tokenry.classify_pairs(PAIRS, "a", classifier=tmp_path)
     assert alone.columns["score"][0] == pytest.approx(classifier(["Acme Inc."])[0].max())
+    with pytest.raises(UsageError, match=r"threshold=0.9 is for linkers; .*Leave threshold out"):
+        tokenry.classify_pairs(PAIRS, "a", "b", classifier=classifier, threshold=0.9)
 
 
 def test_one_number_is_a_probability_of_its_own():

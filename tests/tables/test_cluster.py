@@ -64,10 +64,17 @@ def test_apart_clusters_as_dedupe_does():
 
 
 def test_a_threshold_that_no_pair_reaches_is_said():
-    found = tokenry.cluster(PAIRS, threshold=[0.5, 2])
-    assert found.notes == ("No pair scores 2: the highest score is 0.9.",)
+    found = tokenry.cluster(PAIRS, threshold=[0.5, 0.95])
+    assert found.notes == ("No pair scores 0.95: the highest score is 0.9.",)
     assert found.notes[0] in str(found)
     assert tokenry.cluster(PAIRS, threshold=0.9).notes == ()
+
+
+def test_a_threshold_above_shares_is_refused_and_one_of_other_scores_is_not():
+    with pytest.raises(UsageError, match=r"threshold=2 is above 1.*lie in \[0, 1\] \(0.6 to 0.9\)"):
+        tokenry.cluster(PAIRS, threshold=2)
+    weights = PAIRS | {"score": [7.5, -3.0, 0.5]}
+    assert tokenry.cluster(weights, threshold=2).labels[2.0].tolist() == [0, 0, 1, 2, 3]
 
 
 def test_records_may_be_a_list_or_left_out():

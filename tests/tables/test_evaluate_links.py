@@ -223,7 +223,13 @@ def test_duplicates_are_known_by_their_own_ids_or_by_row():
             DataError,
             "more than one cluster",
         ),
-        ({"a": [1]}, {"id": [1], "entity": [1]}, {}, UsageError, "neither 'left' and 'right' nor"),
+        (
+            {"a": [1]},
+            {"id": [1], "entity": [1]},
+            {},
+            UsageError,
+            "neither 'left' and 'right', nor 'id_left'",
+        ),
         (
             {"left": [1], "right": [2]},
             {"id": [1], "entity": ["a"]},
@@ -241,6 +247,13 @@ def test_duplicates_are_known_by_their_own_ids_or_by_row():
         (
             {"left": [1], "right": [2]},
             {"left": [1], "right": [2]},
+            {"left": ("a", "b", "c")},
+            UsageError,
+            "is neither one name nor two",
+        ),
+        (
+            {"left": [1], "right": [2]},
+            {"left": [1], "right": [2]},
             {"source": "rule"},
             UnknownNameError,
             "column 'rule' is unknown",
@@ -250,3 +263,35 @@ def test_duplicates_are_known_by_their_own_ids_or_by_row():
 def test_bad_input_is_refused(found, gold, settings, kind, message):
     with pytest.raises(kind, match=message):
         tokenry.evaluate_links(found, gold, **settings)
+
+
+def test_a_merged_table_is_read_as_the_links_that_it_holds(tmp_path):
+    left = {"id": ["a", "b", "c"], "name": ["ada", "alan", "grace"]}
+    right = {"id": ["x", "y", "z"], "name": ["ada", "grace", "alonzo"]}
+    links = tokenry.link(left, right, on="name", method="exact")
+    gold = {"ours": ["a", "b"], "theirs": ["x", "z"]}
+    links.write(tmp_path / "merged.csv", "outer")
+    links.write_pairs(tmp_path / "pairs.csv", "id")
+    merged = tokenry.evaluate_links(
+        tmp_path / "merged.csv", gold, left=("id_left", "ours"), right=("id_right", "theirs")
+    )
+    found = {"left": gold["ours"], "right": gold["theirs"]}
+    known = tokenry.evaluate_links(tmp_path / "merged.csv", found)
+    pairs = tokenry.evaluate_links(tmp_path / "pairs.csv", found)
+    assert value(merged) == value(known) == value(pairs) == [0.5, 0.5]
+    clusters = {"person": ["a", "b"], "cluster": [0, 0]}
+    gold = {"record": ["a", "b"], "entity": [1, 1]}
+    assert value(tokenry.evaluate_links(clusters, gold, id=("person", "record")), "b-cubed") == [
+        1,
+        1,
+    ]
+
+
+def test_labelled_pairs_are_judged_pairs():
+    found = {"left": [1, 2], "right": [1, 3]}
+    labelled = {"left": [1, 2], "right": [1, 3], "label": ["yes", 0]}
+    judged = {"left": [1, 2], "right": [1, 3], "match": [1, 0]}
+    assert value(tokenry.evaluate_links(found, labelled)) == [0.5, 1]
+    assert value(tokenry.evaluate_links(found, judged)) == [0.5, 1]
+    named = {**labelled, "label": ["a city", "a river"]}  # no judgements: both are true pairs
+    assert value(tokenry.evaluate_links(found, named)) == [1, 1]

@@ -190,7 +190,7 @@ def test_tuned_on_labels_and_on_clusters(encoder):
     )
     assert found.tuned.method == "OnlineContrastive()"
     assert set(found.after) == {"F1", "AP"}
-    assert any("of two parts" in note for note in found.notes)
+    assert any("thing of one part" in note for note in found.notes)
 
 
 def test_nothing_held_out_measures_nothing(encoder):

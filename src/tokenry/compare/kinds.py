@@ -151,11 +151,23 @@ def kind_of(model: nn.Module, methods: Sequence[Method] = ()) -> str:
     name = type(model).__name__
     if name.endswith(_TRANSLATES):
         return "writer"
-    if not name.endswith(_GENERATES):
-        if not _reads_text_alone(model):
-            return "vision"
+    if name.endswith(_GENERATES):
+        return kind_by("causal-lm", methods)
+    return kind_by("text-encoder" if _reads_text_alone(model) else "vision", methods)
+
+
+def kind_by(loaded_as: str, methods: Sequence[Method] = ()) -> str:
+    """The kind of a model before it is loaded, by what is compared on it.
+
+    Args:
+        loaded_as: What `tokenry.zoo.load` will make of it, as `tokenry.zoo.kind_of` says.
+        methods: What is compared.
+    """
+    if loaded_as == "causal-lm":
+        return "writer" if any(isinstance(one, Drafter) for one in methods) else "causal-lm"
+    if loaded_as in {"text-encoder", "masked-lm"}:
         return "linker" if any(isinstance(one, Linker) for one in methods) else "text-encoder"
-    return "writer" if any(isinstance(method, Drafter) for method in methods) else "causal-lm"
+    return "vision"
 
 
 def _reads_text_alone(model: nn.Module) -> bool:

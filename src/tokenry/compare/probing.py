@@ -20,6 +20,7 @@ from tokenry.errors import UsageError
 from tokenry.method import CachePolicy, Item, Measurement, Method, Probe
 from tokenry.ops.sampling import balanced
 from tokenry.plugs.attach import attach
+from tokenry.plugs.device import device_of
 from tokenry.plugs.scoring import Reader
 from tokenry.progress import bar_hidden
 
@@ -88,6 +89,7 @@ def probe(
     _check(limit, batch_size, query)
     one = catalog.configured(probe, Probe, "probe", **settings)
     wanted, skipped = _policies(methods, keep)
+    place = device_of(device)
     loaded, name = _found(model, tokenizer)
     reading: Any = {"batch_size": batch_size, "bos": bos, "in_parts": query == "free"}
     reader = Reader(model=loaded.model, tokenizer=loaded.processor, **reading)
@@ -97,7 +99,7 @@ def probe(
     if limit is not None:
         order = [order[i] for i in balanced([items[i].conditions for i in order], limit, seed)]
     home = next(loaded.model.parameters()).device
-    with undisturbed(loaded.model, home if device is None else torch.device(device)):
+    with undisturbed(loaded.model, home if place is None else place):
         every = _measurements(one, items, order, reader, wanted, skipped, progress)
         found = [
             (configuration, Probed(name, one.describe(), seed, measured, left_out, query, bos))

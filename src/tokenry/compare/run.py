@@ -21,6 +21,7 @@ from tokenry.compare.runner import Runner
 from tokenry.compare.store import Store
 from tokenry.compare.study import Options, named, settle
 from tokenry.compare.study import tasks as make_tasks
+from tokenry.plugs.device import device_of
 
 if TYPE_CHECKING:
     import torch
@@ -103,21 +104,39 @@ def compare(
     options = Options(dial(keep), limit, seed, size, repeats, budget_seconds)
     configured = configure(methods, options.keeps)
     chosen = None if task is None else named(task)
+    place = device_of(device)
     settings = {"query": query, "max_tokens": max_tokens, "block": block}
     with _folder(out) as folder, Store(folder, write=True) as store:
         stacks = [c.methods for c in configured[1]]
-        found = subjects.find(model, device, image_size, [m for stack in stacks for m in stack])
-        kind = KINDS[found.kind]
-        check_methods(kind, stacks, found.name)
-        wanted = make_tasks(named(kind.task) if chosen is None else chosen, settings, found.kind)
-        examples = load_data(kind, data, found.name)
+        every = [method for stack in stacks for method in stack]
+        foreseen = subjects.foreseen(model, image_size, every)
+        kind, wanted, examples = _checked(foreseen, stacks, data, chosen, settings)
         options = _sized(options, batch_size, kind, len(examples.examples))
+        found = subjects.find(model, place, image_size, every)
         with subjects.undisturbed(found.model, found.device):
             Runner(settle(found, configured, wanted, examples, options), store, began).run(progress)
     results = Results.open(folder)
     if out is None:
         weakref.finalize(results, shutil.rmtree, folder, ignore_errors=True)
     return results
+
+
+def _checked(
+    foreseen: tuple[str, str],
+    stacks: Sequence[Sequence[Method]],
+    data: Any,
+    chosen: list[Task | type[Task]] | None,
+    settings: dict[str, Any],
+) -> tuple[Kind, list[Task], Any]:
+    """The kind, the tasks and the data: what does not fit is told before a model is loaded."""
+    slug, name = foreseen
+    kind = KINDS[slug]
+    check_methods(kind, stacks, name)
+    tasks = make_tasks(named(kind.task) if chosen is None else chosen, settings, slug)
+    examples = load_data(kind, data, name)
+    for task in tasks:
+        task.take(examples)
+    return kind, tasks, examples
 
 
 def _sized(options: Options, given: int | None, kind: Kind, count: int) -> Options:

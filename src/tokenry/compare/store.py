@@ -17,7 +17,7 @@ import sqlite3
 import time
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -94,6 +94,8 @@ class Store:
     def __init__(self, folder: Path, *, write: bool, check: bool = True) -> None:
         self.folder = folder
         self._write = write
+        self._new = write and not (folder / FILE).exists()
+        self._made = [one for one in (folder, *folder.parents) if write and not one.exists()]
         if write:
             with self._explained():
                 folder.mkdir(parents=True, exist_ok=True)
@@ -131,7 +133,10 @@ class Store:
             if error is None:
                 raise
         finally:
+            unused = self._new and self._empty()
             self._connection.close()
+            if unused:
+                self._remove()
 
     def study(self, facts: dict[str, Any]) -> int:
         """The number of the study with these facts; a new one when there is none."""
@@ -252,6 +257,21 @@ class Store:
         for (content,) in self._run(query, study, example):
             return bytes(content)
         return None
+
+    def _empty(self) -> bool:
+        """Whether nothing was ever asked for or measured; not where that cannot be read."""
+        queries = ("SELECT 1 FROM requests", "SELECT 1 FROM studies", "SELECT 1 FROM rows")
+        try:
+            return not any(self._run(query + " LIMIT 1") for query in queries)
+        except StoreError:
+            return False
+
+    def _remove(self) -> None:
+        """Take away a file in which nothing stands, and the folders that were made for it."""
+        with suppress(OSError):  # what somebody else put there stays
+            (self.folder / FILE).unlink()
+            for one in self._made:
+                one.rmdir()
 
     def _prepare(self, check: bool) -> None:
         """Lock, check and, when new, fill the file."""

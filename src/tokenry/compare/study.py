@@ -265,8 +265,6 @@ def settle(
         UsageError: If a task, the model and the data do not fit each other.
     """
     infos, configurations, skipped = methods
-    for task in chosen:
-        task.take(data)
     every: Any = data
     fitting = replace(every, examples=tuple(chosen[0].usable(subject, data.examples)))
     used = fitting if options.limit is None else fitting.limit(options.limit, options.seed)

@@ -14,15 +14,39 @@ import torch
 from torch import nn
 
 from tokenry import zoo
-from tokenry.compare.kinds import KINDS, fingerprint, kind_of
+from tokenry.compare.kinds import KINDS, fingerprint, kind_by, kind_of
 from tokenry.compare.tasks.base import Subject
 from tokenry.errors import UsageError
 from tokenry.method import Method
 
 
+def foreseen(model: Any, image_size: int | None, methods: Sequence[Method] = ()) -> tuple[str, str]:
+    """The kind and the name of a model, told without reading its weights.
+
+    Args:
+        model: As in `find`.
+        image_size: As in `find`.
+        methods: As in `find`.
+
+    Raises:
+        UsageError: If there is no such model, or it takes no image size.
+    """
+    source = _source(model)
+    if isinstance(model, str | Path):
+        kind = kind_by(zoo.kind_of(model), methods)
+    else:
+        kind = kind_of(model.model if isinstance(model, zoo.Loaded) else model, methods)
+    if image_size is not None and kind != "vision":
+        raise UsageError(
+            f"compare: image_size={image_size} is for vision models, but {source or 'the model'} "
+            f"is a {KINDS[kind].title}; leave it out."
+        )
+    return kind, shown(source) or type(getattr(model, "model", model)).__name__
+
+
 def find(
     model: Any,
-    device: str | torch.device | None,
+    device: torch.device | None,
     image_size: int | None,
     methods: Sequence[Method] = (),
 ) -> Subject:
@@ -37,29 +61,18 @@ def find(
     Raises:
         UsageError: If no processor belongs to the model.
     """
+    source = _source(model)
     if isinstance(model, str | Path):
-        loaded, source = zoo.load(model), str(model)
-    elif isinstance(model, zoo.Loaded | nn.Module):
-        inner = model.model if isinstance(model, zoo.Loaded) else model
-        source = str(getattr(inner, "name_or_path", ""))
-        loaded = model if isinstance(model, zoo.Loaded) else _with_processor(model, source)
+        loaded = zoo.load(model)
     else:
-        raise UsageError(
-            f"compare: model is a {type(model).__name__}; give a name such as "
-            "'zoo:dinov2-small-saliency', a folder, or a loaded model."
-        )
+        loaded = model if isinstance(model, zoo.Loaded) else _with_processor(model, source)
     home = next(loaded.model.parameters()).device
     kind = kind_of(loaded.model, methods)
-    if image_size is not None and kind != "vision":
-        raise UsageError(
-            f"compare: image_size={image_size} is for vision models, but {source or 'the model'} "
-            f"is a {KINDS[kind].title}; leave it out."
-        )
     return Subject(
         model=loaded.model,
         processor=loaded.processor,
         name=shown(source) or type(loaded.model).__name__,
-        device=home if device is None else torch.device(device),
+        device=home if device is None else device,
         image_size=image_size,
         source=source,
         kind=kind,
@@ -116,6 +129,19 @@ def environment(subject: Subject, found: dict[str, Any]) -> dict[str, str]:
 def shown(source: str) -> str:
     """A folder's own name: where it lies on this machine concerns nobody else."""
     return Path(source).resolve().name if source and Path(source).is_dir() else source
+
+
+def _source(model: Any) -> str:
+    """What a model is called where it comes from; nothing where that is not known."""
+    if isinstance(model, str | Path):
+        return str(model)
+    if not isinstance(model, zoo.Loaded | nn.Module):
+        raise UsageError(
+            f"compare: model is a {type(model).__name__}; give a name such as "
+            "'zoo:dinov2-small-saliency', a folder, or a loaded model."
+        )
+    inner = model.model if isinstance(model, zoo.Loaded) else model
+    return str(getattr(inner, "name_or_path", ""))
 
 
 def _with_processor(model: Any, name: str) -> zoo.Loaded:

@@ -65,7 +65,11 @@ def settle(
     more = f"\n  and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
     report = f"{source}: {len(bad)} of {len(looks)} {noun} cannot be read"
     if on_error == "raise" or not good:
-        advice = "" if not good else "; mend them, or pass on_error='skip' to leave them out"
+        advice = (
+            ""
+            if not good
+            else "; mend or remove them, or load with on_error='skip' to leave them out"
+        )
         raise DataError(f"{report}{advice}:\n{shown}{more}")
     warnings.warn(
         f"{report} and are left out:\n{shown}{more}", UserWarning, stacklevel=stacklevel + 1

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from tokenry import zoo
 from tokenry.errors import UsageError
 from tokenry.ops.batches import rounds
+from tokenry.plugs.device import device_of
 from tokenry.plugs.fresh_folder import fresh_folder, whole
 from tokenry.plugs.text_classifier import TextClassifier
 from tokenry.plugs.tuning import Tuned, descend, number, set_rate, share, training
@@ -46,7 +47,7 @@ def fresh_classifier(
 
     if len(set(labels)) < max(2, len(labels)):
         raise UsageError(f"a classifier has two labels or more, none twice; got {labels!r}.")
-    name = str(source)
+    name, place = str(source), device_of(device)
     folder = str(zoo.folder(name)) if name.startswith("zoo:") else name
     named = dict(enumerate(labels))
     settings = {"id2label": named, "label2id": {label: i for i, label in named.items()}}
@@ -58,7 +59,7 @@ def fresh_classifier(
             folder, config=config, use_safetensors=True, ignore_mismatched_sizes=True
         )
         tokenizer = AutoTokenizer.from_pretrained(folder)
-    return TextClassifier(model if device is None else model.to(device), tokenizer)
+    return TextClassifier(model if place is None else model.to(place), tokenizer)
 
 
 def tune_head(
@@ -151,7 +152,5 @@ def _checked(
 def _save(classifier: TextClassifier, folder: Path | None) -> None:
     if folder is None:
         return
-    model: Any = classifier.model
     with whole(folder) as place:
-        model.save_pretrained(str(place))
-        classifier.tokenizer.save_pretrained(str(place))
+        zoo.save(place, classifier.model, classifier.tokenizer)

@@ -84,8 +84,7 @@ class Moved:
             **more: Further lines of the summary, as plain data.
         """
         folder = Path(folder)
-        self.model.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
+        zoo.save(folder, self.model, self.tokenizer)
         (folder / SUMMARY).write_text(
             _json({**self.summary(), **more}, indent=1) + "\n", encoding="utf-8"
         )

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tokenry import catalog
+from tokenry import catalog, zoo
 from tokenry.errors import UnknownNameError, UsageError
 from tokenry.method import Router
 from tokenry.plugs.experts import Worker, check_graph, read_graph, write_graph
@@ -102,8 +102,7 @@ class TokenRouter:
 
     def save(self, folder: str | Path) -> None:
         """Write model (safetensors), tokenizer and graph into one folder."""
-        self.model.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
+        zoo.save(folder, self.model, self.tokenizer)
         write_graph(self.graph, Path(folder) / _GRAPH)
 
     @property

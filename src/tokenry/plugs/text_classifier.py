@@ -14,6 +14,8 @@ from tqdm import tqdm
 
 from tokenry.errors import UnsupportedModelError
 from tokenry.ops.fields import SEPARATOR
+from tokenry.plugs.device import device_of
+from tokenry.zoo.loading import explained
 
 _LONGEST = 512  # tokens, where the tokenizer does not say
 
@@ -46,14 +48,18 @@ class TextClassifier:
 
     @classmethod
     def load(cls, source: str | PathLike[str], device: str | None = None) -> TextClassifier:
-        """The classifier in a folder, or of a name on the Hub; safetensors only."""
+        """The classifier in a folder, or of a name on the Hub; safetensors only.
+
+        Raises:
+            UsageError: If there is none, or no such device.
+        """
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-        model = AutoModelForSequenceClassification.from_pretrained(
-            str(source), use_safetensors=True
-        )
-        model = model if device is None else model.to(device)
-        return cls(model, AutoTokenizer.from_pretrained(str(source)))
+        place, name = device_of(device), str(source)
+        with explained(name):
+            model = AutoModelForSequenceClassification.from_pretrained(name, use_safetensors=True)
+            tokenizer = AutoTokenizer.from_pretrained(name)
+        return cls(model if place is None else model.to(place), tokenizer)
 
     @property
     def separator(self) -> str:

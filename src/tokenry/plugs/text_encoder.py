@@ -13,6 +13,7 @@ from torch import nn
 
 from tokenry import zoo
 from tokenry.errors import MissingExtraError, UsageError
+from tokenry.plugs.device import device_of
 from tokenry.zoo.loading import explained
 
 _EXTRA = 'pip install "tokenry[retrieval]"'
@@ -85,7 +86,7 @@ def saved_encoder(source: Any, device: str | None = None) -> Any:
         UsageError: If it is none of these.
         MissingExtraError: If sentence-transformers is not installed.
     """
-    build = sentence_transformers().SentenceTransformer
+    build, place = sentence_transformers().SentenceTransformer, device_of(device)
     if isinstance(source, str | PathLike):
         name = str(source)
         if not name.startswith("zoo:"):
@@ -97,7 +98,7 @@ def saved_encoder(source: Any, device: str | None = None) -> Any:
             f"encoder is a {type(source).__qualname__}; give 'zoo:NAME', a folder, a name on the "
             "Hub, or a SentenceTransformer."
         )
-    return source if device is None else source.to(device)
+    return source if place is None else source.to(place)
 
 
 def separator_of(encoder: Any) -> str | None:
@@ -131,8 +132,7 @@ def sentence_transformers() -> Any:
 
 def _folder(source: Any, kept: Path) -> Any:
     if isinstance(source, tuple):
-        for part in source:
-            part.save_pretrained(kept)
+        zoo.save(kept, *source)
         return kept
     name = str(source)
     return zoo.folder(name) if name.startswith("zoo:") else name

@@ -18,6 +18,7 @@ from tokenry.errors import UsageError
 from tokenry.ops.principal import principal
 from tokenry.ops.ragged import Ragged, offsets
 from tokenry.ops.similarity import unit
+from tokenry.plugs.device import device_of
 from tokenry.plugs.multi_vector import MultiVectorReader, is_multi_vector
 from tokenry.plugs.token_windows import PlainReader, Window, WindowStates, windows
 from tokenry.zoo import load, weights_hash
@@ -111,12 +112,12 @@ class TokenEncoder:
             UsageError: If it cannot be loaded.
             MissingExtraError: If its package is not installed.
         """
-        text = str(name)
+        text, place = str(name), device_of(device)
         hub = text.removeprefix("multivector:")
         if hub != text or is_multi_vector(Path(text).expanduser()):
             return cls(text, MultiVectorReader(hub, device, **kwargs), projection=projection)
         loaded = load(name, kind="text-encoder", **kwargs)
-        model = loaded.model.to(device) if device else loaded.model  # type: ignore[arg-type]
+        model = loaded.model.to(place) if place else loaded.model  # type: ignore[arg-type]
         reader = PlainReader(model, loaded.processor, length)
         skipped = punctuation(loaded.processor) if skip == "punctuation" else frozenset()
         return cls(text, reader, skipped, projection)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from tokenry import catalog
+from tokenry import catalog, zoo
 from tokenry.errors import TokenryError, UsageError
 from tokenry.method import Batch, PairObjective
 from tokenry.plugs.dropped_heads import dropped_heads
@@ -260,4 +260,4 @@ def _checked(
 def _save(encoder: Any, folder: Path | None) -> None:
     if folder is not None:
         with whole(folder) as place:
-            encoder.save_pretrained(str(place), create_model_card=False)
+            zoo.save(place, encoder, create_model_card=False)

@@ -12,6 +12,9 @@ from tokenry.report.graphs import picture
 from tokenry.report.vega import Spec, load, to_svg
 from tokenry.report.weights import waterfall
 
+WIDE, NARROW = 640, 290
+"""Pixels of a histogram, and of one on a telephone."""
+
 
 @runtime_checkable
 class Told(Protocol):
@@ -34,7 +37,8 @@ def content(run: Mapping[str, Any]) -> dict[str, Any]:
         "lead": _lead(run),
         "figures": _figures(run),
         "notes": [words.clean(note, 400) for note in run["notes"]],
-        "histogram": to_svg(_chart(run)) if run["histogram"] else "",
+        "histogram": to_svg(_chart(run, WIDE)) if run["histogram"] else "",
+        "histogram_narrow": to_svg(_chart(run, NARROW)) if run["histogram"] else "",
         "threshold": "" if run["threshold"] is None else words.digits_of(run["threshold"]),
         "barely": [one for one in examples if one["kind"] == "good"],
         "nearly": [one for one in examples if one["kind"] != "good"],
@@ -114,8 +118,8 @@ def _figures(run: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     return figures[:5]
 
 
-def _chart(run: Mapping[str, Any]) -> Spec:
-    spec = load("scores")
+def _chart(run: Mapping[str, Any], width: int) -> Spec:
+    spec = {**load("scores"), "width": width}
     spec["datasets"] = {
         "bars": [
             {

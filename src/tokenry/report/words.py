@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tokenry.compare.records import Interval, TaskInfo
 
+SHOWN, SMALLEST = 5e-4, 1e-9
+"""Differences from which on three digits show them, and below which they are of rounding."""
 _JOINERS = "\u200c\u200d"
 _UNPRINTABLE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 _SPLIT_LABEL = re.compile(r"([^(\s]+)(.*)", re.DOTALL)
@@ -87,8 +90,13 @@ def metric(task: TaskInfo) -> str:
 
 
 def amount(value: float, task: TaskInfo, *, signed: bool = False) -> str:
-    """A score, or with `signed` a difference of scores: percent for right/wrong tasks."""
+    """A score, or with `signed` a difference of scores: percent for right/wrong tasks.
+
+    A difference that three digits would show as none has as many as it needs.
+    """
     digits, scale, unit = (1, 100, "\u202f%") if task.binary else (3, 1, "")
+    if signed and not task.binary and SMALLEST <= abs(value) < SHOWN:
+        digits = -math.floor(math.log10(abs(value)))
     number = f"{value * scale:{'+' if signed else ''}.{digits}f}"
     if float(number) == 0:
         number = number.lstrip("+-")

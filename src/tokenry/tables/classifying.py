@@ -112,7 +112,7 @@ def classify_pairs(
         right: Those of the other side, in the same order; only a classifier does without.
         method: A linker by name, with settings, or an instance.
         classifier: A folder or a name on the Hub, or a `TextClassifier`, in place of a linker.
-        label: A column of labels, 1 for the same.
+        label: A column of labels, 1 for the same; for a linker alone, as `threshold`.
         threshold: The score from which on a pair is a match; what was learned, or the linker's own,
             when not given.
         encoder: What gives texts vectors, as in `tokenry.link`.
@@ -132,6 +132,7 @@ def classify_pairs(
     first, second = (sides.listed(one) for one in (left, right))
     frame.check("classify_pairs", (*first, *second, *(() if label is None else (label,))))
     if classifier is not None:
+        _no_settings(threshold=threshold, label=label)
         return _classified(frame, first, second, classifier, device)
     if len(first) != len(second) or not first:
         raise UsageError(
@@ -151,6 +152,16 @@ def classify_pairs(
         threshold=cut,
         figures={} if marks is None or None in marks else _figures(match, np.array(marks, bool)),
     )
+
+
+def _no_settings(**given: Any) -> None:
+    """Refuse what says something to linkers only."""
+    for name, value in given.items():
+        if value is not None:
+            raise UsageError(
+                f"classify_pairs: {name}={value!r} is for linkers; a classifier takes its "
+                f"likeliest label, without learning or measuring. Leave {name} out."
+            )
 
 
 def _scored(

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 
 from tokenry.counted import counted
 from tokenry.errors import DataError, UsageError
-from tokenry.ops.guards import average_link, nested_components
+from tokenry.ops.guards import ROUNDING, average_link, nested_components
 from tokenry.tables import frames, ids
 from tokenry.tables.engine import arrow
 from tokenry.tables.files import write_file
@@ -152,7 +152,7 @@ def cluster(
     frame = _records(records, given, id, left, right, encoding)
     numbers = _numbers(frame, given, id, left, right)
     scores = ids.scores_of("cluster", given, score)
-    steps = _steps(threshold, scores is not None, given.name, score)
+    steps = _steps(threshold, scores, given.name, score)
     _check_apart(apart, scores is not None, given.name, score)
     if by == "average":
         _no_guards(largest=largest, density=density, bridges=bridges, source=source, apart=apart)
@@ -222,17 +222,27 @@ def _numbers(
 
 
 def _steps(
-    threshold: float | Sequence[float] | None, has_scores: bool, where: str, column: str
+    threshold: float | Sequence[float] | None,
+    scores: Float[np.ndarray, " m"] | None,
+    where: str,
+    column: str,
 ) -> list[float]:
     if threshold is None:
         return [-np.inf]
     steps = [threshold] if isinstance(threshold, int | float) else list(threshold)
     if not steps or any(step != step for step in steps):
         raise UsageError(f"cluster: threshold={threshold!r} is no number, and no list of them.")
-    if not has_scores:
+    if scores is None:
         raise UsageError(
             f"cluster: threshold={threshold!r} needs scores, and {where} has no column "
             f"{column!r}; name it with score."
+        )
+    there = scores[~np.isnan(scores)]
+    shares = len(there) and there.min() >= 0 and there.max() <= 1 + ROUNDING
+    if shares and max(steps) > 1 + ROUNDING:
+        raise UsageError(
+            f"cluster: threshold={threshold!r} is above 1, and the scores of {where} lie in [0, 1] "
+            f"({there.min():g} to {there.max():g}); give at most 1."
         )
     return [float(step) for step in dict.fromkeys(steps)]
 

@@ -29,10 +29,10 @@ def evaluate_links(
     found: Any,
     gold: Any,
     *,
-    left: str = "left",
-    right: str = "right",
+    left: str | tuple[str, str] = "left",
+    right: str | tuple[str, str] = "right",
     score: str = "score",
-    id: str = "id",
+    id: str | tuple[str, str] = "id",
     cluster: str = "cluster",
     entity: str = "entity",
     match: str = "match",
@@ -50,16 +50,18 @@ def evaluate_links(
     cluster.
 
     Args:
-        found: Pairs (a table with `left` and `right`, links of `tokenry.link`) or clusters (a table
-            with `id` and `cluster`; what `tokenry.cluster` gave at one threshold, or
+        found: Pairs (a table with `left` and `right`, links of `tokenry.link`, or the merged table
+            with `id_left` and `id_right`, whose rows without a partner do not count) or clusters
+            (a table with `id` and `cluster`; what `tokenry.cluster` gave at one threshold, or
             `tokenry.dedupe`, with rows counted from 0 where its table has no `id`).
-        gold: True pairs (`left`, `right`), judged pairs (with `match`: 1 or 0), or the entity of
-            each record (`id`, `entity`). An id that is in no found pair is not found; one in
-            no cluster is a cluster of its own, with a warning.
-        left: The column of pairs with one id, in `found`, `gold` and `candidates`.
-        right: The column with the other one.
+        gold: True pairs (`left`, `right`), judged pairs (with `match`, or `label`: 1 or 0), or the
+            entity of each record (`id`, `entity`). An id that is in no found pair is not found; one
+            in no cluster is a cluster of its own, with a warning.
+        left: The column of pairs with one id; two, where `found` and `candidates` call it otherwise
+            than `gold`, as in `("id_left", "ours")`.
+        right: The column with the other one, likewise.
         score: The column of scores of found pairs, for the curve over thresholds.
-        id: The column of ids of clusters and of entities.
+        id: The column of ids of clusters and of entities, likewise.
         cluster: The column of the found clusters.
         entity: The column of the true ones.
         match: The column of judgements.
@@ -74,7 +76,7 @@ def evaluate_links(
 
     Raises:
         DataError: If gold contradicts itself, a record is in two clusters, or an id is missing.
-        UnknownNameError: If a table has no such column.
+        UnknownNameError: If there is no such column of sources.
         UsageError: If it cannot be told what is compared with what.
 
     >>> found = {"left": [1, 2, 3], "right": [1, 2, 2], "score": [0.9, 0.7, 0.8]}
@@ -82,9 +84,10 @@ def evaluate_links(
     >>> round(scored.measures["pairs"]["precision"].value, 3), scored.best
     (0.667, (0.7, 0.8))
     """
+    both = [_two(name, given) for name, given in (("left", left), ("right", right), ("id", id))]
     reader = Reader(
-        Names(left, right, score, id, cluster, entity, match, source),
-        _taken(found, id, cluster, encoding),
+        Names(both[0], both[1], score, both[2], cluster, entity, match, source),
+        _taken(found, both[2][0], cluster, encoding),
         frames.read(gold, "the gold table", encoding=encoding),
         _compared(candidates, encoding),
         one_table,
@@ -100,6 +103,16 @@ def evaluate_links(
         blocking=counted.blocking,
         resampled=counted.resampled,
     )
+
+
+def _two(name: str, given: str | Sequence[str]) -> tuple[str, str]:
+    """What a column is called in what was found, and in gold."""
+    names = (given,) if isinstance(given, str) else tuple(given)
+    if not 1 <= len(names) <= 2:
+        raise UsageError(
+            f"{WHO}: {name}={given!r} is neither one name nor two, of what was found and of gold."
+        )
+    return names[0], names[-1]
 
 
 def _compared(candidates: Any, encoding: str | None) -> Frame | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,23 +12,26 @@ from numpy.typing import NDArray
 from tokenry.errors import DataError, UsageError
 from tokenry.ops.clusters import components
 from tokenry.tables import ids
-from tokenry.tables.engine import arrow
 from tokenry.tables.frames import Frame
 from tokenry.tables.labels import NO, YES
+from tokenry.tables.links import SUFFIXES
 
 WHO = "evaluate_links"
+MATCH, LABEL = "match", "label"
+FOUND, GOLD = range(2)
+PAIR = 2
 Whole = NDArray[np.int64]
 Real = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What the columns are called."""
+    """What the columns are called; those of ids in what was found, and in gold."""
 
-    left: str
-    right: str
+    left: tuple[str, str]
+    right: tuple[str, str]
     score: str
-    id: str
+    id: tuple[str, str]
     cluster: str
     entity: str
     match: str
@@ -103,24 +106,30 @@ class Reader:
         one_table: bool | None,
     ) -> None:
         self._names = names
-        kinds = (_has_pairs(found, names, names.cluster), _has_pairs(gold, names, names.entity))
-        self.one_table = not all(kinds) if one_table is None else one_table
-        if not self.one_table and not all(kinds):
+        self._match = _judging(gold, names.match)
+        named = [
+            (found, _id_columns(found, names, FOUND, names.cluster)),
+            (gold, _id_columns(gold, names, GOLD, names.entity)),
+        ]
+        pairs = all(len(ends) == PAIR for _, ends in named)
+        self.one_table = not pairs if one_table is None else one_table
+        if not self.one_table and not pairs:
             raise UsageError(f"{WHO}: one_table=False is for pairs on both sides; leave it out.")
-        tables = [(found, kinds[0]), (gold, kinds[1])]
-        tables += [] if candidates is None else [(candidates, True)]
-        columns = {}
-        for frame, pairs in tables:
-            for name in (names.left, names.right) if pairs else (names.id,):
-                frame.check(WHO, (name,))
-                columns[f"{frame.name} ({name})"] = frame.table.column(name)
+        if candidates is not None:
+            named.append((candidates, _id_columns(candidates, names, FOUND)))
+        tables = [(_partnered(frame, ends, names.score), ends) for frame, ends in named]
+        columns = {
+            f"{frame.name} ({name})": frame.table.column(name)
+            for frame, ends in tables
+            for name in ends
+        }
         self.values, numbers = ids.numbered(WHO, columns)
         rest = iter(numbers)
         read = [
             Numbered(frame, np.stack((next(rest), next(rest)), 1), None)
-            if pairs
+            if len(ends) == PAIR
             else Numbered(frame, None, next(rest))
-            for frame, pairs in tables
+            for frame, ends in tables
         ]
         self.found, self.gold = read[:2]
         self.candidates = read[2].pairs if candidates is not None else None
@@ -137,9 +146,7 @@ class Reader:
     @property
     def judged(self) -> bool:
         """Whether gold says yes or no of some pairs, and nothing of others."""
-        return self.gold.pairs is not None and (
-            self._names.match in self.gold.frame.table.column_names
-        )
+        return self.gold.pairs is not None and self._match is not None
 
     def true_pairs(self) -> tuple[Whole, Whole | None]:
         """Codes of the true pairs, and of all judged ones where others are not known.
@@ -149,9 +156,9 @@ class Reader:
         """
         rows = self.gold.pairs
         codes = self.codes(np.zeros((0, 2), np.int64) if rows is None else rows)
-        if not self.judged:
+        if self._match is None:
             return np.unique(codes), None
-        same = _judgements(self.gold.frame, self._names.match)
+        same = _judgements(self.gold.frame, self._match)
         yes, no = np.unique(codes[same]), np.unique(codes[~same])
         both = np.intersect1d(yes, no)
         if len(both):
@@ -222,29 +229,49 @@ class Reader:
         return labels
 
 
-def _has_pairs(frame: Frame, names: Names, label: str) -> bool:
-    """Whether a table has pairs; else it must have records with a label each."""
+def _id_columns(
+    frame: Frame, names: Names, place: int, label: str | None = None
+) -> tuple[str, ...]:
+    """The two columns of ids of a table of pairs; one where it has records with a label each."""
     there = set(frame.table.column_names)
-    if {names.left, names.right} <= there:
-        return True
-    if {names.id, label} <= there:
-        return False
+    ends, one = (names.left[place], names.right[place]), names.id[place]
+    merged = (one + SUFFIXES[0], one + SUFFIXES[1])
+    for wanted in (ends, merged):
+        if there.issuperset(wanted):
+            return wanted
+    if label is not None and {one, label} <= there:
+        return (one,)
+    records = "" if label is None else f", nor {one!r} and {label!r}"
     raise UsageError(
-        f"{WHO}: {frame.name} has neither {names.left!r} and {names.right!r} nor {names.id!r} and "
-        f"{label!r}; it has {', '.join(sorted(there)) or 'no columns'}. Rename them, or name "
-        "them for all tables (left=, right=, id=, ...). A merged table has no pairs: the links "
-        "themselves have, on the command line in the file of `tokenry link --pairs`."
+        f"{WHO}: {frame.name} has neither {ends[0]!r} and {ends[1]!r}, nor {merged[0]!r} and "
+        f"{merged[1]!r}{records}; it has {', '.join(sorted(there)) or 'no columns'}. Name its "
+        "columns with left, right and id: one name each, or two where they are not called the same "
+        "in what was found and in gold. `tokenry link --pairs` writes links alone."
     )
 
 
+def _partnered(frame: Frame, ends: tuple[str, ...], score: str) -> Frame:
+    """Without the rows of a merged table that have no partner: an id and the score are missing."""
+    from pyarrow import compute as pc
+
+    if len(ends) < PAIR or score not in frame.table.column_names:
+        return frame
+    empty = [frame.table.column(name).is_null() for name in (*ends, score)]
+    alone = pc.and_(pc.or_(empty[0], empty[1]), empty[2])
+    return replace(frame, table=frame.table.filter(pc.invert(alone)))
+
+
+def _judging(gold: Frame, name: str) -> str | None:
+    """The column of judgements, if there is one; labelled pairs call it label elsewhere here."""
+    there = gold.table.column_names
+    if name in there or name != MATCH:
+        return name if name in there else None
+    values = gold.table.column(LABEL).to_pylist() if LABEL in there else []
+    return LABEL if values and all(_word(one) in (*YES, *NO) for one in values) else None
+
+
 def _judgements(frame: Frame, column: str) -> Bool[np.ndarray, " m"]:
-    pa = arrow()
-    values: Any = frame.table.column(column)
-    values = values.cast(pa.int8()) if pa.types.is_boolean(values.type) else values
-    texts = [
-        "" if one is None else str(one).strip().casefold().removesuffix(".0")
-        for one in values.to_pylist()
-    ]
+    texts = [_word(one) for one in frame.table.column(column).to_pylist()]
     strange = sorted({one for one in texts if one not in (*YES, *NO)})
     if strange:
         raise DataError(
@@ -252,3 +279,7 @@ def _judgements(frame: Frame, column: str) -> Bool[np.ndarray, " m"]:
             "no, true or false) for each pair."
         )
     return np.array([one in YES for one in texts], dtype=bool)
+
+
+def _word(value: Any) -> str:
+    return "" if value is None else str(value).strip().casefold().removesuffix(".0")

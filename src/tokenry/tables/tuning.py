@@ -18,6 +18,7 @@ from tokenry.tables.normalise import Form, rule
 from tokenry.tables.tuning_data import Examples, columns_of, left_out, read
 from tokenry.tables.tuning_measures import cut_of, measures
 
+BETWEEN = "between a thing of one part and a thing of another; held_out=0 trains on all rows"
 ROUNDS = 3
 """How often the training part is gone through where no steps are named."""
 
@@ -148,7 +149,8 @@ def _parts(data: Examples, held_out: float, seed: int) -> dict[str, Examples]:
     if not 0 <= held_out < 1:
         raise UsageError(f"tune: held_out={held_out} is outside [0, 1); it is a share of things.")
     draw = random.Random(seed)  # noqa: S311 - an order
-    parts = data.split(splits.by_group(data.things(), float(held_out), draw))
+    shares = splits.by_group(data.things(), float(held_out), draw, data.joined())
+    parts = data.split(shares)
     for name, part in parts.items():
         if name != "train" and held_out and not part.measurable():
             sizes = ", ".join(f"{len(one.rows)} {of}" for of, one in parts.items())
@@ -194,7 +196,7 @@ class _Study:
             after=self.test(),
             rows=rows,
             threshold=self.cut(),
-            notes=data.notes + left_out(between, "row", "of two parts"),
+            notes=data.notes + left_out(between, "row", BETWEEN),
         )
 
     def _first(self) -> float:

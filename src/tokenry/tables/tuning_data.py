@@ -48,6 +48,10 @@ class Examples:
         """The things of all texts, by first occurrence."""
         return list(dict.fromkeys(self.thing[text] for row in self.rows for text in row))
 
+    def joined(self) -> list[tuple[int, int]]:
+        """The two things of each row."""
+        return [(self.thing[left], self.thing[right]) for left, right in self.rows]
+
     def lefts(self) -> list[str]:
         """The distinct left texts."""
         return list(dict.fromkeys(left for left, _ in self.rows))

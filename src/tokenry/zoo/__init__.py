@@ -9,7 +9,8 @@ from tokenry.zoo.registry import ZooModel, find, models
 
 if TYPE_CHECKING:
     from tokenry.zoo.cache import folder
-    from tokenry.zoo.loading import Loaded, load, load_saliency_decoder
+    from tokenry.zoo.loading import Loaded, kind_of, load, load_saliency_decoder
+    from tokenry.zoo.saving import save
     from tokenry.zoo.tokenizer_list import tokenizers
     from tokenry.zoo.weights import weights_hash
 
@@ -18,9 +19,11 @@ __all__ = [
     "ZooModel",
     "find",
     "folder",
+    "kind_of",
     "load",
     "load_saliency_decoder",
     "models",
+    "save",
     "tokenizers",
     "weights_hash",
 ]
@@ -28,8 +31,10 @@ __all__ = [
 _LAZY = {
     "Loaded": "loading",
     "folder": "cache",
+    "kind_of": "loading",
     "load": "loading",
     "load_saliency_decoder": "loading",
+    "save": "saving",
     "tokenizers": "tokenizer_list",
     "weights_hash": "weights",
 }

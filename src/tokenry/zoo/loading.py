@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
 from os import PathLike
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from tokenry.errors import UsageError
 from tokenry.zoo.cache import folder
 from tokenry.zoo.registry import PREFIX, Kind, find, models
+from tokenry.zoo.saving import no_bars
 from tokenry.zoo.weights import first_not_finite
 
 if TYPE_CHECKING:
@@ -91,6 +93,25 @@ def load(
     _refuse_random_weights(name, model, info["missing_keys"])
     _refuse_nan_weights(name, model)
     return Loaded(model.eval(), processor)
+
+
+def kind_of(name_or_path: str | PathLike[str]) -> Kind:
+    """What `load` makes of a model, by its entry in the zoo or its configuration alone.
+
+    Args:
+        name_or_path: ``zoo:NAME``, a local folder, or a name on the Hugging Face Hub.
+
+    Raises:
+        UnknownNameError: no zoo model has this name.
+        UsageError: there is no such folder or Hub model.
+    """
+    name = str(name_or_path)
+    if name.startswith(PREFIX):
+        return find(name).kind
+    from transformers import AutoConfig
+
+    with explained(name):
+        return _detect(AutoConfig.from_pretrained(_local(name) or name))
 
 
 def load_saliency_decoder() -> SaliencyDecoder:
@@ -208,7 +229,7 @@ def explained(name: str) -> Iterator[None]:
     from safetensors import SafetensorError
 
     try:
-        with _quiet(progress=not name.startswith(PREFIX)):
+        with _quiet(progress=not name.startswith(PREFIX) and sys.stderr.isatty()):
             yield
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         if _local(name):
@@ -229,13 +250,10 @@ def explained(name: str) -> Iterator[None]:
 def _quiet(progress: bool) -> Iterator[None]:
     """Without the loader's remarks: unused weights are by design, missing ones are refused."""
     remarks: Any = import_module("transformers.utils.logging")
-    level, bar = remarks.get_verbosity(), remarks.is_progress_bar_enabled()
+    level = remarks.get_verbosity()
     remarks.set_verbosity_error()
-    if not progress:
-        remarks.disable_progress_bar()
     try:
-        yield
+        with nullcontext() if progress else no_bars():
+            yield
     finally:
         remarks.set_verbosity(level)
-        if bar:
-            remarks.enable_progress_bar()

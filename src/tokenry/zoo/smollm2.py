@@ -11,6 +11,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from tokenry.zoo.saving import save
+
 
 def convert(source: Path, target: Path) -> None:
     """Write the model and tokenizer of ``source`` (GGUF) as a transformers folder."""
@@ -25,7 +27,7 @@ def convert(source: Path, target: Path) -> None:
     model = transformers.AutoModelForCausalLM.from_pretrained(
         source.parent, dtype=torch.float32, **file, **unpack
     )
-    model.save_pretrained(target)
+    save(target, model)
     tokenizer = transformers.PreTrainedTokenizerFast.from_pretrained(source.parent, **file)
     tokenizer.model_max_length = model.config.max_position_embeddings
     tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -34,4 +36,4 @@ def convert(source: Path, target: Path) -> None:
             pre_tokenizers.ByteLevel(add_prefix_space=False),
         ]
     )
-    tokenizer.save_pretrained(target)
+    save(target, tokenizer)

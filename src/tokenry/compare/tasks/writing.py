@@ -111,7 +111,8 @@ class Writing(Task):
             shortest = min(map(len, found.values()))
             raise UsageError(
                 f"{self.slug}: the shortest prompt has {shortest} tokens, more than the {room} "
-                f"that {subject.name} can read and answer with {self.new_tokens}."
+                f"that {subject.name} can read and answer with {self.new_tokens}; give shorter "
+                "ones."
             )
 
     def usable(self, subject: Subject, examples: Sequence[Any]) -> Sequence[Any]:
