@@ -26,6 +26,7 @@ from tokenry.plugs.retraining import train_embeddings
 from tokenry.plugs.wordvectors import read_words
 from tokenry.zoo.loading import fills_in
 
+_TRAINING = "training"
 _PART, _TEXT = 2048, 65536  # bytes of a text that is measured on, and of one that is learned from
 
 
@@ -134,7 +135,10 @@ def transplant_on(
         UsageError: If an argument is out of range, or there are too few texts.
     """
     ready = _prepared(model, out, grounds)
-    return _transplanted(ready, new_tokenizer, method, None if out is None else Path(out))
+    found = _transplanted(ready, new_tokenizer, method, None if out is None else Path(out))
+    if out is not None:
+        _tidy(Path(out))
+    return found
 
 
 def transplants_on(
@@ -174,6 +178,9 @@ def transplants_on(
             shown = held(ready.held, done.moved, ready.before, done.after)
             saving = saved(ready.before, done.after, ready.grounds.seed)
         found.append(_moved_by(name, done, first if found else None, ready, folder))
+    for move in found:  # the first may have been trained before a later one is killed
+        if move.folder:
+            _tidy(Path(move.folder))
     before = cost(ready.before, None, ready.grounds.seed)
     return Moves(_called(model), fills_in(model), before, saving, shown, tuple(found))
 
@@ -258,10 +265,14 @@ def _transplanted(
     found = Transplanted(moved=moved, seconds=seconds, **stages)
     if out is not None:
         if ready.grounds.train_steps:
-            found = _trained(found, ready, out / "training")
+            found = _trained(found, ready, out / _TRAINING)
         moved.save(out, **found.figures())
-        shutil.rmtree(out / "training", ignore_errors=True)
     return found
+
+
+def _tidy(folder: Path) -> None:
+    """Take checkpoints away, once nothing can be killed any more."""
+    shutil.rmtree(folder / _TRAINING, ignore_errors=True)
 
 
 def _loaded(model: str, train_steps: int) -> tuple[zoo.Loaded, Any]:
@@ -296,11 +307,10 @@ def _trained(found: Transplanted, ready: _Ready, folder: Path) -> Transplanted:
     model, tokenizer, grounds = found.moved.model, found.moved.tokenizer, ready.grounds
     training: Any = {"steps": grounds.train_steps, "rate": grounds.rate, "seed": grounds.seed}
     training["progress"] = grounds.progress
-    start = time.perf_counter()
-    losses = train_embeddings(model, tokenizer, ready.texts, folder=folder, **training)
-    seconds = {**found.seconds, "training": time.perf_counter() - start}
+    done = train_embeddings(model, tokenizer, ready.texts, folder=folder, **training)
+    seconds = {**found.seconds, "training": done.seconds}
     bits = ready.measure(model, tokenizer, ready.held, progress=grounds.progress)
-    return replace(found, trained=bits, seconds=seconds, losses=tuple(losses))
+    return replace(found, trained=bits, seconds=seconds, losses=done.losses)
 
 
 def _texts(source: Any) -> list[str]:
