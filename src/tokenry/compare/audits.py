@@ -18,12 +18,15 @@ class Found:
         tables: Longer lists by name.
         notes: What a reader must know.
         refused: Why there is nothing; empty when there is.
+        partly: Why there is nothing of the model's rows; empty when there is, or they were not asked
+            for.
     """
 
     figures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     tables: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     refused: str = ""
+    partly: str = ""
 
     def value(self, name: str) -> float | None:
         """The number of that name, if there is one."""
@@ -143,13 +146,18 @@ class Audit:
             if not pair.category
         ]
         lines += [line for one in self.tokenizers for line in _said(one)]
-        lines += [
-            f"{one.name}: {judge} was left out: {found.refused}"
-            for one in self.tokenizers
-            for judge, found in one.found.items()
-            if found.refused
+        return "\n".join([*lines, *self.left_out(), *self.notes])
+
+    def left_out(self) -> list[str]:
+        """What was not judged, a line each with the reason."""
+        found = [(one, *judged) for one in self.tokenizers for judged in one.found.items()]
+        whole = [f"{o.name}: {judge} was left out: {f.refused}" for o, judge, f in found if f.refused]
+        rows = [
+            f"{o.name}: {judge} did not judge the model: {f.partly}"
+            for o, judge, f in found
+            if f.partly
         ]
-        return "\n".join([*lines, *self.notes])
+        return [*whole, *rows]
 
 
 _SAID = (

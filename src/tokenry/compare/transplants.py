@@ -95,6 +95,7 @@ class Grounds:
             on when `out` is the same.
         rate: Learning rate of that training.
         seed: Of all that is drawn.
+        on_error: "raise" names texts that cannot be read; "skip" leaves them out with a warning.
         progress: Show a bar; None shows one on a terminal.
     """
 
@@ -108,6 +109,7 @@ class Grounds:
     train_steps: int = 0
     rate: float = 1e-3
     seed: int = 0
+    on_error: str = "raise"
     progress: bool | None = None
 
 
@@ -244,7 +246,7 @@ def _prepared(model: str, out: Any, grounds: Grounds) -> _Ready:
             f"transplant: train_steps={steps}, held_out={held_out}, out={out}; steps are at "
             "least 0, bytes at least 1, and training needs a folder."
         )
-    kept, texts = _split(_texts(grounds.text), held_out, grounds.seed)
+    kept, texts = _split(_texts(grounds.text, grounds), held_out, grounds.seed)
     given = {**_given(grounds), "texts": texts, "special": grounds.special, "seed": grounds.seed}
     loaded, measure = _loaded(model, steps)
     before = measure(loaded.model, loaded.processor, kept, progress=grounds.progress)
@@ -295,7 +297,7 @@ def _given(grounds: Grounds) -> dict[str, Any]:
         for words in (grounds.source_words, grounds.target_words)
     )
     return {
-        "source_texts": () if text is None else _texts(text),
+        "source_texts": () if text is None else _texts(text, grounds),
         "dictionary": () if pairs is None else load_dictionary(pairs),
         "source_words": old,
         "target_words": new,
@@ -313,9 +315,10 @@ def _trained(found: Transplanted, ready: _Ready, folder: Path) -> Transplanted:
     return replace(found, trained=bits, seconds=seconds, losses=done.losses)
 
 
-def _texts(source: Any) -> list[str]:
+def _texts(source: Any, grounds: Grounds) -> list[str]:
     """All texts, the long ones in parts."""
-    return [part for one in load_text(source).examples for part in parts(one.text, _TEXT)]
+    found = load_text(source, on_error=grounds.on_error).examples
+    return [part for one in found for part in parts(one.text, _TEXT)]
 
 
 def _split(texts: Sequence[str], held_out: int, seed: int) -> tuple[list[str], list[str]]:

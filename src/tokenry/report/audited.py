@@ -66,12 +66,7 @@ def content(audit: Audit) -> dict[str, Any]:
         "lost": [_lost(one) for one in audit.tokenizers],
         "judges": list(_others(audit)),
         "warned": [words.clean(note, 400) for note in audit.notes],
-        "refused": [
-            words.clean(f"{one.name}: {judge} was left out: {found.refused}", 400)
-            for one in audit.tokenizers
-            for judge, found in one.found.items()
-            if found.refused
-        ],
+        "refused": [words.clean(line, 400) for line in audit.left_out()],
         "notes": _notes(audit),
     }
     sections = (("splits", "Texts"), ("vocabulary", "Vocabulary"), ("judges", "More"))
