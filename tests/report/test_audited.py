@@ -80,3 +80,8 @@ def test_the_verb_writes_it(tmp_path):
     found = tokenry.audit(hostile("one"), ["plain x"], ["parity"])
     path = tokenry.report(found, tmp_path / "audit.html")
     assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_blanks_around_a_word_are_not_shown():
+    assert _word((" ha", "lf\n\n")) == [("t0", "ha"), ("t1", "lf")]
+    assert _word((" one ",)) == [("t0", "one")]

@@ -275,8 +275,9 @@ def _coloured(pieces: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _word(pieces: Sequence[str]) -> list[tuple[str, str]]:
-    """Coloured pieces of a word, without the blank that stands in front of it."""
-    first, *rest = pieces
+    """Coloured pieces of a word, without the blanks around it."""
+    *rest, last = pieces
+    first, *rest = [*rest, last.rstrip()]
     return _coloured([first.lstrip(), *rest])
 
 
