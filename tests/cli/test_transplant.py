@@ -92,9 +92,7 @@ def test_several_methods_stand_side_by_side_in_a_report(tokenry, home, tmp_path)
         assert not (one / "training").exists()
 
 
-def test_what_was_trained_before_a_kill_is_not_trained_again(
-    tokenry, home, tmp_path, monkeypatch
-):
+def test_what_was_trained_before_a_kill_is_not_trained_again(tokenry, home, tmp_path, monkeypatch):
     from tokenry.plugs import retraining
 
     step, drawn = retraining._step, []

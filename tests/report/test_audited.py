@@ -8,6 +8,7 @@ import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 import tokenry
+from tokenry.report.audited import _word
 from tokenry.report.page import html
 
 HOSTILE = ["<script>alert(1)</script>", '"><img/src=x>', "{{7*7}}", "\u202egnp", "\x00", "a" * 500]

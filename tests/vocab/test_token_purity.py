@@ -23,6 +23,7 @@ AFFIXES = re.findall(
     "ler lar de da den dan im ım iniz ınız siz sız lik lık ci cı ",
 )
 
+
 def turkish(seed: int, n: int = 1500) -> tuple[list[str], set[str]]:
     """Words of a root and up to three affixes, as texts of a few words, and the words."""
     rng = random.Random(seed)

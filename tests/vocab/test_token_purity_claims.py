@@ -81,8 +81,7 @@ def test_claim_more_words_with_a_larger_vocabulary(english):
     known = set(Path(package.origin).with_name("words.txt").read_text("utf-8").split())
     lexicon = tuple(known & parts(other))  # no token can be another word
     shares = [
-        words(trained(learned_from, size), other, lexicon, "en")
-        for size in (500, 1000, 4000)
+        words(trained(learned_from, size), other, lexicon, "en") for size in (500, 1000, 4000)
     ]
     assert shares[0] < shares[1] - 5 < shares[2] - 10
 

@@ -18,8 +18,7 @@ class Found:
         tables: Longer lists by name.
         notes: What a reader must know.
         refused: Why there is nothing; empty when there is.
-        partly: Why there is nothing of the model's rows; empty when there is, or they were not asked
-            for.
+        partly: Why there is nothing of the model's rows; empty when there is, or none was asked.
     """
 
     figures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -150,13 +149,13 @@ class Audit:
 
     def left_out(self) -> list[str]:
         """What was not judged, a line each with the reason."""
-        found = [(one, *judged) for one in self.tokenizers for judged in one.found.items()]
-        whole = [f"{o.name}: {judge} was left out: {f.refused}" for o, judge, f in found if f.refused]
-        rows = [
-            f"{o.name}: {judge} did not judge the model: {f.partly}"
-            for o, judge, f in found
-            if f.partly
+        found = [
+            (f"{one.name}: {judge}", judged)
+            for one in self.tokenizers
+            for judge, judged in one.found.items()
         ]
+        whole = [f"{who} was left out: {one.refused}" for who, one in found if one.refused]
+        rows = [f"{who} did not judge the model: {one.partly}" for who, one in found if one.partly]
         return [*whole, *rows]
 
 

@@ -105,7 +105,8 @@ def train_tokenizer(
     given = {} if size is None else {"size": size}
     rule = catalog.configured(method, TokenizerTrainer, "train_tokenizer", **given)
     folder = fresh_folder("train_tokenizer", out)
-    texts = {e.text: None for source in sources for e in load_text(source, on_error=on_error).examples}
+    read = (load_text(source, on_error=on_error).examples for source in sources)
+    texts = {one.text: None for examples in read for one in examples}
     cuts = [_cut(text) for text in texts]
     kept = [text[:cut] for text, cut in zip(texts, cuts, strict=True)]
     held = [text[cut:] for text, cut in zip(texts, cuts, strict=True)]

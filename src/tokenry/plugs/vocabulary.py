@@ -119,8 +119,8 @@ def engine(tokenizer: Any) -> Tokenizer:
             f"vocabulary: {type(tokenizer).__name__} is a slow tokenizer, which cannot say what "
             "its tokens spell or how they were learned; load the fast one, as "
             "AutoTokenizer.from_pretrained does, a tokenizer.json, or the .model file of "
-            "sentencepiece beside it, as tokenry.zoo.tokenizer.tokenizer reads it. Those that write "
-            "bytes or characters (ByT5, CANINE) have no fast one, and nothing to judge or to move."
+            "sentencepiece beside it, as tokenry.zoo.tokenizer.tokenizer reads it. Those that "
+            "write bytes or characters (ByT5, CANINE) have no fast one, and nothing to judge."
         )
     return backend
 
