@@ -78,13 +78,8 @@ def write_found(found: Any, as_json: bool) -> None:
 
 
 def quiet_models() -> None:
-    """Leave standard error to bars, unless the environment wants to hear of transformers.
-
-    Where nobody watches, as in a log, theirs do not show either.
-    """
+    """Leave standard error to bars, unless the environment wants to hear of transformers."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    if not sys.stderr.isatty():
-        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 
 def write_json(content: Any) -> None:
