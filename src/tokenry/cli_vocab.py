@@ -28,6 +28,7 @@ def train(
     out: Path,
     method: str = "bpe",
     size: int | None = None,
+    on_error: str = "raise",
     json: Flag = False,
 ) -> None:
     """Learn a tokenizer from texts, into a folder that AutoTokenizer loads.
@@ -42,11 +43,12 @@ def train(
         out: The folder to write; new, or empty.
         method: The trainer, with settings as in "less-is-better(documents=400)".
         size: Most tokens, special ones included.
+        on_error: "raise" names texts that cannot be read; "skip" leaves them out.
         json: Print the findings for machines instead.
     """
     from tokenry.plugs.learning import train_tokenizer
 
-    found = train_tokenizer(texts, method, out=out, size=size)
+    found = train_tokenizer(texts, method, out=out, size=size, on_error=on_error)
     if json:
         console.write_json(found.to_dict())
     else:
@@ -131,6 +133,7 @@ def transplant(
     train_steps: int = 0,
     rate: float = 1e-3,
     seed: int = 0,
+    on_error: str = "raise",
     json: Flag = False,
 ) -> None:
     r"""Move a language model to another tokenizer, and say what it lost and what it saves.
@@ -172,6 +175,7 @@ def transplant(
         train_steps: Steps of training the rows of tokens, and nothing else, on the rest.
         rate: Learning rate of that training.
         seed: Of all that is drawn.
+        on_error: "raise" names texts that cannot be read; "skip" leaves them out.
         json: Print the findings for machines instead.
     """
     from tokenry.compare.transplants import Grounds, transplants_on
@@ -189,6 +193,7 @@ def transplant(
         train_steps=train_steps,
         rate=rate,
         seed=seed,
+        on_error=on_error,
     )
     found = transplants_on(model, new_tokenizer, catalog.split(method), grounds, out=out)
     _tell(found, report, json)

@@ -92,6 +92,27 @@ def test_several_methods_stand_side_by_side_in_a_report(tokenry, home, tmp_path)
         assert not (one / "training").exists()
 
 
+def test_what_was_trained_before_a_kill_is_not_trained_again(tokenry, home, tmp_path, monkeypatch):
+    from tokenry.plugs import retraining
+
+    step, drawn = retraining._step, []
+
+    def counted(*arguments):
+        drawn.append(1)
+        if len(drawn) == 3:
+            raise KeyboardInterrupt
+        return step(*arguments)
+
+    monkeypatch.setattr(retraining, "_step", counted)
+    words = (*_words(home, tmp_path / "out", "fvt,mean-rows"), "--train-steps", 2)
+    assert tokenry(*words).code == 130
+    assert (tmp_path / "out" / "fvt" / "training").exists()
+    done = tokenry(*words)
+    assert done.code == 0, done.err
+    assert len(drawn) == 3 + 2
+    assert not list((tmp_path / "out").glob("*/training"))
+
+
 def test_json_of_several_methods_is_a_list(tokenry, home, tmp_path):
     done = tokenry(*_words(home, tmp_path / "out", "mean-rows,fvt"), "--json")
     found = json.loads(done.out)["moves"]

@@ -209,6 +209,13 @@ def test_words_that_cost_the_most_come_first(small):
     assert all(len(split.pieces) >= 3 for split in found)
 
 
+def test_words_that_occur_once_come_last(small):
+    vocab = vocabulary(small)
+    (one,) = usage([vocab], {"x": ["Q7x9Zk2LmP0vW8 schnelle a schnelle"]})[0]
+    found = ["".join(split.pieces).strip() for split in worst(vocab, one)]
+    assert found == ["schnelle", "Q7x9Zk2LmP0vW8"]
+
+
 def test_halves_of_characters_wait_for_the_rest(small):
     vocab = vocabulary(small)
     ids = vocab.scribe.encode(["a雪b"])[0]

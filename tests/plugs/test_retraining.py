@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -24,7 +25,8 @@ def test_only_rows_learn_and_the_loss_falls(language, tmp_path, tied):
     loaded = language(tie_word_embeddings=tied)
     before = weights(loaded.model)
     settings = SETTINGS | {"steps": 30, "rate": 0.05}
-    losses = train_embeddings(loaded.model, loaded.processor, TEXTS, folder=tmp_path, **settings)
+    done = train_embeddings(loaded.model, loaded.processor, TEXTS, folder=tmp_path, **settings)
+    losses = done.losses
     assert len(losses) == 30
     assert sum(losses[-5:]) < sum(losses[:5]) - 1
     changed = {n for n, w in weights(loaded.model).items() if not torch.equal(w, before[n])}
@@ -54,9 +56,35 @@ def test_after_a_kill_it_ends_with_the_same_weights(language, tmp_path, monkeypa
     monkeypatch.setattr(retraining, "_step", kept)
     second = copy.deepcopy(start)
     parts = train_embeddings(second, loaded.processor, TEXTS, **call)
-    assert parts == whole
+    assert parts.losses == whole.losses
     for name, weight in weights(second).items():
         assert torch.equal(weight, loaded.model.state_dict()[name])
+
+
+def test_slow_steps_are_kept_as_they_come_and_their_time_adds_up(language, tmp_path, monkeypatch):
+    loaded = language()
+    clock, steps, kept = SimpleNamespace(now=0.0), iter([1, 2, 3, 0, 3, 4, 5]), []
+    step, save = retraining._step, retraining._Run.save
+
+    def slow(*arguments):
+        clock.now += 40
+        if not next(steps):
+            raise KeyboardInterrupt
+        return step(*arguments)
+
+    def noted(run, losses):
+        kept.append(len(losses))
+        save(run, losses)
+
+    monkeypatch.setattr(retraining, "time", SimpleNamespace(perf_counter=lambda: clock.now))
+    monkeypatch.setattr(retraining, "_step", slow)
+    monkeypatch.setattr(retraining._Run, "save", noted)
+    call = {"folder": tmp_path, **SETTINGS, "save_every": 100, "steps": 5}
+    with pytest.raises(KeyboardInterrupt):
+        train_embeddings(copy.deepcopy(loaded.model), loaded.processor, TEXTS, **call)
+    done = train_embeddings(loaded.model, loaded.processor, TEXTS, **call)
+    assert kept == [2, 4, 5]  # every 80 seconds, and at the end
+    assert done.seconds == 5 * 40
 
 
 def test_a_checkpoint_of_something_else_is_refused(language, tmp_path):

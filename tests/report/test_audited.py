@@ -8,6 +8,7 @@ import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 import tokenry
+from tokenry.report.audited import _word
 from tokenry.report.page import html
 
 HOSTILE = ["<script>alert(1)</script>", '"><img/src=x>', "{{7*7}}", "\u202egnp", "\x00", "a" * 500]
@@ -80,3 +81,8 @@ def test_the_verb_writes_it(tmp_path):
     found = tokenry.audit(hostile("one"), ["plain x"], ["parity"])
     path = tokenry.report(found, tmp_path / "audit.html")
     assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_blanks_around_a_word_are_not_shown():
+    assert _word((" ha", "lf\n\n")) == [("t0", "ha"), ("t1", "lf")]
+    assert _word((" one ",)) == [("t0", "one")]

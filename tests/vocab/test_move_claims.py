@@ -140,7 +140,7 @@ def test_wechsel_leads_and_needs_its_dictionary(tmp_path):
         train_embeddings(
             copy.deepcopy(one.model), new, texts, steps=80, length=64, batch_size=16,
             save_every=80, folder=tmp_path / one.method.card.slug, progress=False,
-        )
+        ).losses
         for one in (ours, random)
     ]  # fmt: skip
     for checkpoint in range(0, 80, 20):

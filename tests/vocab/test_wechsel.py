@@ -121,5 +121,5 @@ def test_wechsel_says_what_is_missing(moves):
     vectors["target_words"] = moves.random_words(moves.new, 7)
     with pytest.raises(UsageError, match="6 numbers, the target's 7"):
         Wechsel().rows(moves.move(moves.words(*moves.old), moves.words(*moves.new), **vectors))
-    with pytest.raises(UsageError, match="none was given"):
+    with pytest.raises(UsageError, match="source_texts and source_words are both empty"):
         Wechsel().rows(moves.move(moves.words(*moves.old), moves.words(*moves.new)))

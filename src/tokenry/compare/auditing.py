@@ -181,13 +181,17 @@ def _usual(
 
 
 def _judged(judge: Judge, vocab: Vocab, used: Sequence[Usage], rows: Embeddings | None) -> Found:
+    partly = ""
     try:
         findings = [judge.judge(vocab, used)]
-        if rows is not None:
-            findings.append(judge.judge_rows(vocab, rows))
     except UsageError as error:
         return Found(refused=str(error))
+    try:
+        findings += [] if rows is None else [judge.judge_rows(vocab, rows)]
+    except UsageError as error:
+        partly = str(error)
     return Found(
+        partly=partly,
         figures={n: asdict(one) for found in findings for n, one in found.figures.items()},
         tables={name: rows for found in findings for name, rows in found.tables.items()},
         notes=tuple(note for found in findings for note in found.notes),

@@ -18,12 +18,14 @@ class Found:
         tables: Longer lists by name.
         notes: What a reader must know.
         refused: Why there is nothing; empty when there is.
+        partly: Why there is nothing of the model's rows; empty when there is, or none was asked.
     """
 
     figures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     tables: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     refused: str = ""
+    partly: str = ""
 
     def value(self, name: str) -> float | None:
         """The number of that name, if there is one."""
@@ -143,13 +145,18 @@ class Audit:
             if not pair.category
         ]
         lines += [line for one in self.tokenizers for line in _said(one)]
-        lines += [
-            f"{one.name}: {judge} was left out: {found.refused}"
+        return "\n".join([*lines, *self.left_out(), *self.notes])
+
+    def left_out(self) -> list[str]:
+        """What was not judged, a line each with the reason."""
+        found = [
+            (f"{one.name}: {judge}", judged)
             for one in self.tokenizers
-            for judge, found in one.found.items()
-            if found.refused
+            for judge, judged in one.found.items()
         ]
-        return "\n".join([*lines, *self.notes])
+        whole = [f"{who} was left out: {one.refused}" for who, one in found if one.refused]
+        rows = [f"{who} did not judge the model: {one.partly}" for who, one in found if one.partly]
+        return [*whole, *rows]
 
 
 _SAID = (

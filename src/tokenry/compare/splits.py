@@ -23,6 +23,8 @@ _LETTERS = re.compile(r"\w")
 def worst(vocab: Vocab, usage: Usage, most: int = 12) -> tuple[Split, ...]:
     """The words of a category that cost the most tokens beyond one each, all occurrences together.
 
+    Words that occur once, such as keys and addresses, come last.
+
     Args:
         vocab: The vocabulary.
         usage: How the category is written with it.
@@ -37,7 +39,7 @@ def worst(vocab: Vocab, usage: Usage, most: int = 12) -> tuple[Split, ...]:
             break
     cost = {word: (len(word) - 1) * n for word, n in words.items() if len(word) >= _FEWEST}
     found: dict[str, Split] = {}
-    for word in sorted(cost, key=lambda one: -cost[one]):
+    for word in sorted(cost, key=lambda one: (words[one] == 1, -cost[one])):
         pieces = pieces_of(vocab, word)
         text = "".join(pieces).strip()
         if _LETTERS.search(text) and "\ufffd" not in text and text not in found:

@@ -26,6 +26,7 @@ from tokenry.plugs.retraining import train_embeddings
 from tokenry.plugs.wordvectors import read_words
 from tokenry.zoo.loading import fills_in
 
+_TRAINING = "training"
 _PART, _TEXT = 2048, 65536  # bytes of a text that is measured on, and of one that is learned from
 
 
@@ -94,6 +95,7 @@ class Grounds:
             on when `out` is the same.
         rate: Learning rate of that training.
         seed: Of all that is drawn.
+        on_error: "raise" names texts that cannot be read; "skip" leaves them out with a warning.
         progress: Show a bar; None shows one on a terminal.
     """
 
@@ -107,6 +109,7 @@ class Grounds:
     train_steps: int = 0
     rate: float = 1e-3
     seed: int = 0
+    on_error: str = "raise"
     progress: bool | None = None
 
 
@@ -134,7 +137,10 @@ def transplant_on(
         UsageError: If an argument is out of range, or there are too few texts.
     """
     ready = _prepared(model, out, grounds)
-    return _transplanted(ready, new_tokenizer, method, None if out is None else Path(out))
+    found = _transplanted(ready, new_tokenizer, method, None if out is None else Path(out))
+    if out is not None:
+        _tidy(Path(out))
+    return found
 
 
 def transplants_on(
@@ -174,6 +180,9 @@ def transplants_on(
             shown = held(ready.held, done.moved, ready.before, done.after)
             saving = saved(ready.before, done.after, ready.grounds.seed)
         found.append(_moved_by(name, done, first if found else None, ready, folder))
+    for move in found:  # the first may have been trained before a later one is killed
+        if move.folder:
+            _tidy(Path(move.folder))
     before = cost(ready.before, None, ready.grounds.seed)
     return Moves(_called(model), fills_in(model), before, saving, shown, tuple(found))
 
@@ -237,7 +246,7 @@ def _prepared(model: str, out: Any, grounds: Grounds) -> _Ready:
             f"transplant: train_steps={steps}, held_out={held_out}, out={out}; steps are at "
             "least 0, bytes at least 1, and training needs a folder."
         )
-    kept, texts = _split(_texts(grounds.text), held_out, grounds.seed)
+    kept, texts = _split(_texts(grounds.text, grounds), held_out, grounds.seed)
     given = {**_given(grounds), "texts": texts, "special": grounds.special, "seed": grounds.seed}
     loaded, measure = _loaded(model, steps)
     before = measure(loaded.model, loaded.processor, kept, progress=grounds.progress)
@@ -258,10 +267,14 @@ def _transplanted(
     found = Transplanted(moved=moved, seconds=seconds, **stages)
     if out is not None:
         if ready.grounds.train_steps:
-            found = _trained(found, ready, out / "training")
+            found = _trained(found, ready, out / _TRAINING)
         moved.save(out, **found.figures())
-        shutil.rmtree(out / "training", ignore_errors=True)
     return found
+
+
+def _tidy(folder: Path) -> None:
+    """Take checkpoints away, once nothing can be killed any more."""
+    shutil.rmtree(folder / _TRAINING, ignore_errors=True)
 
 
 def _loaded(model: str, train_steps: int) -> tuple[zoo.Loaded, Any]:
@@ -284,7 +297,7 @@ def _given(grounds: Grounds) -> dict[str, Any]:
         for words in (grounds.source_words, grounds.target_words)
     )
     return {
-        "source_texts": () if text is None else _texts(text),
+        "source_texts": () if text is None else _texts(text, grounds),
         "dictionary": () if pairs is None else load_dictionary(pairs),
         "source_words": old,
         "target_words": new,
@@ -296,16 +309,16 @@ def _trained(found: Transplanted, ready: _Ready, folder: Path) -> Transplanted:
     model, tokenizer, grounds = found.moved.model, found.moved.tokenizer, ready.grounds
     training: Any = {"steps": grounds.train_steps, "rate": grounds.rate, "seed": grounds.seed}
     training["progress"] = grounds.progress
-    start = time.perf_counter()
-    losses = train_embeddings(model, tokenizer, ready.texts, folder=folder, **training)
-    seconds = {**found.seconds, "training": time.perf_counter() - start}
+    done = train_embeddings(model, tokenizer, ready.texts, folder=folder, **training)
+    seconds = {**found.seconds, "training": done.seconds}
     bits = ready.measure(model, tokenizer, ready.held, progress=grounds.progress)
-    return replace(found, trained=bits, seconds=seconds, losses=tuple(losses))
+    return replace(found, trained=bits, seconds=seconds, losses=done.losses)
 
 
-def _texts(source: Any) -> list[str]:
+def _texts(source: Any, grounds: Grounds) -> list[str]:
     """All texts, the long ones in parts."""
-    return [part for one in load_text(source).examples for part in parts(one.text, _TEXT)]
+    found = load_text(source, on_error=grounds.on_error).examples
+    return [part for one in found for part in parts(one.text, _TEXT)]
 
 
 def _split(texts: Sequence[str], held_out: int, seed: int) -> tuple[list[str], list[str]]:

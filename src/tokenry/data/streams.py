@@ -106,8 +106,11 @@ def _file(path: Path, category: str, name: str) -> Iterator[Piece]:
         with path.open("rb") as file:
             if file.read(3) != b"\xef\xbb\xbf":
                 file.seek(0)
+            data = None
             for data in _cut(file):
                 yield _decoded(data, category, name)
+            if data is None:  # so that an empty category is missed
+                yield Piece(category, name, "", 0)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
 
@@ -156,7 +159,7 @@ def _checked(pieces: Iterable[Piece], wanted: Iterable[str]) -> Iterator[Piece]:
     """The same pieces; at the end, a category that held nothing but blanks is refused."""
     held = {str(name): False for name in wanted}
     for piece in pieces:
-        held[piece.category] = held.get(piece.category, False) or not piece.text.isspace()
+        held[piece.category] = held.get(piece.category, False) or bool(piece.text.strip())
         if piece.text:
             yield piece
     for category, text in held.items():

@@ -199,7 +199,7 @@ class MixtureProgram:
                 forgotten = cost
                 self._forget()
             self._add(broken)
-        return values
+        return values.clip(0.0) + 0.0  # the solver's zeros may be a hair below, or negative
 
     def _forget(self) -> None:
         """Without the rows that do not bind now; those needed later are found again."""

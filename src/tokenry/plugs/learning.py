@@ -75,6 +75,7 @@ def train_tokenizer(
     *,
     out: str | Path,
     size: int | None = None,
+    on_error: str = "raise",
 ) -> Learned:
     """Learn a tokenizer and save it as a folder that `AutoTokenizer` loads.
 
@@ -88,6 +89,7 @@ def train_tokenizer(
             configured instance.
         out: The folder; new, or empty.
         size: Most tokens, special ones included; what the trainer has by default when not given.
+        on_error: "raise" names texts that cannot be read; "skip" leaves them out with a warning.
 
     Raises:
         UsageError: If the method learns no tokenizer, the folder holds something, or the texts are
@@ -103,7 +105,8 @@ def train_tokenizer(
     given = {} if size is None else {"size": size}
     rule = catalog.configured(method, TokenizerTrainer, "train_tokenizer", **given)
     folder = fresh_folder("train_tokenizer", out)
-    texts = {e.text: None for source in sources for e in load_text(source).examples}
+    read = (load_text(source, on_error=on_error).examples for source in sources)
+    texts = {one.text: None for examples in read for one in examples}
     cuts = [_cut(text) for text in texts]
     kept = [text[:cut] for text, cut in zip(texts, cuts, strict=True)]
     held = [text[cut:] for text, cut in zip(texts, cuts, strict=True)]

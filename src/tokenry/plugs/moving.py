@@ -26,6 +26,7 @@ from tokenry.method import (
 )
 from tokenry.plugs.vocabulary import vocabulary
 from tokenry.plugs.wordvectors import learn_words
+from tokenry.zoo.cache import called
 from tokenry.zoo.loading import fills_in
 from tokenry.zoo.tokenizer import tokenizer as load_tokenizer
 
@@ -187,9 +188,9 @@ def _found(model: Any, tokenizer: Any) -> tuple[Any, Any]:
 
 
 def _named(given: Any) -> str | None:
-    """What a person calls it; of a folder the last part."""
+    """What a person calls it."""
     name = str(given if isinstance(given, str | Path) else getattr(given, "name_or_path", ""))
-    return Path(name).name if name and Path(name).is_dir() else name or None
+    return called(name) if name and Path(name).is_dir() else name or None
 
 
 def _loaded(given: Any) -> Any:
@@ -248,10 +249,11 @@ def _special(source: Vocab, target: Vocab, given: Mapping[str, str]) -> dict[int
         if found.setdefault(token, parent_id) != parent_id and role != "pad_token":
             piece = target.pieces[token]
             ours, theirs = source.pieces[found[token]], source.pieces[parent_id]
+            likely = theirs if role == "eos_token" else ours  # writing must come to an end
             raise UsageError(
                 f"transplant: {piece!r} of {target.name} has several roles, for which "
                 f"{source.name} has different tokens, {ours!r} and {theirs!r}; say whose row it "
-                f"takes with special={{{piece!r}: {ours!r}}}."
+                f"takes with special={{{piece!r}: {likely!r}}} (--special '{piece}={likely}')."
             )
     return found
 

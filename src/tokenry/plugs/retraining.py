@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,21 @@ from tokenry.progress import bar_hidden
 
 _FILE = "embeddings.safetensors"
 _WARM = 0.1  # share of the steps in which the learning rate rises
+_PAUSE = 60.0  # seconds of work that a kill may cost, where steps are slow
+
+
+@dataclass(frozen=True, slots=True)
+class Retrained:
+    """A training of rows.
+
+    Attributes:
+        losses: Loss of each step in nats per token.
+        seconds: What all steps took; of a training that was killed, those up to its last
+            checkpoint are among them.
+    """
+
+    losses: tuple[float, ...]
+    seconds: float
 
 
 def train_embeddings(
@@ -36,7 +53,7 @@ def train_embeddings(
     save_every: int = 20,
     seed: int = 0,
     progress: bool | None = None,
-) -> list[float]:
+) -> Retrained:
     """Train input rows, output rows and their bias on texts; every other weight stays.
 
     AdamW without decay, the learning rate rising over the first tenth of the steps and falling to
@@ -52,12 +69,12 @@ def train_embeddings(
         rate: Highest learning rate.
         length: Tokens of a row of a batch.
         batch_size: Rows of a batch.
-        save_every: Steps between two checkpoints.
+        save_every: Steps between two checkpoints, if they take less than a minute.
         seed: Of the order of the texts.
         progress: Show a bar; None shows one on a terminal.
 
     Returns:
-        The loss of each step, in nats per token.
+        The loss of each step, and the seconds of all.
 
     Raises:
         UsageError: If a number is out of range, or the texts fill not even one row.
@@ -85,9 +102,9 @@ def train_embeddings(
                 losses.append(_step(model, optimizer, batch))
                 bar.update()
                 bar.set_postfix(loss=f"{losses[-1]:.3f}")
-                if (step + 1) % save_every == 0 or step + 1 == steps:
+                if (step + 1) % save_every == 0 or step + 1 == steps or run.is_long_ago():
                     run.save(losses)
-    return losses
+    return Retrained(tuple(losses), run.seconds)
 
 
 def _step(model: Any, optimizer: torch.optim.Optimizer, batch: Int[Tensor, "b n"]) -> float:
@@ -174,6 +191,12 @@ class _Run:
         self._file = folder / _FILE
         self._fingerprint = fingerprint
         self._rows, self._optimizer = rows, optimizer
+        self.seconds = 0.0
+        self._last = time.perf_counter()
+
+    def is_long_ago(self) -> bool:
+        """Whether a kill would cost much of what was done since the last checkpoint."""
+        return time.perf_counter() - self._last > _PAUSE
 
     @torch.no_grad()
     def resume(self) -> list[float]:
@@ -192,6 +215,7 @@ class _Run:
                 "texts, or rows at the start); give another folder, or remove it."
             )
         losses: list[float] = held["losses"].tolist()
+        self.seconds = float(held["seconds"])
         for name, row in self._rows.items():
             row.copy_(held[name])
             self._optimizer.state[row] = {
@@ -203,7 +227,11 @@ class _Run:
 
     def save(self, losses: list[float]) -> None:
         """Write all of it, or nothing."""
+        now = time.perf_counter()
+        self.seconds += now - self._last
+        self._last = now
         held = {"losses": torch.tensor(losses, dtype=torch.float64)}
+        held["seconds"] = torch.tensor(self.seconds, dtype=torch.float64)
         for name, row in self._rows.items():
             state = self._optimizer.state[row]
             held[name] = row.detach()

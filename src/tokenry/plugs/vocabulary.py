@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from tokenizers import Tokenizer
 from tokenry.alphabet import to_bytes, to_letters
 from tokenry.errors import UsageError
 from tokenry.method import Vocab
+from tokenry.zoo.cache import called
 
 _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 _WORD = re.compile(rb" *[^ ]+| +")
@@ -117,7 +119,8 @@ def engine(tokenizer: Any) -> Tokenizer:
             f"vocabulary: {type(tokenizer).__name__} is a slow tokenizer, which cannot say what "
             "its tokens spell or how they were learned; load the fast one, as "
             "AutoTokenizer.from_pretrained does, a tokenizer.json, or the .model file of "
-            "sentencepiece beside it, as tokenry.zoo.tokenizer.tokenizer reads it."
+            "sentencepiece beside it, as tokenry.zoo.tokenizer.tokenizer reads it. Those that "
+            "write bytes or characters (ByT5, CANINE) have no fast one, and nothing to judge."
         )
     return backend
 
@@ -209,7 +212,8 @@ def _scores(model: Mapping[str, Any], size: int) -> Float[np.ndarray, " v"] | No
 
 
 def _name(tokenizer: Any) -> str:
-    return str(getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__)
+    name = str(getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__)
+    return called(name) if Path(name).is_dir() else name
 
 
 class _Scribe:

@@ -66,12 +66,7 @@ def content(audit: Audit) -> dict[str, Any]:
         "lost": [_lost(one) for one in audit.tokenizers],
         "judges": list(_others(audit)),
         "warned": [words.clean(note, 400) for note in audit.notes],
-        "refused": [
-            words.clean(f"{one.name}: {judge} was left out: {found.refused}", 400)
-            for one in audit.tokenizers
-            for judge, found in one.found.items()
-            if found.refused
-        ],
+        "refused": [words.clean(line, 400) for line in audit.left_out()],
         "notes": _notes(audit),
     }
     sections = (("splits", "Texts"), ("vocabulary", "Vocabulary"), ("judges", "More"))
@@ -278,6 +273,10 @@ def _word(pieces: Sequence[str]) -> list[tuple[str, str]]:
     """Coloured pieces of a word, without the blank that stands in front of it."""
     first, *rest = pieces
     return words.coloured([first.lstrip(), *rest])
+    """Coloured pieces of a word, without the blanks around it."""
+    *rest, last = pieces
+    first, *rest = [*rest, last.rstrip()]
+    return _coloured([first.lstrip(), *rest])
 
 
 def _pivot(audit: Audit, judge: str, table: str, keys: tuple[str, ...]) -> list[dict[str, Any]]:

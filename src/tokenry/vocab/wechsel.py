@@ -113,8 +113,8 @@ class Wechsel(VocabMap):
 
     def rows(self, move: Move) -> EmbeddingRows:
         """Mixes of the nearest source tokens, and random rows where a token has no vector."""
-        old = move.source_words or self._learned(move, move.source_texts)
-        new = move.target_words or self._learned(move, move.target_texts)
+        old = move.source_words or self._learned(move, move.source_texts, "source")
+        new = move.target_words or self._learned(move, move.target_texts, "target")
         ours, theirs = self._tokens(move.source, old), self._tokens(move.target, new)
         if ours.shape[1] != theirs.shape[1]:
             raise UsageError(
@@ -167,7 +167,12 @@ class Wechsel(VocabMap):
             return _by_words(vocab, words)
         return torch.tensor(words.vectors([_text(one) for one in vocab.spelled])).float()
 
-    def _learned(self, move: Move, texts: Sequence[str]) -> WordVectors:
+    def _learned(self, move: Move, texts: Sequence[str], side: str) -> WordVectors:
+        if not texts:
+            raise UsageError(
+                f"Wechsel: {side}_texts and {side}_words are both empty; give texts of the "
+                f"{side} tokenizer's language to learn word vectors from, or such vectors."
+            )
         sentences = [_WORD.findall(text) for text in texts]
         learning = {"width": self.width, "epochs": self.epochs, "least": self.least}
         return move.learned("Wechsel", sentences, **learning)

@@ -52,6 +52,17 @@ def folder(name: str) -> Path:
     return prepared(find(name))
 
 
+def called(place: str | Path) -> str:
+    """What a person calls a folder: `zoo:NAME` where `folder` handed it out, else its last part.
+
+    >>> called("my/models/german")
+    'german'
+    """
+    path = Path(place)
+    ours = path.parent == root() / "zoo"
+    return PREFIX + path.name.rsplit("-", 2)[0] if ours else path.name
+
+
 def prepared(entry: ZooModel) -> Path:
     """The folder of a model or tokenizer of the zoo, as `folder` hands it out."""
     from safetensors import SafetensorError
