@@ -227,6 +227,7 @@ class Index(Searchable):
             self._settle(texts)
         made = self.encoder.encode(texts)
         catalogue, store = self._writable(), self._held()
+        store.check(made.tokens, lambda place: fresh[place].id)
         keys = catalogue.reserve(len(fresh))
         starts = made.tokens.offsets.tolist()
         entries = [

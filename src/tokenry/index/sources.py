@@ -26,8 +26,8 @@ class Source:
     table all other columns are metadata.
 
     Args:
-        path: Where it is. Files of a folder, and rows of a table, are read one by one when their
-            turn comes; a table is looked through once before.
+        path: Where it is. Files of a folder, and rows of a table or collection, are read one by
+            one when their turn comes; a table or collection is looked through once before.
         text_column: Tables: the column of texts; None for one with a usual name.
         id_column: Tables: the column of ids; None for `id`. Where there is neither, the id is
             made from the text.
@@ -47,6 +47,7 @@ class Source:
         self.skipped: list[str] = []
         self._collection = collection_documents(path) if path.is_dir() else None
         if self._collection is not None:
+            self._documents = sum(1 for _ in self._collection())
             return
         if path.is_dir():
             self._files = _without_indexes(
@@ -77,7 +78,7 @@ class Source:
     def __len__(self) -> int:
         """How many files or rows there are."""
         if self._collection is not None:
-            return len(self._collection)
+            return self._documents
         return self._table.count if self._is_table else len(self._files)
 
     @property
@@ -88,7 +89,7 @@ class Source:
         """The documents; those that cannot be read are noted in `skipped`."""
         self.skipped = []
         if self._collection is not None:
-            return (Document(one.id, one.text, one.meta) for one in self._collection)
+            return (Document(one.id, one.text, one.meta) for one in self._collection())
         return self._rows() if self._is_table else self._texts()
 
     def _texts(self) -> Iterator[Document]:
