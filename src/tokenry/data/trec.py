@@ -24,7 +24,7 @@ MAX_FILE = 2**30
 LONGEST = 1 << 24
 """Letters of a document."""
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 17
 _DOCUMENT = re.compile(r"<doc>(.*?)</doc>", re.I | re.S)
 _OPENED = re.compile("<doc>", re.I)
 _TOPIC = re.compile(r"<top>(.*?)(?=</top>|<top>|\Z)", re.I | re.S)
