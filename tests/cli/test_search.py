@@ -96,11 +96,16 @@ def test_wrong_usage_says_what_to_do(tokenry, notes, tmp_path):
         (("index", notes, "--out", "o", "--store", "segment"), "nearest: segments"),
         (("index", notes, "--out", "o", "--compress", "3"), "compresses to 1, 2, 4, 8; give"),
         (("index", notes, "--out", "o", "--compress", "4", "--store", "lance"), "take `segments`"),
+        (("index", notes, "--out", "t.csv"), "t.csv: is a file; an index is a folder"),
+        (("index", notes, "--out", "o", "--dimension", "0"), "dimension=0 is below 1"),
+        (("index", notes, "--out", notes), "would lie in the index; give"),
+        (("index", notes, "--out", notes / "pets"), ": 1 text of "),
         (("search", "nowhere", "x"), "holds no index"),
     ):
         done = tokenry(*words)
         assert done.code == 2, words
         assert message in done.err
+    assert not (tmp_path / "o").exists()
     tokenry("index", notes, "--out", "idx")
     assert "width=0 letters" in tokenry("search", "idx", "x", "--width", "0").err
     assert "is not like year=2024" in tokenry("search", "idx", "x", "--where", "a").err

@@ -63,8 +63,9 @@ def build(
 
     Raises:
         StoreError: If the index cannot be read or written.
-        UsageError: If it was made with other settings.
+        UsageError: If it was made with other settings, or would lie among the texts.
     """
+    source.check(out)
     if compress is not None:  # refused now, and not after hours of encoding
         check_bits(Settings.planned(out, made).store, compress)
     seen: set[str] = set()

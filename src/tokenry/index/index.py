@@ -67,14 +67,17 @@ class Index(Searchable):
         write: bool = True,
     ) -> None:
         self.path = Path(path)
+        name = encoder if encoder is None or isinstance(encoder, str) else encoder.name
+        wanted = {"encoder": name, "store": store, "skip": skip, "dimension": dimension}
+        given = {what: value for what, value in wanted.items() if value is not None}
         if write:
+            if self.path.exists() and not self.path.is_dir():
+                raise UsageError(f"{self.path}: is a file; an index is a folder, name another.")
+            Settings.planned(self.path, given)  # refused before anything is made
             with columns.explained(self.path):
                 self.path.mkdir(parents=True, exist_ok=True)
             self._lock = lock(self.path)
         try:
-            name = encoder if encoder is None or isinstance(encoder, str) else encoder.name
-            wanted = {"encoder": name, "store": store, "skip": skip, "dimension": dimension}
-            given = {what: value for what, value in wanted.items() if value is not None}
             if write:
                 self._make(given)
             self.settings = Settings.read(self.path)

@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from tokenry.counted import counted
 from tokenry.data.collection_loader import collection_documents
 from tokenry.data.documents import SUFFIXES, TEXT_COLUMNS
 from tokenry.data.files import read_bounded, walk
 from tokenry.data.row_streams import ROW_SUFFIXES, RowTable, row_table
 from tokenry.data.rows import find_column
-from tokenry.errors import DataError
+from tokenry.errors import DataError, UsageError
 from tokenry.index import catalogue, folder
 from tokenry.index.documents import Document
 
@@ -45,6 +46,7 @@ class Source:
     ) -> None:
         self.path = path
         self.skipped: list[str] = []
+        self._files: list[Path] = []
         self._collection = collection_documents(path) if path.is_dir() else None
         if self._collection is not None:
             self._documents = sum(1 for _ in self._collection())
@@ -74,6 +76,22 @@ class Source:
                     f"{', '.join(TEXT_COLUMNS)}; give --text-column."
                 )
             self._text = text
+
+    def check(self, out: Path) -> None:
+        """Refuse a folder for an index in which texts of this source lie.
+
+        The next time they would be taken for a part of the index, and left out.
+
+        Raises:
+            UsageError: If there are some.
+        """
+        here = out.resolve()
+        inside = sum(here in one.resolve().parents for one in self._files)
+        if inside and not self._is_table:
+            raise UsageError(
+                f"{out}: {counted(inside, 'text')} of {self.path} would lie in the index; give it "
+                "a folder of its own."
+            )
 
     def __len__(self) -> int:
         """How many files or rows there are."""
