@@ -69,15 +69,18 @@ def test_an_index_among_its_texts_is_no_text(tokenry, notes):
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
 def test_a_table_becomes_searchable_with_its_columns(tokenry, tmp_path, suffix):
     polars = pytest.importorskip("polars")
-    table = polars.DataFrame({"id": [7, 8], "body": ["a cat", "a dog"], "year": [1999, 2024]})
+    table = polars.DataFrame(
+        {"id": [7, 8], "body": ["a cat", "a dog"], "year": [1999, 2024], "furry": [False, True]}
+    )
     path = tmp_path / f"t.{suffix}"
     {"csv": table.write_csv, "jsonl": table.write_ndjson, "parquet": table.write_parquet}[suffix](
         path
     )
     done = tokenry("index", path, "--out", "idx", "--text-column", "body", "--compress", "4")
     assert done.code == 0, done.err
-    hits = json.loads(tokenry("search", "idx", "cat", "--where", "year=2024", "--json").out)
-    assert [hit["id"] for hit in hits] == ["8"]
+    for where in ("year=2024", "furry=true"):
+        hits = json.loads(tokenry("search", "idx", "cat", "--where", where, "--json").out)
+        assert [hit["id"] for hit in hits] == ["8"]
 
 
 def test_hostile_texts_do_not_steer_the_terminal(tokenry, notes):

@@ -9,6 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from tokenry.counted import counted
 from tokenry.index.documents import Changes, Document
 from tokenry.index.folder import Settings
 from tokenry.index.index import Index
@@ -44,7 +45,7 @@ class Built:
         size = self.size
         return (
             f"{self.changes}, {self.deleted} deleted, {len(self.skipped)} left out.\n"
-            f"{self.out}: {size.documents} documents, {size.tokens} tokens, "
+            f"{self.out}: {counted(size.documents, 'document')}, {counted(size.tokens, 'token')}, "
             f"{size.bytes / 1e6:.1f} MB."
         )
 
