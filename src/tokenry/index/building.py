@@ -75,13 +75,12 @@ def build(
         tqdm(total=len(source) or None, unit="text", delay=2, leave=False, disable=None) as bar,
     ):
 
-        def counted() -> Iterator[Document]:
+        def noted() -> Iterator[Document]:
             for document in source:
                 seen.add(document.id)
                 yield document
-                bar.update()
 
-        changes = index.add(counted())
+        changes = index.add(noted(), done=bar.update)
         gone = [name for name in index.ids() if name not in seen] if forget else []
         index.delete(gone)
         if compress is not None:

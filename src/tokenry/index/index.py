@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,9 @@ from tokenry.index.stores import check_bits
 BATCH = 64
 """Documents that are encoded and committed together."""
 
-BATCH_LETTERS = 1 << 18
+BATCH_LETTERS = 1 << 16
+"""About as many letters at most: a few seconds of work on one core."""
+
 LEARN = 256
 """Documents from which fewer dimensions are learned, and the letters of each."""
 LEARN_LETTERS = 2000
@@ -114,7 +116,9 @@ class Index(Searchable):
         Settings.read(Path(path))
         return cls(path, encoder, write=write)
 
-    def add(self, documents: Iterable[Given]) -> Changes:
+    def add(
+        self, documents: Iterable[Given], *, done: Callable[[int], object] | None = None
+    ) -> Changes:
         """Add documents, or replace those of the same id.
 
         They are read one after the other and committed in small batches, so that any number fits.
@@ -123,6 +127,7 @@ class Index(Searchable):
 
         Args:
             documents: Texts, dicts with `text`, perhaps `id`, and metadata, or `Document` objects.
+            done: Called with the number of documents each time that some are committed.
 
         Raises:
             UsageError: If one of them is no document, or the index was opened for reading.
@@ -131,6 +136,8 @@ class Index(Searchable):
         changes = Changes()
         for batch in self._batches(documents):
             self._add(batch, changes)
+            if done is not None:
+                done(len(batch))
         return changes
 
     def update(self, documents: Iterable[Given]) -> Changes:
