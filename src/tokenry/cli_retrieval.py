@@ -12,6 +12,7 @@ from cyclopts import App, Parameter
 import tokenry
 from tokenry import catalog, console
 from tokenry.cli_arguments import Flag, check_folders
+from tokenry.counted import counted
 from tokenry.errors import UsageError
 
 if TYPE_CHECKING:
@@ -265,7 +266,8 @@ def copy(idx: Path, target: Path, /, *, store: str = "segments", json: Flag = Fa
     if json:
         console.write_json({**asdict(size), "out": str(target), "store": store})
     else:
-        console.write(f"{target}: {size.documents} documents, {size.tokens} tokens in {store}.")
+        held = f"{counted(size.documents, 'document')}, {counted(size.tokens, 'token')}"
+        console.write(f"{target}: {held} in {store}.")
 
 
 def _marked(number: int, hit: Hit, width: int) -> Text:
@@ -284,10 +286,12 @@ def _marked(number: int, hit: Hit, width: int) -> Text:
 
 
 def _pair(text: str) -> tuple[str, Any]:
-    """`name=value`; a number that is one is looked for as a number and as a text."""
+    """`name=value`; a number, true or false is looked for as that and as a text."""
     name, equals, value = text.partition("=")
     if not (name and equals):
         raise UsageError(f"search: where={text!r} is not like year=2024.")
+    if value in ("true", "false"):
+        return name, [value, value == "true"]
     try:
         number = float(value)
     except ValueError:

@@ -69,15 +69,18 @@ def test_an_index_among_its_texts_is_no_text(tokenry, notes):
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
 def test_a_table_becomes_searchable_with_its_columns(tokenry, tmp_path, suffix):
     polars = pytest.importorskip("polars")
-    table = polars.DataFrame({"id": [7, 8], "body": ["a cat", "a dog"], "year": [1999, 2024]})
+    table = polars.DataFrame(
+        {"id": [7, 8], "body": ["a cat", "a dog"], "year": [1999, 2024], "furry": [False, True]}
+    )
     path = tmp_path / f"t.{suffix}"
     {"csv": table.write_csv, "jsonl": table.write_ndjson, "parquet": table.write_parquet}[suffix](
         path
     )
     done = tokenry("index", path, "--out", "idx", "--text-column", "body", "--compress", "4")
     assert done.code == 0, done.err
-    hits = json.loads(tokenry("search", "idx", "cat", "--where", "year=2024", "--json").out)
-    assert [hit["id"] for hit in hits] == ["8"]
+    for where in ("year=2024", "furry=true"):
+        hits = json.loads(tokenry("search", "idx", "cat", "--where", where, "--json").out)
+        assert [hit["id"] for hit in hits] == ["8"]
 
 
 def test_hostile_texts_do_not_steer_the_terminal(tokenry, notes):
@@ -96,11 +99,16 @@ def test_wrong_usage_says_what_to_do(tokenry, notes, tmp_path):
         (("index", notes, "--out", "o", "--store", "segment"), "nearest: segments"),
         (("index", notes, "--out", "o", "--compress", "3"), "compresses to 1, 2, 4, 8; give"),
         (("index", notes, "--out", "o", "--compress", "4", "--store", "lance"), "take `segments`"),
+        (("index", notes, "--out", "t.csv"), "t.csv: is a file; an index is a folder"),
+        (("index", notes, "--out", "o", "--dimension", "0"), "dimension=0 is below 1"),
+        (("index", notes, "--out", notes), "would lie in the index; give"),
+        (("index", notes, "--out", notes / "pets"), ": 1 text of "),
         (("search", "nowhere", "x"), "holds no index"),
     ):
         done = tokenry(*words)
         assert done.code == 2, words
         assert message in done.err
+    assert not (tmp_path / "o").exists()
     tokenry("index", notes, "--out", "idx")
     assert "width=0 letters" in tokenry("search", "idx", "x", "--width", "0").err
     assert "is not like year=2024" in tokenry("search", "idx", "x", "--where", "a").err

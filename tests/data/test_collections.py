@@ -7,6 +7,7 @@ import json
 import pytest
 
 from tokenry.data import Collection, Document, Query, load_collection
+from tokenry.data import trec as trec_files
 from tokenry.data.lee import word_pairs
 from tokenry.errors import DataError, UnknownNameError, UsageError
 
@@ -142,6 +143,33 @@ def test_trec_folder(trec, monkeypatch):
     (trec / "qrels.txt").write_text("1 0 7\n")
     with pytest.raises(DataError, match="line 1 has 3 columns"):
         load_collection(trec)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("<docno>1</docno>" + "x" * 99, "holds no <doc>"),
+        ("<doc><docno>1</docno></doc><doc>", "document 2 has no </doc>"),
+        ("<doc><docno>1</docno>" + "x" * 500, "document 1 has no </doc> within 64 letters"),
+        ("<doc><docno>1</docno></doc><doc></doc>", "document 2 has no <docno>"),
+    ],
+)
+def test_broken_trec_folder(trec, monkeypatch, text, message):
+    monkeypatch.setattr(trec_files, "LONGEST", 64)
+    monkeypatch.setattr(trec_files, "_BLOCK", 16)
+    (trec / "docs.xml").write_text(text)
+    (trec / "qrels.txt").write_text("1 0 7 3\n")
+    with pytest.raises(DataError, match=message):
+        load_collection(trec)
+
+
+@pytest.mark.parametrize("size", [1, 7, 30])
+def test_blocks_cut_documents_anywhere(trec, monkeypatch, size):
+    with pytest.warns(UserWarning, match="read as counts"):
+        whole = load_collection(trec).documents
+    monkeypatch.setattr(trec_files, "_BLOCK", size)
+    with pytest.warns(UserWarning, match="read as counts"):
+        assert load_collection(trec).documents == whole
 
 
 def test_own_documents(tmp_path):

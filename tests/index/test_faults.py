@@ -209,8 +209,8 @@ def test_an_index_of_a_newer_version_is_refused(tmp_path, encoder):
         ("tokens/manifest.json", b"{", "is damaged"),
         ("tokens/manifest.json", b'{"format": 1}', "is damaged"),
         ("index.json", b"[]", "is damaged"),
-        ("documents.sqlite3", b"no database at all" * 100, "not a database"),
-        ("tokens/manifest.json", None, "No such file"),
+        ("documents.sqlite3", b"no database at all" * 100, r"damaged \(.*not a database"),
+        ("tokens/manifest.json", None, "No such file .* is damaged; take it from a backup"),
     ],
 )
 def test_damage_is_named(tmp_path, encoder, name, content, message):

@@ -7,6 +7,7 @@ import pytest
 
 from tokenry import Index
 from tokenry.errors import StoreError, UnknownNameError, UsageError
+from tokenry.index import index as indexes
 from tokenry.index.documents import Document
 
 TEXTS = {
@@ -98,6 +99,13 @@ def test_what_did_not_change_is_not_encoded_again(index, encoder):
     assert index.add([amended]).changed == 1
     assert encoder.encoded == before + 1
     assert index.get("cat").metadata == {"size": 0}
+
+
+def test_what_is_committed_is_told(index, monkeypatch):
+    monkeypatch.setattr(indexes, "BATCH", 2)
+    told = []
+    index.add(["a", "b", "c", "d", "e"], done=lambda count: told.append((count, len(index) - 5)))
+    assert told == [(2, 2), (2, 4), (1, 5)]
 
 
 def test_a_deleted_document_is_gone_and_others_keep_their_ids(index):

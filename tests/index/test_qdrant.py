@@ -5,6 +5,7 @@ import sys
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -13,12 +14,38 @@ from qdrant_client import QdrantClient, models
 
 from tokenry import Index
 from tokenry.errors import MissingExtraError, StoreError, UsageError
+from tokenry.index import qdrant
+from tokenry.index.copying import copy_index
 from tokenry.index.qdrant import QdrantStore
 from tokenry.index.store import Shape
 from tokenry.ops.ragged import Ragged
 from tokenry.ops.similarity import unit
 
 SHAPE = Shape(8, 4)
+MULTIVECTOR = 1 << 20
+"""Numbers of a multivector that a server refuses, whatever its settings."""
+
+
+class Request(NamedTuple):
+    """What the server was asked."""
+
+    key: str | None
+    method: str
+    path: str
+    body: dict | None
+
+
+def refused(body):
+    """What a server says to a document with too many token vectors; None where there is none."""
+    for i, point in enumerate((body or {}).get("points", ())):
+        rows = point["vector"].get("tokens", ()) if isinstance(point, dict) else ()
+        size = sum(map(len, rows))
+        if size >= MULTIVECTOR:
+            return (
+                f"Validation error in JSON body: [points[{i}].vector.?.data: Total size of all "
+                f"vectors ({size}) must be less than {MULTIVECTOR}]"
+            )
+    return None
 
 
 def answered(base, method, path, body):
@@ -61,17 +88,19 @@ def answered(base, method, path, body):
 
 @contextmanager
 def served(base):
-    """Serve the points of a client; gives the address and the keys that were sent."""
+    """Serve the points of a client; gives the address and the requests that came."""
     sent = []
 
     class Handler(BaseHTTPRequestHandler):
         def answer(self):
-            sent.append(self.headers.get("api-key"))
             length = int(self.headers.get("content-length") or 0)
             body = json.loads(self.rfile.read(length) or "null")
-            result = answered(base, self.command, self.path, body)
-            content = json.dumps({"result": result, "status": "ok", "time": 0.0}).encode()
-            self.send_response(200)
+            sent.append(Request(self.headers.get("api-key"), self.command, self.path, body))
+            error = refused(body)
+            result = None if error else answered(base, self.command, self.path, body)
+            status = {"error": error} if error else "ok"
+            content = json.dumps({"result": result, "status": status, "time": 0.0}).encode()
+            self.send_response(422 if error else 200)
             self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(content)))
             self.end_headers()
@@ -141,6 +170,62 @@ def test_the_first_stage_hands_on_so_many_candidates(tmp_path):
         assert set(few.keys) <= set((means.topk(5).indices + 1).tolist())
 
 
+def test_what_a_server_is_asked(server, tmp_path):
+    address, sent = server
+    tokens, pooled = random(3)
+    with QdrantStore(tmp_path, SHAPE, write=True, at=address, collection="c") as store:
+        store.add(np.arange(1, 4), tokens, pooled)
+        store.maxsim(tokens[1].float(), 2)
+        store.maxsim(tokens[1].float(), 2, np.array([1, 3]))
+        store.nearest(pooled[0].float(), 1)
+        store.delete(np.array([2]))
+    asked = {(one.method, one.path): one.body for one in sent}
+    made = asked["PUT", "/collections/c"]["vectors"]
+    assert {name: (one["size"], one["distance"]) for name, one in made.items()} == {
+        "tokens": (8, "Dot"), "mean": (8, "Dot"), "pooled": (4, "Dot")
+    }  # fmt: skip
+    assert all(one["datatype"] == "float16" and one["on_disk"] for one in made.values())
+    assert made["tokens"]["multivector_config"] == {"comparator": "max_sim"}
+    assert made["tokens"]["hnsw_config"]["m"] == 0  # no graph over single tokens
+    point = asked["PUT", "/collections/c/points?wait=true"]["points"][0]
+    assert (point["id"], point["payload"]) == (1, {"tokens": 6})
+    assert np.allclose(point["vector"]["tokens"], tokens[0])
+    assert asked["POST", "/collections/c/points/delete?wait=true"] == {"points": [2]}
+    free, chosen, near = (one.body for one in sent if one.path.endswith("/query"))
+    assert (free["using"], free["limit"], np.shape(free["query"]["nearest"])) == (
+        "tokens",
+        2,
+        (6, 8),
+    )
+    assert free["prefetch"].items() >= {"using": "mean", "limit": 1000}.items()
+    assert "filter" not in free
+    assert chosen["filter"] == {"must": [{"has_id": [1, 3]}]}
+    assert "prefetch" not in chosen
+    assert (near["using"], np.shape(near["query"]["nearest"])) == ("pooled", (4,))
+
+
+def test_a_document_that_no_server_takes_is_named(server, tmp_path, encoder, monkeypatch):
+    address, _ = server
+    monkeypatch.setattr(qdrant, "NUMBERS", 6 * 64)
+    monkeypatch.setattr(sys.modules[__name__], "MULTIVECTOR", 6 * 64)
+    long, store = {"id": "long", "text": "one two three four five six"}, f"qdrant(at='{address}')"
+    said = r"'long' has 6 tokens of 64 dimensions, and 5 is the most .* split the document"
+    with Index(tmp_path / "far", encoder, store=store) as far:
+        far.add(["one two three four five"])
+        with pytest.raises(UsageError, match=said):
+            far.add([long])
+        assert far.search("five")
+    with Index(tmp_path / "plain", encoder) as plain:
+        plain.add([long])
+    with pytest.raises(UsageError, match=said):
+        copy_index(tmp_path / "plain", tmp_path / "copy", store=store)
+    with (
+        QdrantStore(tmp_path / "store", SHAPE, write=True, at=address) as held,
+        pytest.raises(StoreError, match=r"(?s)refuses what it was sent: .*must be less than 384"),
+    ):
+        held.add(np.array([1]), *random(1, tokens=48))
+
+
 def test_two_indexes_never_share_a_collection(server, tmp_path):
     address, _ = server
     for name in ("a", "b"):
@@ -159,13 +244,13 @@ def test_a_key_goes_only_to_the_address_that_the_user_names(server, tmp_path, mo
     address, sent = server
     monkeypatch.setenv("QDRANT_API_KEY", "secret")
     with QdrantStore(tmp_path / "a", SHAPE, write=True, at=address):
-        assert set(sent) == {None}
+        assert {one.key for one in sent} == {None}
     monkeypatch.setenv("QDRANT_URL", address)
     with (
         pytest.warns(UserWarning, match="insecure"),
         QdrantStore(tmp_path / "a", SHAPE, write=True),
     ):
-        assert sent[-1] == "secret"
+        assert sent[-1].key == "secret"
 
 
 def test_what_cannot_be_opened_says_why(tmp_path, monkeypatch):
@@ -173,7 +258,7 @@ def test_what_cannot_be_opened_says_why(tmp_path, monkeypatch):
     for at in ("", "folder", "file:///tmp"):
         with pytest.raises(UsageError, match=r"docker run .* pickled"):
             QdrantStore(tmp_path, SHAPE, write=True, at=at)
-    with pytest.raises(StoreError, match="does not answer as asked"):
+    with pytest.raises(StoreError, match=r"does not answer.*docker run"):
         QdrantStore(tmp_path, SHAPE, write=True, at="http://127.0.0.1:1")
     with pytest.raises(UsageError, match="candidates=-1"):
         QdrantStore(tmp_path, SHAPE, write=True, at=":memory:", candidates=-1)

@@ -50,16 +50,25 @@ def test_claim_titles_find_their_normal_form(recipe):
     names = apt.plain(every)
     random.Random(0).shuffle(every)
     test, train = every[:200], every[200:]
-    model = apt.encoder(layers=2)
-    before = apt.ranks(model, test, names)["title"]
-    pairs = [(p.title, p.skills) for p in train]
-    tune(model, pairs, apt.METHOD, steps=20, batch_size=32, rate=1e-4, progress=False)
-    after = apt.ranks(model, test, names)
+    mixed = random.Random(1).sample([p.skills for p in train], len(train))
+    before = apt.ranks(apt.encoder(layers=2), test, names)["title"]
+
+    def tuned(skills):
+        model = apt.encoder(layers=2)
+        pairs = [(p.title, skill) for p, skill in zip(train, skills, strict=True)]
+        tune(model, pairs, apt.METHOD, steps=20, batch_size=32, rate=1e-4, progress=False)
+        return apt.ranks(model, test, names)
+
+    after, shuffled = tuned([p.skills for p in train]), tuned(mixed)["title"]
 
     def at(k, ranks):
         return (ranks <= k).float()
 
-    assert apt.interval(at(5, before), at(5, after["title"]))[1] > 0
+    for k in (5, 10):
+        assert apt.interval(at(k, before), at(k, after["title"]))[1] > 0
+    for k in (1, 5, 10):  # the control: it is the skills that teach, not more steps
+        assert apt.interval(at(k, before), at(k, shuffled))[1] <= 0
+    assert apt.interval(at(5, shuffled), at(5, after["title"]))[1] > 0
     for k in (1, 5):
         assert apt.interval(at(k, after["title"]), at(k, after["both"]))[1] > 0
     assert torch.equal(apt.METHOD.query(torch.eye(2), torch.zeros(2, 2)), torch.eye(2))

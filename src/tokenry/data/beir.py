@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +18,26 @@ from tokenry.errors import DataError, UnknownNameError
 
 CORPUS, QUERIES, QRELS = "corpus.jsonl", "queries.jsonl", "qrels"
 TEXT_KEYS = ("query", "text", "question")
-MAX_FILE = 4 * 2**30
+MAX_LABELS = 4 * 2**30
 
 Labels = dict[str, dict[str, float | int]]
 
 
-def corpus(path: Path) -> list[Document]:
-    """The documents of a corpus file; a title stands before the text, in a line of its own.
+def corpus(path: Path) -> Iterator[Document]:
+    """The documents of a corpus file, one after the other, so that any number fits.
+
+    A title stands before the text, in a line of its own.
 
     Raises:
         DataError: If a line is not an object with the texts `_id` and `text`.
     """
-    found = []
     for where, row in lines(path):
         text = _text(row, "text", where)
         title = row.get("title") or ""
         if not isinstance(title, str):
             raise DataError(f"{where}: title is {type(title).__name__}; give a text.")
         meta = {"title": title} if title else {}
-        found.append(Document(_id(row, where), f"{title}\n{text}" if title else text, meta))
-    return found
+        yield Document(_id(row, where), f"{title}\n{text}" if title else text, meta)
 
 
 def queries(path: Path, labels: Mapping[str, Mapping[str, float | int]] | None) -> list[Query]:
@@ -109,13 +110,13 @@ def number(text: str, where: str) -> float | int:
 
 
 def lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The objects of a file with one on each line, and what messages call each line.
+    """The objects of a file with one on each line, and what messages call each line; none is kept.
 
     Raises:
         DataError: If the file cannot be read, is empty, or a line is not a JSON object.
     """
     empty = True
-    for number, line in enumerate(_read(path).split("\n"), 1):
+    for number, line in enumerate(_lines(path), 1):
         if not line.strip():
             continue
         where = f"{path}: line {number}"
@@ -131,12 +132,28 @@ def lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         raise DataError(f"{path}: has no lines; give at least one.")
 
 
+def _lines(path: Path) -> Iterator[str]:
+    with _as_text(path), path.open(encoding="utf-8-sig", newline="\n") as file:
+        yield from file
+
+
 def _read(path: Path) -> str:
-    data = read_bounded(path, str(path), MAX_FILE, f"more than the {MAX_FILE:,} that are read.")
-    try:
+    most = MAX_LABELS
+    data = read_bounded(path, str(path), most, f"more than the {most:,} that are read.")
+    with _as_text(path):
         return data.decode("utf-8-sig")
+
+
+@contextmanager
+def _as_text(path: Path) -> Iterator[None]:
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise DataError(f"{path}: is not a plain file.")
+    try:
+        yield
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: is not UTF-8 ({error}).") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error}).") from error
 
 
 def _triple(cells: list[str], where: str) -> tuple[str, str, float | int]:

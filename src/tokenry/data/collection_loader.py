@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -93,16 +93,18 @@ def load_queries(given: Any, split: str | None = None) -> list[Query]:
     return _queries(given)
 
 
-def collection_documents(folder: Path) -> list[Document] | None:
-    """The documents of a folder in the form of BEIR or TREC; None if it is no such folder.
+def collection_documents(folder: Path) -> Callable[[], Iterator[Document]] | None:
+    """What reads the documents of a folder in the form of BEIR or TREC, from the first on.
+
+    None if it is no such folder. Any number fits: they come one after the other.
 
     Raises:
-        DataError: One of them cannot be read.
+        DataError: The folder holds several files of a kind.
     """
     if (folder / beir.CORPUS).is_file():
-        return beir.corpus(folder / beir.CORPUS)
+        return lambda: beir.corpus(folder / beir.CORPUS)
     files = trec.parts(folder)
-    return None if files is None else trec.documents(files.documents)
+    return None if files is None else lambda: trec.documents(files.documents)
 
 
 def _of_folder(folder: Path, split: str | None) -> list[Query]:
@@ -110,7 +112,7 @@ def _of_folder(folder: Path, split: str | None) -> list[Query]:
     if not (folder / beir.QRELS).is_dir() and not (folder / beir.QUERIES).is_file():
         files = trec.parts(folder)
         if files is not None:
-            return list(_trec(folder, files, split).examples)
+            return _topics(folder, files, split)
     if not (folder / beir.QRELS).is_dir():
         if split is not None:
             raise UsageError(
@@ -136,7 +138,7 @@ def _read(source: Any, queries: Any, split: str | None) -> Collection:
     if not (folder / beir.QUERIES).is_file():
         files = trec.parts(folder)
         if files is not None:
-            return _trec(folder, files, split)
+            return _made(folder, _topics(folder, files, split), trec.documents(files.documents))
         raise DataError(
             f"{folder}: holds neither {beir.CORPUS} (BEIR), nor tagged documents with topics and "
             f"qrels (TREC), nor {beir.QUERIES}; pass queries=, a file or a list of texts."
@@ -166,11 +168,10 @@ def _beir(folder: Path, split: str | None) -> Collection:
     return _made(folder, _of_folder(folder, split), beir.corpus(folder / beir.CORPUS))
 
 
-def _trec(folder: Path, files: trec.Parts, split: str | None) -> Collection:
+def _topics(folder: Path, files: trec.Parts, split: str | None) -> list[Query]:
     if split is not None:
         raise UsageError(f"load_collection: split={split!r}, but {folder} has one part only.")
-    asked = trec.queries(files.topics, trec.qrels(files.labels))
-    return _made(folder, asked, trec.documents(files.documents))
+    return trec.queries(files.topics, trec.qrels(files.labels))
 
 
 def _own(source: Any, queries: Any, split: str | None) -> Collection:
@@ -199,7 +200,7 @@ def _queries(given: Any) -> list[Query]:
     return [Query(str(i), one) if isinstance(one, str) else one for i, one in enumerate(given)]
 
 
-def _made(folder: Path, queries: list[Query], documents: list[Document]) -> Collection:
+def _made(folder: Path, queries: list[Query], documents: Iterable[Document]) -> Collection:
     """A collection that a folder holds, with the licence that it states."""
     stated = folder / "LICENSE"
     licence = "not stated"

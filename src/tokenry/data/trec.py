@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import re
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,14 @@ from tokenry.data.files import read_bounded
 from tokenry.errors import DataError
 
 MAX_FILE = 2**30
+"""Bytes of topics and of labels; documents are read one after the other."""
+
+LONGEST = 1 << 24
+"""Letters of a document."""
+
+_BLOCK = 1 << 17
 _DOCUMENT = re.compile(r"<doc>(.*?)</doc>", re.I | re.S)
+_OPENED = re.compile("<doc>", re.I)
 _TOPIC = re.compile(r"<top>(.*?)(?=</top>|<top>|\Z)", re.I | re.S)
 _TAG = re.compile(r"<[^>]{0,80}>")
 
@@ -52,25 +60,25 @@ def parts(folder: Path) -> Parts | None:
     return Parts(*(found[0] for found in kinds.values()))
 
 
-def documents(path: Path) -> list[Document]:
+def documents(path: Path) -> Iterator[Document]:
     """The documents: all text between the tags but the number; a title stands at the beginning.
 
-    A text that begins with its own title is not given it twice.
+    A text that begins with its own title is not given it twice. One is read after the other, so
+    that any number fits.
 
     Raises:
-        DataError: If there is none, or one has no number.
+        DataError: If there is none, or one has no number or no end.
     """
-    found = []
-    for place, match in enumerate(_DOCUMENT.finditer(_read(path)), 1):
-        fields = _fields(match[1])
+    place = 0
+    for place, body in enumerate(_bodies(path), 1):
+        fields = _fields(body)
         if "docno" not in fields:
             raise DataError(f"{path}: document {place} has no <docno>.")
         title, text = fields.get("title", ""), fields.get("text", "")
         whole = text if text.startswith(title) else f"{title}\n{text}"
-        found.append(Document(fields["docno"], whole, {"title": title} if title else {}))
-    if not found:
+        yield Document(fields["docno"], whole, {"title": title} if title else {})
+    if not place:
         raise DataError(f"{path}: holds no <doc> ... </doc>.")
-    return found
 
 
 def queries(path: Path, labels: Labels) -> list[Query]:
@@ -122,6 +130,30 @@ def qrels(path: Path) -> Labels:
     return found
 
 
+def _bodies(path: Path) -> Iterator[str]:
+    """What stands between each <doc> and its </doc>."""
+    held, place = "", 0
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
+            while block := file.read(_BLOCK):
+                held, end = held + block, 0
+                for match in _DOCUMENT.finditer(held):
+                    yield match[1]
+                    place, end = place + 1, match.end()
+                opened = _OPENED.search(held, end)
+                rest = opened.start() if opened else max(end, len(held) - len("<doc"))
+                held = held[rest:]
+                if len(held) > LONGEST:
+                    break
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error}).") from error
+    if _OPENED.search(held):
+        raise DataError(
+            f"{path}: document {place + 1} has no </doc> within {LONGEST:,} letters; is the file "
+            "whole?"
+        )
+
+
 def _fields(body: str) -> dict[str, str]:
     """The text behind each opening tag, up to the next one, spaces evened."""
     pieces = re.split(r"<(docno|num|title|desc|narr|text|author|bib)>", body, flags=re.I)
@@ -132,8 +164,11 @@ def _fields(body: str) -> dict[str, str]:
 
 
 def _head(path: Path) -> str:
-    with path.open("rb") as file:
-        return file.read(4096).decode(errors="replace").lower()
+    try:
+        with path.open("rb") as file:
+            return file.read(4096).decode(errors="replace").lower()
+    except OSError:
+        return ""  # whoever reads the folder as plain files says that this one cannot be read
 
 
 def _read(path: Path) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from tokenry.counted import counted
 from tokenry.index.documents import Changes, Document
 from tokenry.index.folder import Settings
 from tokenry.index.index import Index
@@ -44,7 +45,7 @@ class Built:
         size = self.size
         return (
             f"{self.changes}, {self.deleted} deleted, {len(self.skipped)} left out.\n"
-            f"{self.out}: {size.documents} documents, {size.tokens} tokens, "
+            f"{self.out}: {counted(size.documents, 'document')}, {counted(size.tokens, 'token')}, "
             f"{size.bytes / 1e6:.1f} MB."
         )
 
@@ -63,8 +64,9 @@ def build(
 
     Raises:
         StoreError: If the index cannot be read or written.
-        UsageError: If it was made with other settings.
+        UsageError: If it was made with other settings, or would lie among the texts.
     """
+    source.check(out)
     if compress is not None:  # refused now, and not after hours of encoding
         check_bits(Settings.planned(out, made).store, compress)
     seen: set[str] = set()
@@ -73,13 +75,12 @@ def build(
         tqdm(total=len(source) or None, unit="text", delay=2, leave=False, disable=None) as bar,
     ):
 
-        def counted() -> Iterator[Document]:
+        def noted() -> Iterator[Document]:
             for document in source:
                 seen.add(document.id)
                 yield document
-                bar.update()
 
-        changes = index.add(counted())
+        changes = index.add(noted(), done=bar.update)
         gone = [name for name in index.ids() if name not in seen] if forget else []
         index.delete(gone)
         if compress is not None:

@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from tokenry.errors import StoreError, UsageError
+from tokenry.index.columns import REMEDY
 from tokenry.index.documents import Document
 from tokenry.index.store import Keys, Ranking
 
@@ -222,6 +223,8 @@ class Catalogue:
         try:
             yield
         except sqlite3.Error as error:
+            if not isinstance(error, sqlite3.OperationalError):
+                raise StoreError(f"{self.path}: is damaged ({error}); {REMEDY}.") from error
             raise StoreError(
                 f"{self.path}: {error}; the index stays as it was last committed. Make room, wait "
                 "for the other process, or see that the folder can be read and written."

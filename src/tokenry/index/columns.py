@@ -19,6 +19,9 @@ from tokenry.errors import StoreError
 KEPT = 48 << 20
 """Bytes up to which a file that was read stays in memory: reading it again costs more."""
 
+REMEDY = "take it from a backup, or remove the index's folder and build it again"
+"""What is left to do where a part of an index cannot be read."""
+
 WINDOW = 4 << 20
 """Bytes of a large file that are mapped together while scattered rows are read."""
 
@@ -181,7 +184,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def _damaged(path: Path) -> StoreError:
-    return StoreError(f"{path}: is damaged; build the index again, or take it from a backup.")
+    return StoreError(f"{path}: is damaged; {REMEDY}.")
 
 
 def follow(path: Path, use: Callable[[dict[str, Any]], None]) -> None:
@@ -239,6 +242,8 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except StoreError:
         raise
+    except FileNotFoundError as error:
+        raise StoreError(f"{path}: {error.strerror}, the index is damaged; {REMEDY}.") from error
     except OSError as error:
         raise StoreError(
             f"{path}: {error.strerror or error}; the index stays as it was last committed. Make "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -49,13 +50,13 @@ def copy_index(source: str | Path, target: str | Path, *, store: str) -> Size:
         if (there / FILE).is_file():
             raise UsageError(f"{there}: holds an index already; name a new folder.")
         _copy_files(here, there)
-        with closing(Catalogue(there, write=False)) as texts:
-            known = texts.keys()
         with (
+            closing(Catalogue(there, write=False)) as texts,
             open_store(settings.store, here / TOKENS, settings.shape, write=False) as old,
             open_store(store, there / TOKENS, settings.shape, write=True) as new,
         ):
-            _copy_vectors(old, new, known)
+            known = texts.keys()
+            _copy_vectors(old, new, texts)
             size = new.size()
         if size.documents != len(known):
             raise StoreError(
@@ -84,11 +85,20 @@ def _copy_files(here: Path, there: Path) -> None:
         ) from error
 
 
-def _copy_vectors(old: TokenStore, new: TokenStore, known: Keys) -> None:
-    held = new.keys()
+def _copy_vectors(old: TokenStore, new: TokenStore, texts: Catalogue) -> None:
+    held, known = new.keys(), texts.keys()
     new.delete(np.setdiff1d(held, known))  # of a copy that began before documents were deleted
     missing = np.setdiff1d(known, held)
     for block in old.scan(missing[missing > held.max(initial=0)], tokens=1 << 16):
+        new.check(block.tokens, _names(texts, block.keys))
         new.add(block.keys, block.tokens, old.pooled(block.keys))
         new.commit()
     new.compact()
+
+
+def _names(texts: Catalogue, keys: Keys) -> Callable[[int], str]:
+    def name(place: int) -> str:
+        key = int(keys[place])
+        return texts.entries([key])[key].document.id
+
+    return name

@@ -135,7 +135,7 @@ class Settings:
             del content["format"]
             return cls(**content, shape=None if shape is None else Shape(**shape))
         except (TypeError, KeyError) as error:
-            raise StoreError(f"{folder / FILE}: is damaged ({error}); build it again.") from error
+            raise StoreError(f"{folder / FILE}: is damaged ({error}); {columns.REMEDY}.") from error
 
     def write(self, folder: Path) -> None:
         """Replace the settings of an index."""

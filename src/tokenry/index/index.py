@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,9 @@ from tokenry.index.stores import check_bits
 BATCH = 64
 """Documents that are encoded and committed together."""
 
-BATCH_LETTERS = 1 << 18
+BATCH_LETTERS = 1 << 16
+"""About as many letters at most: a few seconds of work on one core."""
+
 LEARN = 256
 """Documents from which fewer dimensions are learned, and the letters of each."""
 LEARN_LETTERS = 2000
@@ -67,14 +69,17 @@ class Index(Searchable):
         write: bool = True,
     ) -> None:
         self.path = Path(path)
+        name = encoder if encoder is None or isinstance(encoder, str) else encoder.name
+        wanted = {"encoder": name, "store": store, "skip": skip, "dimension": dimension}
+        given = {what: value for what, value in wanted.items() if value is not None}
         if write:
+            if self.path.exists() and not self.path.is_dir():
+                raise UsageError(f"{self.path}: is a file; an index is a folder, name another.")
+            Settings.planned(self.path, given)  # refused before anything is made
             with columns.explained(self.path):
                 self.path.mkdir(parents=True, exist_ok=True)
             self._lock = lock(self.path)
         try:
-            name = encoder if encoder is None or isinstance(encoder, str) else encoder.name
-            wanted = {"encoder": name, "store": store, "skip": skip, "dimension": dimension}
-            given = {what: value for what, value in wanted.items() if value is not None}
             if write:
                 self._make(given)
             self.settings = Settings.read(self.path)
@@ -111,7 +116,9 @@ class Index(Searchable):
         Settings.read(Path(path))
         return cls(path, encoder, write=write)
 
-    def add(self, documents: Iterable[Given]) -> Changes:
+    def add(
+        self, documents: Iterable[Given], *, done: Callable[[int], object] | None = None
+    ) -> Changes:
         """Add documents, or replace those of the same id.
 
         They are read one after the other and committed in small batches, so that any number fits.
@@ -120,6 +127,7 @@ class Index(Searchable):
 
         Args:
             documents: Texts, dicts with `text`, perhaps `id`, and metadata, or `Document` objects.
+            done: Called with the number of documents each time that some are committed.
 
         Raises:
             UsageError: If one of them is no document, or the index was opened for reading.
@@ -128,6 +136,8 @@ class Index(Searchable):
         changes = Changes()
         for batch in self._batches(documents):
             self._add(batch, changes)
+            if done is not None:
+                done(len(batch))
         return changes
 
     def update(self, documents: Iterable[Given]) -> Changes:
@@ -227,6 +237,7 @@ class Index(Searchable):
             self._settle(texts)
         made = self.encoder.encode(texts)
         catalogue, store = self._writable(), self._held()
+        store.check(made.tokens, lambda place: fresh[place].id)
         keys = catalogue.reserve(len(fresh))
         starts = made.tokens.offsets.tolist()
         entries = [

@@ -26,7 +26,10 @@ from tokenry.ops.ragged import Ragged
 
 START = "docker run -p 127.0.0.1:6333:6333 -v qdrant:/qdrant/storage qdrant/qdrant"
 NUMBERS = 1 << 20
-"""Numbers of one request, about ten letters each; a server refuses more than 32 MiB."""
+"""A server refuses as many numbers in one multivector.
+
+A request holds about as many, of some ten letters each; no server refuses less than 32 MiB.
+"""
 
 MEMORY = ":memory:"
 
@@ -66,6 +69,7 @@ class QdrantStore(TokenStore):
         client: Any = None,
     ) -> None:
         super().__init__(folder, shape, write=write)
+        self.longest = (NUMBERS - 1) // shape.dimension
         if candidates < 0:
             raise UsageError(f"qdrant: candidates={candidates} is negative; 0 is all documents.")
         self.at = at or os.environ.get("QDRANT_URL", "")
@@ -92,15 +96,17 @@ class QdrantStore(TokenStore):
     @contextmanager
     def _explained(self) -> Iterator[None]:
         """Say whose error it is that the client raised."""
-        from qdrant_client.http.exceptions import ApiException
+        from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
 
         try:
             yield
         except TokenryError:
             raise
+        except UnexpectedResponse as error:
+            raise StoreError(f"{self.at}: Qdrant refuses what it was sent: {error}") from error
         except (ApiException, OSError, ValueError) as error:
             raise StoreError(
-                f"{self.at}: Qdrant does not answer as asked: {error}. See that the server runs, "
+                f"{self.at}: Qdrant does not answer: {error}. See that the server runs, "
                 f"for example with: {START}"
             ) from error
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from filelock import BaseFileLock
 
+from tokenry.counted import counted
 from tokenry.errors import StoreError, UnknownNameError, UsageError
 from tokenry.index import columns
 from tokenry.index.answers import hits
@@ -174,9 +175,8 @@ class Searchable:
         strangers = np.setdiff1d(held, known, assume_unique=True)
         if writes and len(known) > len(held) - len(strangers):
             lost = len(known) - len(held) + len(strangers)
-            raise StoreError(
-                f"{self.path}: the tokens of {lost} documents are lost; build it again."
-            )
+            whose = counted(lost, "document")
+            raise StoreError(f"{self.path}: the tokens of {whose} are lost; {columns.REMEDY}.")
         if writes and len(strangers):  # of a process that was killed between two commits
             self._store.delete(strangers)
             self._store.commit()

@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from tokenry.counted import counted
 from tokenry.data.collection_loader import collection_documents
 from tokenry.data.documents import SUFFIXES, TEXT_COLUMNS
 from tokenry.data.files import read_bounded, walk
 from tokenry.data.row_streams import ROW_SUFFIXES, RowTable, row_table
 from tokenry.data.rows import find_column
-from tokenry.errors import DataError
+from tokenry.errors import DataError, UsageError
 from tokenry.index import catalogue, folder
 from tokenry.index.documents import Document
 
@@ -26,8 +27,8 @@ class Source:
     table all other columns are metadata.
 
     Args:
-        path: Where it is. Files of a folder, and rows of a table, are read one by one when their
-            turn comes; a table is looked through once before.
+        path: Where it is. Files of a folder, and rows of a table or collection, are read one by
+            one when their turn comes; a table or collection is looked through once before.
         text_column: Tables: the column of texts; None for one with a usual name.
         id_column: Tables: the column of ids; None for `id`. Where there is neither, the id is
             made from the text.
@@ -45,8 +46,10 @@ class Source:
     ) -> None:
         self.path = path
         self.skipped: list[str] = []
+        self._files: list[Path] = []
         self._collection = collection_documents(path) if path.is_dir() else None
         if self._collection is not None:
+            self._documents = sum(1 for _ in self._collection())
             return
         if path.is_dir():
             self._files = _without_indexes(
@@ -74,10 +77,26 @@ class Source:
                 )
             self._text = text
 
+    def check(self, out: Path) -> None:
+        """Refuse a folder for an index in which texts of this source lie.
+
+        The next time they would be taken for a part of the index, and left out.
+
+        Raises:
+            UsageError: If there are some.
+        """
+        here = out.resolve()
+        inside = sum(here in one.resolve().parents for one in self._files)
+        if inside and not self._is_table:
+            raise UsageError(
+                f"{out}: {counted(inside, 'text')} of {self.path} would lie in the index; give it "
+                "a folder of its own."
+            )
+
     def __len__(self) -> int:
         """How many files or rows there are."""
         if self._collection is not None:
-            return len(self._collection)
+            return self._documents
         return self._table.count if self._is_table else len(self._files)
 
     @property
@@ -88,7 +107,7 @@ class Source:
         """The documents; those that cannot be read are noted in `skipped`."""
         self.skipped = []
         if self._collection is not None:
-            return (Document(one.id, one.text, one.meta) for one in self._collection)
+            return (Document(one.id, one.text, one.meta) for one in self._collection())
         return self._rows() if self._is_table else self._texts()
 
     def _texts(self) -> Iterator[Document]:

@@ -9,7 +9,7 @@ process may be killed between any two steps.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -151,6 +151,9 @@ class TokenStore(ABC):
     exact: bool = True
     """Whether the rankings are those of the vectors that were added, but for float16."""
 
+    longest: int | None = None
+    """Token vectors that one document may have; None for any number."""
+
     def __init__(self, folder: Path, shape: Shape, *, write: bool) -> None:
         self.folder, self.shape, self.write = folder, shape, write
 
@@ -187,6 +190,25 @@ class TokenStore(ABC):
     @abstractmethod
     def pooled(self, keys: Keys) -> Float[Tensor, "c p"]:
         """The pooled vectors of some documents, in the order given; of one not there, zeros."""
+
+    def check(self, tokens: Ragged, name: Callable[[int], str]) -> None:
+        """Refuse a document with more token vectors than the store takes.
+
+        Args:
+            tokens: Token vectors of documents.
+            name: The id of the document at a place among them.
+
+        Raises:
+            UsageError: If there is one.
+        """
+        counts = tokens.lengths.tolist()
+        place = next((i for i, n in enumerate(counts) if n > (self.longest or n)), None)
+        if place is not None:
+            raise UsageError(
+                f"{type(self).__name__}: the document {name(place)!r} has {counts[place]:,} tokens "
+                f"of {self.shape.dimension} dimensions, and {self.longest:,} is the most that one "
+                "may have there; split the document, or make an index with fewer dimensions."
+            )
 
     def compact(self) -> None:  # noqa: B027 - not every store has anything to do here
         """Give back the space of deleted documents, and commit."""
