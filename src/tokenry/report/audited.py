@@ -270,13 +270,10 @@ def _example(audit: Audit, category: str) -> dict[str, Any]:
 
 
 def _word(pieces: Sequence[str]) -> list[tuple[str, str]]:
-    """Coloured pieces of a word, without the blank that stands in front of it."""
-    first, *rest = pieces
-    return words.coloured([first.lstrip(), *rest])
     """Coloured pieces of a word, without the blanks around it."""
     *rest, last = pieces
     first, *rest = [*rest, last.rstrip()]
-    return _coloured([first.lstrip(), *rest])
+    return words.coloured([first.lstrip(), *rest])
 
 
 def _pivot(audit: Audit, judge: str, table: str, keys: tuple[str, ...]) -> list[dict[str, Any]]:
