@@ -274,16 +274,11 @@ def row_of(
     return row
 
 
-def placed(model: Any, inputs: dict[str, Any]) -> dict[str, Any]:
-    """Inputs where the model is."""
-    return {name: x.to(model.device) for name, x in inputs.items()}
-
-
 def rewrites(model: Any, tokenizer: Any, tokens: int) -> Iterator[str]:
     """Paragraphs of whose plain answer at least `COPIED` is copied."""
     plain = Contestant("plain generate")
     for text in paragraphs():
-        inputs = placed(model, batch(tokenizer, [text]))
+        inputs = batch(tokenizer, [text], model.device)
         answer = write(model, inputs, plain, tokens).text
         if copied(inputs["input_ids"][0].tolist(), answer[0].tolist()) >= COPIED:
             yield text
@@ -330,8 +325,8 @@ class Block:
         record(device, "curve", {**named, **one, "times_one": relative})
         rows = [row_of(name, self.tallies, curve, device == "cpu") for name in self.tallies]
         plain = self.tallies["plain generate"]
-        copied_share = round(plain.copied / plain.texts, 2)
-        record(device, "by_kind", {**named, "copied": copied_share, "rows": rows})
+        named["copied"] = round(plain.copied / plain.texts, 2)
+        record(device, "by_kind", {**named, "rows": rows})
 
 
 def main() -> None:
@@ -352,8 +347,8 @@ def main() -> None:
     loaded = zoo.load(MODEL)
     loaded.model.to(arguments.device, getattr(torch, arguments.dtype))
     every = contestants(arguments.device)
-    if arguments.only:
-        every = [one for one in every if one.name in ("plain generate", *arguments.only)]
+    only = {"plain generate", *arguments.only}
+    every = [one for one in every if one.name in only or not arguments.only]
     blocks: list[Block] = []
     for b in arguments.batches:
         runs = [one for one in every if b == 1 or one.batches]
@@ -367,7 +362,7 @@ def main() -> None:
             continue
         texts = list(islice(sources[block.kind], block.b))
         if len(texts) == block.b:
-            inputs = placed(loaded.model, batch(loaded.processor, texts))
+            inputs = batch(loaded.processor, texts, loaded.model.device)
             block.step(loaded.model, inputs, arguments.tokens, arguments.repeats)
 
 
@@ -388,11 +383,11 @@ def record(device: str, part: str, block: dict[str, Any]) -> None:
 
 def environment(device: str) -> dict[str, str]:
     """What the figures were measured on."""
-    threads = f"{platform.machine()}, {torch.get_num_threads()} threads"
+    cpu = f"{platform.machine()}, {torch.get_num_threads()} threads"
     return {
         "torch": torch.__version__,
         "python": platform.python_version(),
-        "machine": threads if device == "cpu" else torch.cuda.get_device_name(),
+        "machine": cpu if device == "cpu" else torch.cuda.get_device_name(),
         "model": MODEL,
         "command": " ".join(["python", "bench/decoding.py", *sys.argv[1:]]),
     }

@@ -26,8 +26,8 @@ def paragraphs() -> list[str]:
     return list(found.values())
 
 
-def batch(tokenizer: Any, texts: list[str]) -> dict[str, Any]:
-    """Prompts in the chat template, padded on the left."""
+def batch(tokenizer: Any, texts: list[str], device: Any = "cpu") -> dict[str, Any]:
+    """Prompts in the chat template, padded on the left, on a device."""
     asked = [
         tokenizer.apply_chat_template(
             [{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True
@@ -35,7 +35,8 @@ def batch(tokenizer: Any, texts: list[str]) -> dict[str, Any]:
         for text in texts
     ]
     tokenizer.padding_side = "left"
-    return dict(tokenizer(asked, return_tensors="pt", padding=True, add_special_tokens=False))
+    made = tokenizer(asked, return_tensors="pt", padding=True, add_special_tokens=False)
+    return dict(made.to(device))
 
 
 def copied(source: list[int], answer: list[int]) -> float:

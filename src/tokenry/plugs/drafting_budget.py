@@ -12,8 +12,7 @@ writes says which nodes would have passed (`tokenry.plugs.drafting_trials`). Onl
 time then. That, and drafts that turn out not to pay, is paid from a credit, which holds what
 drafting has gained in this call and a small share of what plain decoding would have taken. A call
 therefore never takes longer than plainly by more than that share and one pass, or less than one
-where little is to be written: together one and a half per cent. The loop itself takes
-about one more.
+where little is to be written: together two per cent. The loop itself takes about one more.
 
 Where a pass costs about the same whatever it reads, as on a GPU, drafts are not made in thought: as
 long as the credit lasts, which is larger there, they are verified, since some drafters learn from
@@ -33,11 +32,11 @@ from statistics import median
 from tokenry.plugs.drafting_curve import Curve
 
 _MEMORY = 0.98  # how much a pass counts once another one has passed
-_LENT = 0.008
+_LENT = 0.01
 _HOPE = 0.1  # the share of first nodes that pass, as long as nothing is known
 _TRIED = 2.0  # drafts in thought are as large as a pass that costs this many single tokens
 _START, _MOST = 1.0, 8.0  # credit, in passes over one token
-_SHORT = 0.008  # credit at the start for each token that may be written, up to _START
+_SHORT = 0.01  # credit at the start for each token that may be written, up to _START
 _CHEAP = 0.5  # so much more than one token may the largest pass cost, for drafts to be tried out
 _MANY, _EACH = 4.0, 0.02  # credit at the start there, and for each token that may be written
 _LAST = 9  # so many passes of a size say how long one takes
@@ -119,11 +118,15 @@ class Chosen:
             before: Seconds that are to be spent before drafts can be made at all.
         """
         credit, cost = max(self._credit, 0.0), self._cost
-        best, self._now, self._thought = 0.0, 0, 0
+        best, largest, self._now, self._thought = 0.0, 0, 0, 0
         for k, (tokens, seconds) in enumerate(self._expected()):
-            lost = cost[k] - cost[0] + self._drafting(k) + (before if k else 0.0)
-            if lost <= credit and (tokens / seconds > best or self._cheap):
+            if cost[k] - cost[0] + self._drafting(k) + (before if k else 0.0) > credit:
+                continue
+            largest = k
+            if tokens / seconds > best:
                 best, self._now = tokens / seconds, k
+        if self._cheap and not self._now:
+            self._now = largest
         return self._now + 1
 
     def trial(self) -> int:
