@@ -152,7 +152,7 @@ def test_where_passes_cost_the_same_drafts_are_verified_until_they_teach():
         cost, tokens = cost + FLAT.cost(k + 1) + 0.02, tokens + 1 + len(accepted)
     assert tokens / cost > 1.4
     lost = []
-    for _ in range(300):
+    for _ in range(600):
         budget = chosen.budget()
         lost.append(FLAT.cost(budget) - 1 + 0.02 * (budget > 1))
         chosen.note(budget - 1, [[]], 1.0, 0.02 * (budget > 1), FLAT.cost(budget))
@@ -180,7 +180,7 @@ def note(seen, node, there, passed):
 def test_drafts_in_thought_are_decided_as_a_pass_would():
     """Whatever the tree and the text: the nodes that pass are those a walk from the root meets."""
     source = random.Random(0)
-    for _ in range(300):
+    for _ in range(600):
         n = source.randrange(1, 12)
         tokens = [source.randrange(3) for _ in range(n)]
         parents = [source.randrange(-1, node) for node in range(n)]
