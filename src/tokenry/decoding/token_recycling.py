@@ -111,7 +111,9 @@ class TokenRecycling(Drafter):
                 measured="Of three logs written one after the other with the paper's 81 tokens "
                 "per pass, 0.56, 1.05 and 1.17 drafted tokens are accepted per pass; with an empty "
                 "table 0.39 and 0.44 in the last two (SmolLM2-135M, 40 tokens each in 26, 20 and "
-                "19 passes).",
+                "19 passes). On one H200, in float32 and with the budget chosen, three chat "
+                "questions of 160 tokens from a cold start take 1.93 tokens per pass and are "
+                "written 1.53 times as fast as by plain generate.",
             ),
         ),
         differs=(
