@@ -9,7 +9,7 @@ each trained on and then measured:
   was read, the same after the letters were renamed, look-ups (without any training on them), and a
   probe that names the letters of a text from the states of the lexinvariant model.
 
-A minute or two of a core each; the two below are longer trainings for a GPU:
+A minute or two of a core each; the last two are longer trainings for a GPU:
 
     python recipes/lexinvariant_toy.py lookups --steps 3000
     python recipes/lexinvariant_toy.py text --steps 300 --plain-steps 100 --length 96
