@@ -86,7 +86,7 @@ def _run(tokenry, home, tmp_path, monkeypatch, words):
          "broken/de/1.txt: is not UTF-8 at byte 5"),
         (("transplant", "model", "few", *MOVE, "wechsel"),
          "Wechsel: source_texts and source_words are both empty; give texts of the source"),
-        (("tokenizer", "train", "broken", "--out", "{out}"), "pass on_error='skip'"),
+        (("tokenizer", "train", "broken", "--out", "{out}"), "on_error='skip'"),
         (("tokenizer", "train", "rna.txt", "--out", "{out}", "--method", "dnabert2"),
          "base 4 is 'U'; allowed are A, C, G, T and N"),
     ],

@@ -131,7 +131,9 @@ def test_dataset_in_squads_form(kind):
 )
 def test_broken_rows(tmp_path, row, message):
     path = write(tmp_path / "t.jsonl", [row, {"text": "good"}])
-    with pytest.raises(DataError, match=rf"1 of 2 texts cannot be read; mend them.*:\n.*{message}"):
+    with pytest.raises(
+        DataError, match=rf"1 of 2 texts cannot be read; mend or remove them.*:\n.*{message}"
+    ):
         load_text(path)
     with pytest.warns(UserWarning, match="1 of 2 texts cannot be read and are left out") as caught:
         assert [e.text for e in load_text(path, on_error="skip")] == ["good"]

@@ -17,7 +17,9 @@ from transformers.cache_utils import DynamicLayer
 from transformers.generation.streamers import BaseStreamer
 
 from tokenry.checks.models import tiny_decoder, words
+from tokenry.decoding import PromptLookup
 from tokenry.method import Drafter, TokenTree
+from tokenry.plugs import drafting_ground
 from tokenry.plugs.attach import attach
 
 
@@ -331,3 +333,31 @@ def test_a_budget_of_one_drafts_nothing_and_needs_no_mask(monkeypatch):
     assert torch.equal(plain, drafted)
     assert trace.passes == 30
     assert seen == [None] * 60
+
+
+@pytest.mark.parametrize("holes", [1, 8, 10**6])
+def test_rows_that_advance_unevenly_are_packed_now_and_then(holes, monkeypatch):
+    """Whenever that is: the texts, and the cache handed out, are those of plain decoding."""
+    monkeypatch.setattr(drafting_ground, "_HOLES", holes)
+    moved = []
+    move = drafting_ground.DraftLayer.move
+    monkeypatch.setattr(
+        drafting_ground.DraftLayer, "move", lambda *given: (moved.append(1), move(*given))
+    )
+    model, ids = tiny_decoder("llama"), words(3, 16)
+    ids[0] = words(1, 2).repeat(1, 8)
+    mask = torch.ones_like(ids)
+    ids[1, :5], mask[1, :5] = 0, 0
+    settings = {"attention_mask": mask, "max_new_tokens": 60, "pad_token_id": 0}
+    settings |= {"return_dict_in_generate": True}
+    plain = model.generate(ids, **settings)
+    with attach(model, PromptLookup(budget=5)):
+        ours = model.generate(ids, **settings)
+    assert torch.equal(ours.sequences, plain.sequences)
+    n = plain.past_key_values.get_seq_length()
+    for row, there in zip(plain.past_key_values.layers, ours.past_key_values.layers, strict=True):
+        real = torch.cat([mask.bool(), torch.ones(3, n - 16, dtype=torch.bool)], 1)
+        a, b = (keys.transpose(1, 2)[real] for keys in (row.keys, there.keys[:, :, :n]))
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+    passes = len(moved) / len(model.model.layers)
+    assert passes >= 1 if holes == 10**6 else passes > 1

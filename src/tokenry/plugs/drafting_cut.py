@@ -52,7 +52,7 @@ class CutGround(Ground):
         with self._caching.drafted(seen):
             return super().feed(tokens, seen)
 
-    def _mask(self, lengths: Int[Tensor, " b"], seen: Bool[Tensor, "b t t"]) -> Tensor | None:
+    def _mask(self, seen: Bool[Tensor, "b t t"]) -> Tensor | None:
         """Which tokens are no padding; the policy knows what is left, and who sees whom."""
         if self._padding is None:
             return None

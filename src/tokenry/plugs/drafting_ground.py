@@ -14,6 +14,8 @@ from transformers.cache_utils import Cache, DynamicLayer
 from tokenry.plugs.cache import RoomyLayer
 from tokenry.plugs.past import CACHE
 
+_HOLES = 32
+
 
 class DraftLayer(RoomyLayer):
     """Keys and values that grow in place, and of which any may go back to an earlier slot."""
@@ -63,9 +65,11 @@ class DraftLayer(RoomyLayer):
 class Ground:
     """A decoder's cache under the texts of a batch, each of which advances by itself.
 
-    Row `i` holds its tokens in its first `lengths[i]` slots, padding in front included. A pass
-    lays the root and the drafted nodes of all rows behind the longest; `keep` moves those that
-    became text to the row's own end, so that no row ever has a hole.
+    A pass lays the root and the drafted nodes of all rows behind all that is there, and `keep`
+    moves those that became text together, from where the pass began. A row that advanced by fewer
+    than another has holes then, which the mask hides: to fill them after each pass would cost more
+    than they do. When there are many, and at the end, each row is packed into its first slots,
+    padding in front included.
 
     Args:
         model: The model.
@@ -73,7 +77,7 @@ class Ground:
         kwargs: What `generate` prepared for the model, without the cache.
 
     Attributes:
-        lengths: Slots that each row holds.
+        lengths: Tokens that each row holds, padding included.
     """
 
     lockstep = False
@@ -87,6 +91,8 @@ class Ground:
         self._layers = [layer for layer in cache.layers if isinstance(layer, DraftLayer)]
         n = int(cache.get_seq_length())
         self.lengths = [n] * batch
+        self._width = n
+        self._held: Bool[Tensor, "b s"] | None = None  # where no hole is; None for none anywhere
         mask = self._kwargs.pop("attention_mask", None)
         self._padding: Bool[Tensor, "b n"] | None = None if mask is None else mask[:, :n].bool()
         places = self._kwargs.pop("position_ids")[:, -1:].expand(batch, 1)
@@ -124,7 +130,7 @@ class Ground:
             tokens,
             next_sequence_length=t,
             **{CACHE: self._cache},
-            attention_mask=self._mask(lengths, seen),
+            attention_mask=self._mask(seen),
             position_ids=lengths[:, None] + self._ahead + depth,
             **{name: last.expand(b, t) for name, last in self._types.items()},
             **self._kwargs,
@@ -132,16 +138,15 @@ class Ground:
         scores: Tensor = self._model(**inputs, return_dict=True).logits
         return scores
 
-    def _mask(self, lengths: Int[Tensor, " b"], seen: Bool[Tensor, "b t t"]) -> Tensor | None:
+    def _mask(self, seen: Bool[Tensor, "b t t"]) -> Tensor | None:
         """What each token attends to, `(b, 1, t, s + t)`; None when that is everything."""
         b, t, _ = seen.shape
-        width = max(self.lengths)
-        even = self._padding is None and min(self.lengths) == width
+        even = self._padding is None and self._held is None
         if even and t == 1:
             return None
-        past = torch.ones(b, width, dtype=torch.bool, device=seen.device)
-        if not even:
-            past = torch.arange(width, device=seen.device) < lengths[:, None]
+        past = torch.ones(b, self._width, dtype=torch.bool, device=seen.device)
+        if self._held is not None:
+            past = self._held.clone()
         if self._padding is not None:
             past[:, : self._padding.shape[1]] &= self._padding
         mask = torch.cat([past[:, None].expand(-1, t, -1), seen], -1).unsqueeze(1)
@@ -157,31 +162,60 @@ class Ground:
 
     def keep(self, slots: Sequence[Sequence[int]]) -> None:
         """Of the last pass keep in each row these tokens, 0 being the root; the rest goes."""
-        width = max(self.lengths)
+        counts = [len(stay) for stay in slots]
         moves = [
-            (row, width + slot, n + i)
-            for row, (n, stay) in enumerate(zip(self.lengths, slots, strict=True))
+            (row, self._width + slot, self._width + i)
+            for row, stay in enumerate(slots)
             for i, slot in enumerate(stay)
-            if width + slot != n + i
+            if slot != i
         ]
-        self.lengths = [n + len(stay) for n, stay in zip(self.lengths, slots, strict=True)]
-        self._move(moves)
+        if moves:
+            self._move(torch.tensor(moves).T)
+        self._hold(counts)
+        self.lengths = [n + count for n, count in zip(self.lengths, counts, strict=True)]
+        if self._width > max(self.lengths) + _HOLES:
+            self._pack()
         self._crop()
 
+    def _hold(self, counts: Sequence[int]) -> None:
+        """Behind all that is there each row got so many tokens."""
+        m = max(counts)
+        if self._held is not None or min(counts) < m:
+            held, device = self._held, self._ahead.device
+            if held is None:
+                held = torch.ones(len(counts), self._width, dtype=torch.bool, device=device)
+            new = torch.arange(m, device=device) < torch.tensor(counts, device=device)[:, None]
+            self._held = torch.cat([held, new], 1)
+        self._width += m
+
+    def _pack(self) -> None:
+        """Let each row's tokens lie in its first slots."""
+        if self._held is None:
+            return
+        rows, old = self._held.nonzero().T
+        new = (self._held.cumsum(1) - 1)[rows, old]
+        index = torch.stack([rows, old, new])
+        self._move(index[:, old != new])
+        lengths = torch.tensor(self.lengths, device=index.device)
+        self._width = max(self.lengths)
+        even = min(self.lengths) == self._width
+        places = torch.arange(self._width, device=index.device)
+        self._held = None if even else places < lengths[:, None]
+
     def drop(self, counts: Sequence[int]) -> None:
-        """Let go of so many tokens at the end of each row."""
+        """Pack the rows, and let go of so many tokens at the end of each."""
+        self._pack()
         self.lengths = [n - count for n, count in zip(self.lengths, counts, strict=True)]
+        self._width = max(self.lengths)
         self._crop()
 
     def _crop(self) -> None:
-        spare = int(self._cache.get_seq_length()) - max(self.lengths)
+        spare = int(self._cache.get_seq_length()) - self._width
         if spare:
             self._cache.crop(-spare)
 
-    def _move(self, moves: list[tuple[int, int, int]]) -> None:
-        if not moves:
-            return
-        index = torch.tensor(moves).T
+    def _move(self, index: Int[Tensor, "3 m"]) -> None:
+        """Of each row, old slot and new slot."""
         placed: dict[torch.device, Tensor] = {}
         for layer in self._layers:
             if layer.keys is not None and layer.is_initialized:
