@@ -261,9 +261,10 @@ def row_of(
         "contestant": name,
         "tokens_per_second": round(tally.tokens / tally.seconds, 1),
         "speedup": round(plain.seconds / tally.seconds, 3),
-        "beside": round(tally.beside / plain.seconds, 3) if on_cpu else None,
         "identical": f"{tally.same} of {tally.texts}",
     }
+    if on_cpu:
+        row["beside"] = round(tally.beside / plain.seconds, 3)
     if tally.passes:
         ideal = tally.prompts + sum(between(curve, n) for n in tally.sizes)
         row["tokens_per_pass"] = round(tally.tokens / tally.passes, 2)
