@@ -38,7 +38,7 @@ class Columns:
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class Compared:
+class Compared(Columns):
     """What the columns are called; two names are those in the found table and in gold.
 
     Args:
@@ -48,12 +48,6 @@ class Compared:
         id: The column of the ids of records, likewise.
         encoding: Of csv and jsonl files.
     """
-
-    left: str = "left"
-    right: str = "right"
-    score: str = "score"
-    id: str = "id"
-    encoding: str | None = None
 
     def settings(self) -> dict[str, Any]:
         """The settings of the public function."""

@@ -8,7 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tests.vocab.test_token_purity import trained
+from tokenizers import Tokenizer
 
 from tokenry.data import load_text
 from tokenry.plugs.usage import usage
@@ -52,17 +53,6 @@ def parts(texts: list[str]) -> set[str]:
     """All runs of letters of all words."""
     found = set(re.findall("[a-z]+", " ".join(texts).lower()))
     return {w[i:j] for w in found for i in range(len(w)) for j in range(i + 2, len(w) + 1)}
-
-
-def trained(texts: list[str], size: int) -> Tokenizer:
-    made = Tokenizer(models.BPE())
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    made.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    made.train_from_iterator(
-        texts, trainers.BpeTrainer(vocab_size=size, initial_alphabet=alphabet, show_progress=False)
-    )
-    return made
 
 
 def words(tokenizer: Tokenizer, texts: list[str], lexicon: tuple[str, ...], language: str) -> float:

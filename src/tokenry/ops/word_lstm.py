@@ -53,7 +53,7 @@ def numbered(texts: Sequence[str], known: dict[str, int], longest: int) -> Int[T
         ids = [known.get(word, UNKNOWN) for word in _words(text)] or [UNKNOWN]
         head = longest // 2
         rows.append(ids if len(ids) <= longest else ids[:head] + ids[head - longest :])
-    return padded(rows)[0]
+    return padded(rows, PADDING)[0]
 
 
 def fitted(

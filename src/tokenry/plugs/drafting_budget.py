@@ -15,8 +15,8 @@ therefore never takes longer than plainly by more than that share and one pass, 
 where little is to be written: together two per cent. The loop itself takes about one more.
 
 Where a pass costs about the same whatever it reads, as on a GPU, drafts are not made in thought: as
-long as the credit lasts, which is larger there, they are verified, since some drafters learn from
-what is verified and little can be lost.
+long as the credit lasts, they are verified, since some drafters learn from what is verified. So
+that they have time to, two passes for each hundred tokens, four at most, are lent at the start.
 
 A draft model has to read the text first. Drafts in thought look at its end alone; all of it is read
 when drafts are to be verified for the first time and the credit pays for that reading too.

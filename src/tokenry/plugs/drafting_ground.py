@@ -144,8 +144,9 @@ class Ground:
         even = self._padding is None and self._held is None
         if even and t == 1:
             return None
-        past = torch.ones(b, self._width, dtype=torch.bool, device=seen.device)
-        if self._held is not None:
+        if self._held is None:
+            past = torch.ones(b, self._width, dtype=torch.bool, device=seen.device)
+        else:
             past = self._held.clone()
         if self._padding is not None:
             past[:, : self._padding.shape[1]] &= self._padding
@@ -194,19 +195,22 @@ class Ground:
             return
         rows, old = self._held.nonzero().T
         new = (self._held.cumsum(1) - 1)[rows, old]
-        index = torch.stack([rows, old, new])
-        self._move(index[:, old != new])
-        lengths = torch.tensor(self.lengths, device=index.device)
-        self._width = max(self.lengths)
-        even = min(self.lengths) == self._width
-        places = torch.arange(self._width, device=index.device)
-        self._held = None if even else places < lengths[:, None]
+        self._move(torch.stack([rows, old, new])[:, old != new])
+        self._level()
+
+    def _level(self) -> None:
+        """Each row holds its first slots, as many as it has tokens, and no others."""
+        self._width, self._held = max(self.lengths), None
+        if min(self.lengths) < self._width:
+            lengths = torch.tensor(self.lengths, device=self._ahead.device)
+            places = torch.arange(self._width, device=lengths.device)
+            self._held = places < lengths[:, None]
 
     def drop(self, counts: Sequence[int]) -> None:
         """Pack the rows, and let go of so many tokens at the end of each."""
         self._pack()
         self.lengths = [n - count for n, count in zip(self.lengths, counts, strict=True)]
-        self._width = max(self.lengths)
+        self._level()
         self._crop()
 
     def _crop(self) -> None:
