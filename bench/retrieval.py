@@ -265,7 +265,7 @@ def main() -> None:
 
 
 def keep(given: Any, work: Path, rows: list[dict[str, Any]]) -> None:
-    """Put a section into the results file, beside what stands there."""
+    """Put rows into the results file, beside those of other engines on the same vectors."""
     known = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     vectors, repeated = Work(work), not (work / "stamp").is_file()
     block = {
@@ -277,9 +277,11 @@ def keep(given: Any, work: Path, rows: list[dict[str, Any]]) -> None:
         "encoded_in": "bfloat16" if given.bfloat16 else "float32",
         "vectors": f"real, repeated with noise {NOISE}" if repeated else "real",
         "threads": given.threads,
-        "rows": rows,
     }
-    known[given.section] = [block]
+    before = known.get(given.section, [{}])[0]
+    same = all(before.get(name) == value for name, value in block.items())
+    measured = {r["engine"]: r for r in (*(before["rows"] if same else ()), *rows)}
+    known[given.section] = [{**block, "rows": list(measured.values())}]
     known["environment"] = {"python": platform.python_version(), **versions()}
     RESULTS.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
 
