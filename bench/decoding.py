@@ -5,7 +5,8 @@
     python bench/decoding.py --device cuda --kinds chat --tokens 160  # decoding-cuda.json
 
 Greedy, by kind of text, one prompt at a time and four at once; all contestants write to each prompt
-in turn, each from a cold start. Every round takes one more batch of each kind; no further batch is
+in turn, each from a cold start, or, with `--before`, after it has written to so many other prompts
+of the kind, which are not timed. Every round takes one more batch of each kind; no further batch is
 begun that would not be done after `--minutes`, but the first round always is. *copied* is the share
 of the plain answer that stands in the prompt in runs of four tokens and more; to *rewrite* go
 prompts of which that is 0.9 at least. The *limit* is what the measured cost of a pass over n tokens
@@ -22,10 +23,9 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import islice, product
@@ -33,8 +33,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from decoding_costs import Costs, between, now
 from decoding_texts import batch, copied, paragraphs, shipped
-from transformers import DynamicCache
 
 from tokenry import catalog, zoo
 from tokenry.card import Card
@@ -45,8 +45,6 @@ MODEL, DRAFT = "zoo:smollm2-135m", "zoo:smollm2-draft"
 RESULTS = Path(__file__).parent / "results"
 KINDS = ("chat", "edit", "summary", "log", "rewrite")
 COPIED = 0.9
-SIZES = (1, 2, 4, 8, 16, 32, 64)
-TIMED = 5
 
 
 class Silent(Drafter):
@@ -89,56 +87,6 @@ def contestants(device: str) -> list[Contestant]:
     classes = [catalog.find(slug) for slug in catalog.names("decoding")]
     fit = [c for c in classes if issubclass(c, Drafter) and c.card.needs == "nothing"]
     return [*found, *(Contestant(cls.card.slug, cls()) for cls in fit)]
-
-
-@dataclass
-class Costs:
-    """What passes over n tokens behind a text take.
-
-    Attributes:
-        b: Texts at once.
-        context: Tokens before the pass.
-        spent: Seconds by n.
-    """
-
-    b: int
-    context: int
-    spent: dict[int, list[float]] = field(default_factory=lambda: {n: [] for n in SIZES})
-
-    def time(self, model: Any) -> None:
-        """Time `TIMED` passes of each size."""
-        shape = self.b, self.context + max(SIZES)
-        ids = torch.randint(100, 20_000, shape, device=model.device)
-        cache = DynamicCache(config=model.config)
-        model(ids[:, : self.context], past_key_values=cache, logits_to_keep=1)
-        for _ in range(TIMED):
-            for n, taken in self.spent.items():
-                start = now(model)
-                model(ids[:, self.context : self.context + n], past_key_values=cache)
-                taken.append(now(model) - start)
-                cache.crop(-n)
-
-    @property
-    def curve(self) -> dict[int, float]:
-        """The median of each size."""
-        return {n: statistics.median(taken) for n, taken in self.spent.items()}
-
-
-def now(model: Any) -> float:
-    """Seconds on a clock, once all that the model was asked for is done."""
-    if model.device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter()
-
-
-def between(curve: dict[int, float], n: int) -> float:
-    """The cost of a pass over n tokens, on straight lines between the measured ones."""
-    sizes = sorted(curve)
-    high = next((size for size in sizes if size >= n), sizes[-1])
-    low = max([size for size in sizes if size <= n], default=sizes[0])
-    if low == high:
-        return curve[low]
-    return curve[low] + (curve[high] - curve[low]) * (n - low) / (high - low)
 
 
 @dataclass
@@ -203,10 +151,18 @@ class Clock:
         return self.inside
 
 
-def write(model: Any, inputs: dict[str, Any], one: Contestant, tokens: int) -> Written:
-    """One call of `generate`; a draft model is loaded before."""
+def write(
+    model: Any,
+    inputs: dict[str, Any],
+    one: Contestant,
+    tokens: int,
+    before: Sequence[dict[str, Any]] = (),
+) -> Written:
+    """One call of `generate`; draft models are loaded and earlier prompts answered before it."""
     held = attach(model, one.method) if one.method else nullcontext()
     with held as attachment:
+        for earlier in before if one.method else ():
+            model.generate(**earlier, max_new_tokens=tokens, do_sample=False)
         clock, start = Clock(model), now(model)
         out = model.generate(**inputs, max_new_tokens=tokens, do_sample=False, **one.asked)
         seconds = now(model) - start
@@ -221,13 +177,14 @@ def measure(
     tokens: int,
     tallies: dict[str, Tally],
     repeats: int = 1,
+    before: Sequence[dict[str, Any]] = (),
 ) -> None:
     """All contestants on one more batch, in turn, there and back; the quickest time counts."""
     prompt = write(model, inputs, runs[0], tokens=1).seconds
     found: dict[str, list[Written]] = {one.name: [] for one in runs}
     for turn in range(repeats):
         for one in runs[:: -1 if turn % 2 else 1]:
-            found[one.name].append(write(model, inputs, one, tokens))
+            found[one.name].append(write(model, inputs, one, tokens, before))
     plain = found[runs[0].name][0].text
     asked = inputs["input_ids"].tolist()
     for one in runs:
@@ -293,6 +250,7 @@ class Block:
         kind: The kind.
         b: Prompts at once.
         runs: Who takes part.
+        before: What drafters have answered before each text.
         costs: What passes take behind texts of the first batch's length.
         tallies: What they did so far.
         took: Seconds of the last batch.
@@ -301,6 +259,7 @@ class Block:
     kind: str
     b: int
     runs: list[Contestant]
+    before: Sequence[dict[str, Any]] = ()
     costs: Costs | None = None
     tallies: dict[str, Tally] = field(default_factory=dict)
     took: float = 0.0
@@ -313,7 +272,7 @@ class Block:
                 write(model, inputs, one, tokens=2)  # times passes on first use
             self.costs = Costs(self.b, inputs["input_ids"].shape[1] + tokens // 2)
         self.costs.time(model)
-        measure(model, inputs, self.runs, tokens, self.tallies, repeats)
+        measure(model, inputs, self.runs, tokens, self.tallies, repeats, self.before)
         self.costs.time(model)
         self.took = time.monotonic() - began
         self._record(self.costs, model)
@@ -321,6 +280,7 @@ class Block:
     def _record(self, costs: Costs, model: Any) -> None:
         curve, device = costs.curve, model.device.type
         named = {"kind": self.kind, "batch": self.b, "dtype": str(model.dtype)[6:]}
+        named |= {"before": len(self.before)} if self.before else {}
         relative = {str(n): round(seconds / curve[1], 3) for n, seconds in curve.items()}
         one = {"context": costs.context, "ms_of_one_token": round(1e3 * curve[1], 2)}
         record(device, "curve", {**named, **one, "times_one": relative})
@@ -340,6 +300,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=1, help="times of which the best counts")
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--only", nargs="*", default=(), help="contestants beside plain generate")
+    parser.add_argument("--before", type=int, default=0, help="prompts answered before each")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="float32")
     arguments = parser.parse_args()
@@ -350,14 +311,21 @@ def main() -> None:
     every = contestants(arguments.device)
     only = {"plain generate", *arguments.only}
     every = [one for one in every if one.name in only or not arguments.only]
-    blocks: list[Block] = []
-    for b in arguments.batches:
-        runs = [one for one in every if b == 1 or one.batches]
-        blocks += [Block(kind, b, runs) for kind in arguments.kinds]
     again = rewrites(loaded.model, loaded.processor, arguments.tokens)
     sources = {
         kind: again if kind == "rewrite" else iter(shipped(kind)) for kind in arguments.kinds
     }
+    before = {
+        kind: [
+            batch(loaded.processor, [text], loaded.model.device)
+            for text in islice(source, arguments.before)
+        ]
+        for kind, source in sources.items()
+    }
+    blocks: list[Block] = []
+    for b in arguments.batches:
+        runs = [one for one in every if b == 1 or one.batches]
+        blocks += [Block(kind, b, runs, before[kind]) for kind in arguments.kinds]
     for _, block in product(range(arguments.rounds), blocks):
         if block.took and time.monotonic() + block.took > deadline:
             continue
@@ -375,8 +343,8 @@ def record(device: str, part: str, block: dict[str, Any]) -> None:
         print("  ".join(f"{name} {value}" for name, value in row.items()), flush=True)
     result = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     result["environment"] = environment(device)
-    same = {key: block[key] for key in ("kind", "batch", "dtype") if key in block}
-    others = [b for b in result.get(part, []) if any(b.get(k) != v for k, v in same.items())]
+    same = ("kind", "batch", "dtype", "before")
+    others = [b for b in result.get(part, []) if any(b.get(k) != block.get(k) for k in same)]
     result[part] = [*others, block]
     RESULTS.mkdir(exist_ok=True)
     path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

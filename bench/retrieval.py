@@ -259,6 +259,7 @@ def main() -> None:
     for name in names:
         rows.append(row(name, work, given.threads, labels, best))
         print(rows[-1], flush=True)
+        keep(given, work, rows)
     rows += peers(given.peers, work, labels, best) if given.peers else []
     ratios(rows)
     keep(given, work, rows)
