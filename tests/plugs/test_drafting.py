@@ -17,7 +17,7 @@ from transformers.cache_utils import DynamicLayer
 from transformers.generation.streamers import BaseStreamer
 
 from tokenry.checks.models import tiny_decoder, words
-from tokenry.decoding import PromptLookup
+from tokenry.decoding import PromptLookup, TokenRecycling
 from tokenry.method import Drafter, TokenTree
 from tokenry.plugs import drafting_ground
 from tokenry.plugs.attach import attach
@@ -335,8 +335,9 @@ def test_a_budget_of_one_drafts_nothing_and_needs_no_mask(monkeypatch):
     assert seen == [None] * 60
 
 
+@pytest.mark.parametrize("method", [PromptLookup(budget=5), TokenRecycling(budget=17)])
 @pytest.mark.parametrize("holes", [1, 8, 10**6])
-def test_rows_that_advance_unevenly_are_packed_now_and_then(holes, monkeypatch):
+def test_holes_of_rows_and_trees_are_packed_now_and_then(holes, method, monkeypatch):
     """Whenever that is: the texts, and the cache handed out, are those of plain decoding."""
     monkeypatch.setattr(drafting_ground, "_HOLES", holes)
     moved = []
@@ -351,7 +352,7 @@ def test_rows_that_advance_unevenly_are_packed_now_and_then(holes, monkeypatch):
     settings = {"attention_mask": mask, "max_new_tokens": 60, "pad_token_id": 0}
     settings |= {"return_dict_in_generate": True}
     plain = model.generate(ids, **settings)
-    with attach(model, PromptLookup(budget=5)):
+    with attach(model, method):
         ours = model.generate(ids, **settings)
     assert torch.equal(ours.sequences, plain.sequences)
     n = plain.past_key_values.get_seq_length()

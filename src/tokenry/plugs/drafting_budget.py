@@ -119,8 +119,9 @@ class Chosen:
         """
         credit, cost = max(self._credit, 0.0), self._cost
         best, largest, self._now, self._thought = 0.0, 0, 0, 0
+        draft, node = self._drafting()
         for k, (tokens, seconds) in enumerate(self._expected()):
-            if cost[k] - cost[0] + self._drafting(k) + (before if k else 0.0) > credit:
+            if k and cost[k] - cost[0] + draft + node * k + before > credit:
                 continue
             largest = k
             if tokens / seconds > best:
@@ -133,7 +134,8 @@ class Chosen:
         """How many nodes to draft in thought beside a pass without drafts."""
         credit, dear = max(self._credit, 0.0), _TRIED * self._cost[0]
         most = 2 if self._step and not self._drafts else len(self._cost)
-        fit = [k for k in range(1, most) if self._drafting(k) <= credit]
+        draft, node = self._drafting()
+        fit = [k for k in range(1, most) if draft + node * k <= credit]
         if self._now or not fit:
             return 0
         self._thought = max((k for k in fit if self._cost[k] <= dear), default=1)
@@ -151,35 +153,36 @@ class Chosen:
         self._there[node] += there
         self._passed[node] += passed
 
-    def _drafting(self, k: int) -> float:
-        """Seconds that drafting so many nodes takes.
+    def _drafting(self) -> tuple[float, float]:
+        """Seconds that a draft takes, and each of its nodes.
 
         A straight line through what was timed. Where only one size was, each node costs the same
         with a draft model, and all of them what one does without.
         """
-        if not self._drafts or not k:
-            return self._step * k
+        if not self._drafts:
+            return 0.0, self._step
         n, nodes, seconds = self._drafts, self._nodes, self._seconds
         if self._step:
-            return seconds * (k + 1) / (nodes + n)
+            each = seconds / (nodes + n)
+            return each, each
         spread = self._squares * n - nodes**2
         each = (self._products * n - nodes * seconds) / spread if spread > 1e-6 * nodes**2 else 0.0
         each = min(max(each, 0.0), seconds / nodes)
-        return seconds / n + each * (k - nodes / n)
+        return (seconds - each * nodes) / n, each
 
     def _expected(self) -> list[tuple[float, float]]:
         """Tokens and seconds of a pass for each number of nodes."""
         cost = self._cost
         there, share, tokens, seconds = 1.0, 0.0, 1.0, cost[0]
         found = [(tokens, seconds)]
-        drafting, each = self._drafting(1), self._drafting(2) - self._drafting(1)
+        draft, node = self._drafting()
         notes = zip(self._asked, self._there, self._passed, strict=True)
         for j, (asked, offered, passed) in enumerate(notes):
             share = (passed + max(_HOPE / (j + 1), 0.8 * share)) / (offered + 1)
             there = (offered + there) / (asked + 1)
             tokens += there * share
             seconds += there * (cost[j + 1] - cost[j])
-            found.append((tokens, seconds + drafting + each * j))
+            found.append((tokens, seconds + draft + node * (j + 1)))
         return found
 
     def note(

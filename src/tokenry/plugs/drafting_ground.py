@@ -65,11 +65,11 @@ class DraftLayer(RoomyLayer):
 class Ground:
     """A decoder's cache under the texts of a batch, each of which advances by itself.
 
-    A pass lays the root and the drafted nodes of all rows behind all that is there, and `keep`
-    moves those that became text together, from where the pass began. A row that advanced by fewer
-    than another has holes then, which the mask hides: to fill them after each pass would cost more
-    than they do. When there are many, and at the end, each row is packed into its first slots,
-    padding in front included.
+    A pass lays the root and the drafted nodes of all rows behind all that is there, and those that
+    became text stay where they are, up to the last of them. Between them, and behind a row that
+    advanced by fewer than another, are holes, which the mask hides: to fill them in all layers
+    after each pass would cost more than they do. When there are many, and at the end, each row is
+    packed into its first slots, padding in front included.
 
     Args:
         model: The model.
@@ -163,30 +163,22 @@ class Ground:
 
     def keep(self, slots: Sequence[Sequence[int]]) -> None:
         """Of the last pass keep in each row these tokens, 0 being the root; the rest goes."""
-        counts = [len(stay) for stay in slots]
-        moves = [
-            (row, self._width + slot, self._width + i)
-            for row, stay in enumerate(slots)
-            for i, slot in enumerate(stay)
-            if slot != i
-        ]
-        if moves:
-            self._move(torch.tensor(moves).T)
-        self._hold(counts)
-        self.lengths = [n + count for n, count in zip(self.lengths, counts, strict=True)]
+        self._hold(slots)
+        self.lengths = [n + len(stay) for n, stay in zip(self.lengths, slots, strict=True)]
         if self._width > max(self.lengths) + _HOLES:
             self._pack()
         self._crop()
 
-    def _hold(self, counts: Sequence[int]) -> None:
-        """Behind all that is there each row got so many tokens."""
-        m = max(counts)
-        if self._held is not None or min(counts) < m:
+    def _hold(self, slots: Sequence[Sequence[int]]) -> None:
+        """Behind all that is there each row holds these slots, and holes between them."""
+        m = max((stay[-1] + 1 for stay in slots if stay), default=0)
+        if self._held is not None or any(len(stay) < m for stay in slots):
             held, device = self._held, self._ahead.device
             if held is None:
-                held = torch.ones(len(counts), self._width, dtype=torch.bool, device=device)
-            new = torch.arange(m, device=device) < torch.tensor(counts, device=device)[:, None]
-            self._held = torch.cat([held, new], 1)
+                held = torch.ones(len(slots), self._width, dtype=torch.bool, device=device)
+            new = [[slot in stay for slot in range(m)] for stay in slots]
+            more = torch.tensor(new, dtype=torch.bool, device=device)
+            self._held = torch.cat([held, more], 1)
         self._width += m
 
     def _pack(self) -> None:
