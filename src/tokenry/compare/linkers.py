@@ -15,8 +15,8 @@ from tokenry.compare.linked import CUT, Linkable, LinkingData
 from tokenry.method import Aids, Embed, Linker, Matcher, Scored, Side
 from tokenry.ops.assignment import ASSIGNMENTS
 from tokenry.ops.clusters import components
-from tokenry.ops.near import best_threshold
 from tokenry.ops.nearest import ALL, nearest
+from tokenry.ops.thresholds import best_threshold
 from tokenry.plugs.token_windows import PlainReader, windows
 from tokenry.tables.aids import linker as linker_by_name
 from tokenry.tables.memory import peak, reset_peak

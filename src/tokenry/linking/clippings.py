@@ -16,8 +16,8 @@ from tokenry.errors import UsageError
 from tokenry.linking.pooled_rows import PooledRows, Vectors, vectors_of
 from tokenry.method import Aids, Batch, In, Linker, Losses, Matcher, Objective, Scored, Side
 from tokenry.ops.contrastive import in_batch, pairwise, supervised
-from tokenry.ops.near import best_threshold
 from tokenry.ops.pooled import pool
+from tokenry.ops.thresholds import best_threshold
 
 _THRESHOLD = 0.8
 

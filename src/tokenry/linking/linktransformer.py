@@ -11,7 +11,7 @@ from tokenry.card import Card, Claim
 from tokenry.linking.text_rows import TextRows, encode
 from tokenry.method import Aids, Linker, Matcher, Scored, Side
 from tokenry.ops.fields import SEPARATOR, joined
-from tokenry.ops.near import best_threshold
+from tokenry.ops.thresholds import best_threshold
 
 _THRESHOLD = 0.8
 

@@ -9,8 +9,8 @@ from jaxtyping import Float, Int
 
 from tokenry.method import Embed, Matcher, Referee, Scored
 from tokenry.ops.group_best import group_best
-from tokenry.ops.near import best_threshold
 from tokenry.ops.nearest import ALL, first_of_each, nearest_by, products
+from tokenry.ops.thresholds import best_threshold
 
 Rows = Int[np.ndarray, " m"]
 Scores = Float[np.ndarray, " m"]

@@ -18,8 +18,8 @@ from jaxtyping import Bool, Float, Int
 from tokenry.errors import UsageError
 from tokenry.method.base import In, Method
 from tokenry.method.chunker import Embed
-from tokenry.ops.near import best_threshold
 from tokenry.ops.nearest import ALL
+from tokenry.ops.thresholds import best_threshold
 
 Rows = Int[np.ndarray, " m"]
 Scores = Float[np.ndarray, " m"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Int
 
+from tokenry.ops.agreement import ratios
+
 
 def agreement(
     given: Int[np.ndarray, " n"], true: Int[np.ndarray, " n"], yes: int | None = None
@@ -20,8 +22,8 @@ def agreement(
     {'accuracy': 0.75, 'F1': 0.6666666666666666}
     """
     size = int(max(given.max(initial=0), true.max(initial=0))) + 1
-    both = np.bincount(true[given == true], minlength=size)
-    sizes = np.bincount(given, minlength=size) + np.bincount(true, minlength=size)
-    scores = np.divide(2 * both, sizes, out=np.zeros(size), where=sizes > 0)
-    f1 = scores[sizes > 0].mean() if yes is None else scores[yes]
+    some = (true[given == true], given, true)
+    counts = np.stack([np.bincount(one, minlength=size) for one in some], 1)
+    scores = ratios(counts)[:, 2]
+    f1 = scores[counts.any(1)].mean() if yes is None else scores[yes]
     return {"accuracy": float((given == true).mean()), "F1": float(f1)}

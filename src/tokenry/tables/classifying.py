@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tokenry.counted import counted
 from tokenry.errors import UsageError
 from tokenry.method import Linker, Scored, Side
+from tokenry.ops.agreement import agreement
 from tokenry.plugs.text_classifier import TextClassifier
 from tokenry.tables import frames, sides
 from tokenry.tables.aids import Given, linker
@@ -222,12 +223,5 @@ def _known(marks: list[bool | None] | None) -> Scored | None:
 
 
 def _figures(match: Bool[np.ndarray, " n"], same: Bool[np.ndarray, " n"]) -> dict[str, float]:
-    hits = int((match & same).sum())
-    precision = hits / max(1, int(match.sum()))
-    recall = hits / max(1, int(same.sum()))
-    both = precision + recall
-    return {
-        "precision": precision,
-        "recall": recall,
-        "f1": 2 * precision * recall / both if both else 0.0,
-    }
+    counts = (int(some.sum()) for some in (match & same, match, same))
+    return agreement(*counts)._asdict()

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from tokenry.method import Matcher, Scored, Side
+from tokenry.ops.agreement import agreement
 from tokenry.ops.assignment import ASSIGNMENTS
 from tokenry.ops.clusters import components
+from tokenry.ops.link_measures import blocking_measures
 from tokenry.tables import blocking, sides
 from tokenry.tables.engine import arrow
 from tokenry.tables.frames import Frame
@@ -284,17 +286,14 @@ def _against(
     wide = shape[1]
     true = np.sort(gold[:, 0] * wide + gold[:, 1])
     shared = int(np.isin(_codes(links, wide), true).sum())
-    precision, recall = shared / max(1, len(links)), shared / max(1, len(true))
-    f1 = 2 * shared / max(1, len(links) + len(true))
     there = sum(int(np.isin(_codes(one, wide), true).sum()) for one in candidates.batches())
     pairs = shape[0] * (shape[0] - 1) // 2 if shape[2] else shape[0] * shape[1]
+    blocking = blocking_measures(candidates.rows, there, len(true), pairs)
     return {
         "gold": len(true),
-        "precision": precision,
-        "recall": recall,
-        "f1": f1,
-        "blocking_recall": there / max(1, len(true)),
-        "reduction": 1 - candidates.rows / max(1, pairs),
+        **agreement(shared, len(links), len(true))._asdict(),
+        "blocking_recall": blocking["recall"],
+        "reduction": blocking["reduction"],
     }
 
 

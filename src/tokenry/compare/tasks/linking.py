@@ -20,6 +20,7 @@ from tokenry.compare.tasks.base import Pass, Scores, Subject, Task
 from tokenry.compare.tasks.text import whole_number
 from tokenry.errors import UnknownNameError, UsageError
 from tokenry.method import Linker, Method, Scored
+from tokenry.ops.agreement import ratios
 from tokenry.ops.assignment import ASSIGNMENTS
 
 NEAR = 3
@@ -221,7 +222,7 @@ class Linking(Task):
         }
         if not data.paired:
             table["b3_precision"], table["b3_recall"] = cubed(data, examples, linked)
-        f1 = np.divide(2 * hits, weight, out=np.ones(len(examples)), where=weight > 0)
+        f1 = ratios(np.stack((hits, found, wanted), 1))[:, 2]
         return Scores(f1.tolist(), table)
 
     def costs(self, seen: Pass) -> dict[str, float]:
