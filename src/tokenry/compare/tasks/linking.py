@@ -14,7 +14,7 @@ from torch import nn
 
 from tokenry.compare.blocked import Blocked, blocked
 from tokenry.compare.linked import LEARN, Linkable, LinkingData, known
-from tokenry.compare.linkers import Cosine, Linked, Meter, counted, cubed, encoder, link
+from tokenry.compare.linkers import Linked, Meter, cosine, counted, cubed, encoder, link
 from tokenry.compare.records import Figure
 from tokenry.compare.tasks.base import Pass, Scores, Subject, Task
 from tokenry.compare.tasks.text import whole_number
@@ -161,7 +161,7 @@ class Linking(Task):
         )
         hard = None
         if self._learns(data) and not data.paired:
-            hard = Cosine(data.left, data.right, self._meter).nearest(NEAR + 1)
+            hard = cosine(data.left, data.right, self._meter).nearest(NEAR + 1)
         self._known = known(data.part(LEARN), hard) if self._learns(data) else None
 
     @contextmanager
