@@ -22,6 +22,7 @@ from tokenry.compare.tasks.base import Pass, Subject, Task
 from tokenry.errors import UsageError
 from tokenry.ops.padding import padded
 from tokenry.plugs.generate import Feed, end_of_text, held, layers
+from tokenry.plugs.positions import positions
 
 PROFILED = (256, 2)
 """Last tokens of the prompt, and tokens after it, in a profile."""
@@ -184,16 +185,15 @@ class TextTask(Task):
 
     def _room(self, subject: Subject) -> int:
         """Most tokens of the context."""
-        config: Any = subject.model.config
-        positions = getattr(config.get_text_config(), "max_position_embeddings", None)
-        if positions is None:
+        places = positions(subject.model)
+        if places is None:
             return self.max_tokens or self.tokens
-        most = positions - self.after
+        most = places - self.after
         asked = min(self.tokens, most) if self.max_tokens is None else self.max_tokens
         if most < 1 or asked > most:
             raise UsageError(
                 f"{self.slug}: {asked} tokens of context and {self.after} after it are more than "
-                f"the {positions} positions of {subject.name}; give max_tokens of at most {most}."
+                f"the {places} positions of {subject.name}; give max_tokens of at most {most}."
             )
         return asked
 
