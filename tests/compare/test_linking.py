@@ -215,9 +215,9 @@ def test_the_code_of_the_encoder_alone_scores_as_it_did():
 
 def test_a_second_run_links_nothing(run, linkers, tmp_path, monkeypatch):
     one = [linkers.Overlap()]
-    first = run(methods=one, out=tmp_path)
+    first = run(methods=one, folder=tmp_path)
     monkeypatch.setattr(Linking, "run", None)
-    again = run(methods=one, out=tmp_path)
+    again = run(methods=one, folder=tmp_path)
     assert [r.score for r in again.rows()] == [r.score for r in first.rows()]
     assert Results.open(tmp_path).tasks[0].weight == "weight"
 
