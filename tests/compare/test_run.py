@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from tqdm import tqdm
 
 from tokenry.compare import configurations, cost, runner
 from tokenry.compare.results import Results
 from tokenry.compare.tasks import Agreement, base
-from tokenry.errors import (
-    UsageError,
-)
+from tokenry.errors import UsageError
 from tokenry.plugs.attach import attach
 from tokenry.zoo import Loaded
 
@@ -302,7 +301,7 @@ def test_a_temporary_folder_goes_after_an_error(run, monkeypatch, tmp_path):
 
 
 def test_progress_goes_to_standard_error(run, capfd, monkeypatch):
-    monkeypatch.setattr(runner, "tqdm", _eager_bar)
+    monkeypatch.setattr("tqdm.tqdm", _eager_bar)
     run(progress=True)
     out, err = capfd.readouterr()
     assert out == ""
@@ -311,10 +310,8 @@ def test_progress_goes_to_standard_error(run, capfd, monkeypatch):
     assert capfd.readouterr() == ("", "")
 
 
-def _eager_bar(**settings):
-    from tqdm import tqdm
-
-    return tqdm(**{**settings, "delay": 0, "mininterval": 0})
+def _eager_bar(*given, **settings):
+    return tqdm(*given, **{**settings, "delay": 0, "mininterval": 0})
 
 
 def test_mixed_sizes_and_names_of_any_kind(run, dataset, example):

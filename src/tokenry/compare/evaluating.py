@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from tokenry.compare.columns import aligned
 from tokenry.compare.records import Interval
@@ -24,7 +23,7 @@ from tokenry.index.index import Index
 from tokenry.index.passages import printable
 from tokenry.index.searching import RANKERS, Searchable
 from tokenry.ops.ranking import ndcg, overlap, recall, reciprocal_rank, relevant
-from tokenry.progress import bar_hidden
+from tokenry.progress import showing, track
 
 FIRST, DEEP = 10, 100
 EXACT = "maxsim"
@@ -151,10 +150,11 @@ def evaluate(
     labelled = [query for query in asked if relevant(query.relevance)]
     if not asked or not ways:
         raise UsageError("evaluate: there are no queries, or no rankers; give at least one.")
-    if isinstance(index, Searchable):
-        return _evaluated(index, ways, labelled or asked, bool(labelled), worst, seed, progress)
-    with Index.open(Path(index).expanduser()) as held:
-        return _evaluated(held, ways, labelled or asked, bool(labelled), worst, seed, progress)
+    with showing(progress):
+        if isinstance(index, Searchable):
+            return _evaluated(index, ways, labelled or asked, bool(labelled), worst, seed)
+        with Index.open(Path(index).expanduser()) as held:
+            return _evaluated(held, ways, labelled or asked, bool(labelled), worst, seed)
 
 
 def _evaluated(
@@ -164,14 +164,13 @@ def _evaluated(
     labelled: bool,
     worst: int,
     seed: int,
-    progress: bool | None,
 ) -> Evaluated:
     there = set(index.ids())
     absent = _absent(index, queries, there)
     scores: dict[str, dict[str, list[float]]] = {way: {} for way in ways}
     spent: dict[str, list[float]] = {way: [] for way in ways}
     _warm_up(index, ways, queries[0].text)
-    bar = tqdm(queries, unit="query", delay=2, leave=False, disable=bar_hidden(progress))
+    bar = track(queries, unit="query")
     for number, query in enumerate(bar):
         own = query.id in there and index.get(query.id).text == query.text
         drop = query.id if own else None

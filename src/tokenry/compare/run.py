@@ -22,6 +22,7 @@ from tokenry.compare.store import Store
 from tokenry.compare.study import Options, named, settle
 from tokenry.compare.study import tasks as make_tasks
 from tokenry.plugs.device import device_of
+from tokenry.progress import showing
 
 if TYPE_CHECKING:
     import torch
@@ -106,7 +107,7 @@ def compare(
     chosen = None if task is None else named(task)
     place = device_of(device)
     settings = {"query": query, "max_tokens": max_tokens, "block": block}
-    with _lasting(folder) as held, Store(held, write=True) as store:
+    with showing(progress), _lasting(folder) as held, Store(held, write=True) as store:
         stacks = [c.methods for c in configured[1]]
         every = [method for stack in stacks for method in stack]
         foreseen = subjects.foreseen(model, image_size, every)
@@ -114,7 +115,7 @@ def compare(
         options = _sized(options, batch_size, kind, len(examples.examples))
         found = subjects.find(model, place, image_size, every)
         with subjects.undisturbed(found.model, found.device):
-            Runner(settle(found, configured, wanted, examples, options), store, began).run(progress)
+            Runner(settle(found, configured, wanted, examples, options), store, began).run()
     results = Results.open(held)
     if folder is None:
         weakref.finalize(results, shutil.rmtree, held, ignore_errors=True)

@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from tokenry import zoo
 from tokenry.errors import UsageError
@@ -23,7 +22,7 @@ from tokenry.plugs.fresh_folder import fresh_folder, whole
 from tokenry.plugs.text_classifier import TextClassifier
 from tokenry.plugs.tuning import Tuned, descend, number, set_rate, share, training
 from tokenry.plugs.tuning_examples import Best
-from tokenry.progress import bar_hidden
+from tokenry.progress import showing, track
 from tokenry.zoo.loading import explained
 
 
@@ -107,7 +106,8 @@ def tune_head(
     best = Best(model, watch, steps, looks=4)
     with (
         training(model, seed),
-        tqdm(total=steps, unit="step", leave=False, disable=bar_hidden(progress)) as bar,
+        showing(progress),
+        track(total=steps, unit="step") as bar,
     ):
         for step, chosen in enumerate(islice(rounds(len(texts), batch_size, draw), steps)):
             set_rate(optimizer, rate * share(step, steps, 0.1))

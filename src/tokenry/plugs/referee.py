@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from tqdm import tqdm
 
 from tokenry import zoo
 from tokenry.errors import UsageError
@@ -22,6 +21,7 @@ from tokenry.plugs.endpoint import Endpoint
 from tokenry.plugs.generate import padding_of
 from tokenry.plugs.positions import positions
 from tokenry.plugs.stem import check_pair
+from tokenry.progress import track
 
 YES = ("Yes", "yes", "YES")
 NO = ("No", "no", "NO")
@@ -175,7 +175,7 @@ class LanguageReferee:
         rows = {prompt: self._encoded(prompt, more) for prompt in dict.fromkeys(prompts)}
         order = sorted(rows, key=lambda prompt: len(rows[prompt]))
         parts = range(0, len(order), self._batch_size)
-        for start in tqdm(parts, "referee", leave=False, delay=2, disable=None):
+        for start in track(parts, "referee"):
             batch = order[start : start + self._batch_size]
             yield batch, [rows[prompt] for prompt in batch]
 

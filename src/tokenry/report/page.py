@@ -21,7 +21,7 @@ from tokenry.report.vega import PALETTE
 HERE = Path(__file__).parent
 
 
-def report(results: Results | Audit | Chunks | Moves | Told, path: str | Path) -> Path:
+def report(results: Results | Audit | Chunks | Moves | Told, out: str | Path) -> Path:
     """Write the report of a comparison, an audit, chunkers, moved models, or linked tables.
 
     The file refers to nothing outside itself; its content security policy allows no network. Every
@@ -30,7 +30,7 @@ def report(results: Results | Audit | Chunks | Moves | Told, path: str | Path) -
     Args:
         results: What `tokenry.compare`, `audit`, `chunks`, `link` or `dedupe` returned,
             `tokenry.compare.transplants.transplants_on`, or `Results.open(folder)`.
-        path: The HTML file to write; its folder must exist.
+        out: The HTML file to write; its folder must exist.
 
     Returns:
         The path.
@@ -39,7 +39,7 @@ def report(results: Results | Audit | Chunks | Moves | Told, path: str | Path) -
         UsageError: If there is no page for such results.
         StoreError: If the file cannot be written.
     """
-    target = Path(path)
+    target = Path(out)
     page = html(results)
     try:
         target.write_text(page, encoding="utf-8")

@@ -15,6 +15,7 @@ from tokenry.errors import UsageError
 from tokenry.method import Linker, Scored, Side
 from tokenry.ops.agreement import agreement
 from tokenry.plugs.text_classifier import TextClassifier
+from tokenry.progress import showing
 from tokenry.tables import frames, sides
 from tokenry.tables.aids import Given, linker
 from tokenry.tables.engine import arrow
@@ -97,6 +98,7 @@ def classify_pairs(
     normalise: Form | Callable[[str], str | None] = "text",
     device: str | None = None,
     encoding: str | None = None,
+    progress: bool | None = None,
 ) -> Classified:
     """Say of each row of a table of pairs whether the two are the same; or classify texts.
 
@@ -121,6 +123,7 @@ def classify_pairs(
         normalise: How texts are written; the same as in `tokenry.link`.
         device: Where a named encoder or classifier runs.
         encoding: Of a csv or jsonl file.
+        progress: Show bars; None shows them on a terminal.
 
     Returns:
         The table with columns `score` and `match`, or `predicted` and `score` of a classifier.
@@ -134,7 +137,8 @@ def classify_pairs(
     frame.check("classify_pairs", (*first, *second, *(() if label is None else (label,))))
     if classifier is not None:
         _no_settings(threshold=threshold, label=label)
-        return _classified(frame, first, second, classifier, device)
+        with showing(progress):
+            return _classified(frame, first, second, classifier, device)
     if len(first) != len(second) or not first:
         raise UsageError(
             f"classify_pairs: left names {len(first)} columns and right {len(second)}; they go "
@@ -143,7 +147,8 @@ def classify_pairs(
     matching = linker(method, "classify_pairs")
     marks = None if label is None else _marks(frame, label)
     given = Given(encoder=encoder, referee=referee, known=_known(marks), device=device)
-    score, own = _scored(frame, first, second, matching, given, rule(normalise), threshold)
+    with showing(progress):
+        score, own = _scored(frame, first, second, matching, given, rule(normalise), threshold)
     cut = own if threshold is None else threshold
     match = score >= cut  # NaN is no match
     return Classified(
