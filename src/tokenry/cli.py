@@ -335,7 +335,7 @@ def _conclude(
         console.write(f"{best.confidence}\n\n{best.code.rstrip()}\n\nReport: {out}")
     if stopped:
         return INTERRUPTED
-    return GATE_FAILED if max_loss is not None and best.method == "none" else 0
+    return GATE_FAILED if max_loss is not None and best.is_untouched else 0
 
 
 def _write(results: Results, out: Path, picture: Path | None) -> None:

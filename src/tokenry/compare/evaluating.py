@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -60,8 +60,8 @@ class Evaluated:
             "absent": self.absent,
             "rankers": {
                 rankers: {
-                    **{name: vars_of(interval) for name, interval in found.items()},
-                    "difference": {n: vars_of(i) for n, i in self.differences[rankers].items()},
+                    **{name: [*astuple(interval)] for name, interval in found.items()},
+                    "difference": {n: [*astuple(i)] for n, i in self.differences[rankers].items()},
                     "p50_seconds": self.seconds[rankers][0],
                     "p95_seconds": self.seconds[rankers][1],
                 }
@@ -100,11 +100,6 @@ def _spent(seconds: float) -> str:
 def _line(query: str) -> str:
     """A query on one line, without control characters."""
     return printable(" ".join(query.split()))[:200]
-
-
-def vars_of(interval: Interval) -> list[float]:
-    """Value and both ends of an interval."""
-    return [interval.value, interval.low, interval.high]
 
 
 def evaluate(

@@ -72,7 +72,6 @@ class Library:
         """The documents as the encoder gives them."""
         start = time.perf_counter()
         parts = range(0, len(self.texts), BATCH)
-        # Nothing is shown where nobody looks.
         bar = track(parts, "encoding", unit="batch")
         made = [self.encoder.encode(self.texts[i : i + BATCH]) for i in bar]
         self.seconds = time.perf_counter() - start
