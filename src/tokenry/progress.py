@@ -51,3 +51,16 @@ def track(over: Iterable[Any] | None = None, name: str | None = None, **more: An
     from tqdm import tqdm
 
     return tqdm(over, name, delay=2, leave=False, disable=not shown(), **more)
+
+
+@contextmanager
+def stepping(steps: int, progress: bool | None, done: int = 0) -> Iterator[Any]:
+    """A bar over the steps of a training, moved by hand.
+
+    Args:
+        steps: How many there are.
+        progress: As of `showing`.
+        done: How many were done by an earlier run.
+    """
+    with showing(progress), track(total=steps, initial=done, unit="step") as bar:
+        yield bar

@@ -47,15 +47,15 @@ def harmonic(one: Shares, other: Shares) -> Shares:
     return np.asarray(np.divide(2 * one * other, both, out=zero, where=both != 0))
 
 
-def ratios(counts: Num[np.ndarray, "*r 3"]) -> Float[np.ndarray, "*r 3"]:
+def ratios(counts: Num[np.ndarray, "r 3"]) -> Float[np.ndarray, "r 3"]:
     """Precision, recall and F1 of rows of counts: right ones, found ones, wanted ones.
 
     >>> ratios(np.array([[1, 2, 4], [0, 2, 0], [0, 0, 0]])).round(3).tolist()
     [[0.5, 0.25, 0.333], [0.0, 1.0, 0.0], [1.0, 1.0, 1.0]]
     """
-    right, found, wanted = np.moveaxis(counts, -1, 0)
+    right, found, wanted = counts.T
     parts = share(right, found), share(right, wanted), share(2 * right, found + wanted)
-    return np.stack(parts, -1)
+    return np.stack(parts, 1)
 
 
 def agreement(right: int, found: int, wanted: int) -> Agreement:
@@ -64,4 +64,4 @@ def agreement(right: int, found: int, wanted: int) -> Agreement:
     >>> agreement(right=1, found=2, wanted=4)
     Agreement(precision=0.5, recall=0.25, f1=0.333...)
     """
-    return Agreement(*ratios(np.array([right, found, wanted])).tolist())
+    return Agreement(*ratios(np.array([[right, found, wanted]]))[0].tolist())

@@ -22,7 +22,7 @@ from tokenry.plugs.fresh_folder import fresh_folder, whole
 from tokenry.plugs.text_classifier import TextClassifier
 from tokenry.plugs.tuning import Tuned, descend, number, set_rate, share, training
 from tokenry.plugs.tuning_examples import Best
-from tokenry.progress import showing, track
+from tokenry.progress import stepping
 from tokenry.zoo.loading import explained
 
 
@@ -106,8 +106,7 @@ def tune_head(
     best = Best(model, watch, steps, looks=4)
     with (
         training(model, seed),
-        showing(progress),
-        track(total=steps, unit="step") as bar,
+        stepping(steps, progress) as bar,
     ):
         for step, chosen in enumerate(islice(rounds(len(texts), batch_size, draw), steps)):
             set_rate(optimizer, rate * share(step, steps, 0.1))

@@ -18,7 +18,7 @@ from tokenry.method import Batch, Objective
 from tokenry.plugs.dual_encoder import DualEncoder, parameters
 from tokenry.plugs.tuning import Tuned, descend, number, set_rate, share, training
 from tokenry.plugs.tuning_examples import numbered
-from tokenry.progress import showing, track
+from tokenry.progress import stepping
 
 Record = tuple[Any, str]
 Records = Sequence[Record] | Callable[[int, random.Random], Record]
@@ -69,8 +69,7 @@ def tune_dual(
     optimizer = torch.optim.AdamW(weights, lr=rate, betas=(0.9, 0.98), eps=1e-6, weight_decay=decay)
     with (
         training(encoder.model, seed),
-        showing(progress),
-        track(total=steps, unit="step") as bar,
+        stepping(steps, progress) as bar,
     ):
         for step, chosen in enumerate(islice(batches, steps)):
             set_rate(optimizer, rate * share(step, steps, warm))

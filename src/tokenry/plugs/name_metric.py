@@ -20,7 +20,7 @@ from tokenry.ops.batches import rounds
 from tokenry.ops.name_match import balanced, distances, match_divergence
 from tokenry.plugs.text_encoder import text_encoder
 from tokenry.plugs.tuning import descend, number, set_rate, share, training
-from tokenry.progress import showing, track
+from tokenry.progress import stepping
 
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 _START = (2.0, 4.0)  # b_0 and b_1: half where the distance is one half
@@ -163,8 +163,7 @@ def train_names(
     order = rounds(len(pairs.named), batch_size, random.Random(seed))  # noqa: S311 - an order
     with (
         training(encoder, seed),
-        showing(progress),
-        track(total=steps, unit="step") as bar,
+        stepping(steps, progress) as bar,
     ):
         for step, chosen in enumerate(islice(order, steps)):
             set_rate(optimizer, rate * share(step, steps, 0.05))

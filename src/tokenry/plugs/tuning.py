@@ -23,7 +23,7 @@ from tokenry.plugs.dropped_heads import dropped_heads
 from tokenry.plugs.fresh_folder import fresh_folder, whole
 from tokenry.plugs.text_encoder import sentence_transformers
 from tokenry.plugs.tuning_examples import Best, Examples, Pair, examples, of_pairs
-from tokenry.progress import showing, track
+from tokenry.progress import stepping
 
 _CLIP = 1.0  # most length of the gradient
 
@@ -119,8 +119,7 @@ def tune(
     best = Best(encoder, watch, steps, looks)
     with (
         _training_by(rule, encoder, seed),
-        showing(progress),
-        track(total=steps, unit="step") as bar,
+        stepping(steps, progress) as bar,
     ):
         for step, chosen in enumerate(islice(data.batches(batch_size, per_group, draw), steps)):
             set_rate(optimizer, rate * share(step, steps, warm))

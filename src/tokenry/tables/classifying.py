@@ -139,11 +139,7 @@ def classify_pairs(
         _no_settings(threshold=threshold, label=label)
         with showing(progress):
             return _classified(frame, first, second, classifier, device)
-    if len(first) != len(second) or not first:
-        raise UsageError(
-            f"classify_pairs: left names {len(first)} columns and right {len(second)}; they go "
-            "together one by one. Only a classifier reads texts alone."
-        )
+    _refuse_uneven(first, second)
     matching = linker(method, "classify_pairs")
     marks = None if label is None else _marks(frame, label)
     given = Given(encoder=encoder, referee=referee, known=_known(marks), device=device)
@@ -158,6 +154,15 @@ def classify_pairs(
         threshold=cut,
         figures={} if marks is None or None in marks else _figures(match, np.array(marks, bool)),
     )
+
+
+def _refuse_uneven(left: tuple[str, ...], right: tuple[str, ...]) -> None:
+    """A linker compares columns one by one."""
+    if len(left) != len(right) or not left:
+        raise UsageError(
+            f"classify_pairs: left names {len(left)} columns and right {len(right)}; they go "
+            "together one by one. Only a classifier reads texts alone."
+        )
 
 
 def _no_settings(**given: Any) -> None:
