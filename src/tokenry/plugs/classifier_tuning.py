@@ -104,10 +104,7 @@ def tune_head(
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=decay)
     loss_of = nn.CrossEntropyLoss(weight=_weights(labels, len(classifier.labels), balanced, model))
     best = Best(model, watch, steps, looks=4)
-    with (
-        training(model, seed),
-        stepping(steps, progress) as bar,
-    ):
+    with training(model, seed), stepping(steps, progress) as bar:
         for step, chosen in enumerate(islice(rounds(len(texts), batch_size, draw), steps)):
             set_rate(optimizer, rate * share(step, steps, 0.1))
             some, wanted = [texts[i] for i in chosen], [labels[i] for i in chosen]

@@ -67,10 +67,7 @@ def tune_dual(
     start, losses, draw = time.perf_counter(), [], random.Random(seed)  # noqa: S311 - augmentation
     weights = parameters(encoder)
     optimizer = torch.optim.AdamW(weights, lr=rate, betas=(0.9, 0.98), eps=1e-6, weight_decay=decay)
-    with (
-        training(encoder.model, seed),
-        stepping(steps, progress) as bar,
-    ):
+    with training(encoder.model, seed), stepping(steps, progress) as bar:
         for step, chosen in enumerate(islice(batches, steps)):
             set_rate(optimizer, rate * share(step, steps, warm))
             some = [read(int(i), draw) for i in chosen]

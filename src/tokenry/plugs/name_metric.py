@@ -161,10 +161,7 @@ def train_names(
     line = nn.Parameter(torch.tensor(_START, device=encoder.device))
     optimizer = torch.optim.AdamW([*encoder.parameters(), line], lr=rate, weight_decay=0.01)
     order = rounds(len(pairs.named), batch_size, random.Random(seed))  # noqa: S311 - an order
-    with (
-        training(encoder, seed),
-        stepping(steps, progress) as bar,
-    ):
+    with training(encoder, seed), stepping(steps, progress) as bar:
         for step, chosen in enumerate(islice(order, steps)):
             set_rate(optimizer, rate * share(step, steps, 0.05))
             loss = _loss(encoder, pairs, chosen, line)
