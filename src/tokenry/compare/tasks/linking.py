@@ -16,8 +16,7 @@ from tokenry.compare.blocked import Blocked, blocked
 from tokenry.compare.linked import LEARN, Linkable, LinkingData, known
 from tokenry.compare.linkers import Linked, Meter, cosine, counted, cubed, encoder, link
 from tokenry.compare.records import Figure
-from tokenry.compare.tasks.base import Pass, Scores, Subject, Task
-from tokenry.compare.tasks.text import whole_number
+from tokenry.compare.tasks.base import Pass, Scores, Subject, Task, whole_number
 from tokenry.errors import UnknownNameError, UsageError
 from tokenry.method import Linker, Method, Scored
 from tokenry.ops.agreement import ratios

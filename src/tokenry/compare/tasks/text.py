@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from tokenry.compare import cost
 from tokenry.compare.records import Figure
-from tokenry.compare.tasks.base import Pass, Subject, Task
+from tokenry.compare.tasks.base import Pass, Subject, Task, whole_number
 from tokenry.errors import UsageError
 from tokenry.ops.padding import padded
 from tokenry.plugs.generate import Feed, end_of_text, held, layers
@@ -355,9 +355,3 @@ def encode(tokenizer: Any, text: str, special: bool) -> tuple[list[int], list[st
         pieces.append(text[at:end] if end > at else "")
         at = max(at, end)
     return list(found["input_ids"]), pieces
-
-
-def whole_number(who: str, name: str, value: Any) -> None:
-    """Raise UsageError unless the value is a whole number of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise UsageError(f"{who}: {name}={value!r} is not a whole number of at least 1.")

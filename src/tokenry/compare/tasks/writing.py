@@ -15,8 +15,7 @@ from torch import Tensor, nn
 
 from tokenry.compare import cost
 from tokenry.compare.records import Figure
-from tokenry.compare.tasks.base import Pass, Scores, Subject, Task
-from tokenry.compare.tasks.text import whole_number
+from tokenry.compare.tasks.base import Pass, Scores, Subject, Task, whole_number
 from tokenry.errors import UsageError
 from tokenry.ops.edits import shared
 from tokenry.ops.padding import padded
