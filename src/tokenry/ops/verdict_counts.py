@@ -8,7 +8,7 @@ from jaxtyping import Int
 from tokenry.ops.agreement import ratios
 
 
-def agreement(
+def label_scores(
     given: Int[np.ndarray, " n"], true: Int[np.ndarray, " n"], yes: int | None = None
 ) -> dict[str, float]:
     """Accuracy and F1 of labels, as numbers from 0.
@@ -18,7 +18,7 @@ def agreement(
         true: The true ones.
         yes: The label whose F1 counts; None for the mean over labels that occur.
 
-    >>> agreement(np.array([0, 1, 1, 0]), np.array([0, 1, 0, 0]), yes=1)
+    >>> label_scores(np.array([0, 1, 1, 0]), np.array([0, 1, 0, 0]), yes=1)
     {'accuracy': 0.75, 'F1': 0.6666666666666666}
     """
     size = int(max(given.max(initial=0), true.max(initial=0))) + 1
