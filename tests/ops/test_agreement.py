@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import precision_recall_fscore_support
 
 from tokenry.ops.agreement import agreement, harmonic, ratios, share
+from tokenry.ops.verdict_counts import label_scores
 
 VERDICTS = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=9)
 
@@ -47,6 +48,11 @@ def test_rows_are_what_each_is_alone(rows):
 )
 def test_a_share_of_nothing_is_one(right, found, wanted, figures):
     assert agreement(right, found, wanted) == figures
+
+
+def test_a_label_that_nobody_has_and_nobody_gave_is_not_missed():
+    none = np.zeros(3, dtype=int)
+    assert label_scores(none, none, yes=1) == {"accuracy": 1, "F1": 1}
 
 
 def test_what_is_unknown_stays_unknown():

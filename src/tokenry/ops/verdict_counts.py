@@ -21,7 +21,7 @@ def label_scores(
     >>> label_scores(np.array([0, 1, 1, 0]), np.array([0, 1, 0, 0]), yes=1)
     {'accuracy': 0.75, 'F1': 0.6666666666666666}
     """
-    size = int(max(given.max(initial=0), true.max(initial=0))) + 1
+    size = 1 + max(int(given.max(initial=0)), int(true.max(initial=0)), yes or 0)
     some = (true[given == true], given, true)
     counts = np.stack([np.bincount(one, minlength=size) for one in some], 1)
     scores = ratios(counts)[:, 2]
