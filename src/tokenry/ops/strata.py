@@ -19,27 +19,16 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt
 
 from tokenry.ops.agreement import ratios
+from tokenry.ops.resampling import LEVEL, Interval
 
 NAMES = ("near the threshold", "far above", "above", "below", "far below", "farthest below")
 """The strata, in the order of their numbers."""
 
 _DRAWS = 2000
-_LEVEL = 0.95
 _NO_PRIOR = 1e-6  # none at all would leave the share undefined where all answers are alike
 
 Scores = Float[np.ndarray, " m"]
 Strata = Int[np.ndarray, " m"]
-
-
-class Interval(NamedTuple):
-    """An estimate with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
 class Estimates(NamedTuple):
@@ -145,7 +134,7 @@ def estimated(
     cells = _cells(strata, scores, answers, threshold)
     if not cells.answered.any():
         raise ValueError("nothing was answered")
-    draw, tail = np.random.default_rng(seed), (1 - _LEVEL) / 2
+    draw, tail = np.random.default_rng(seed), (1 - LEVEL) / 2
     values = _figures(_expected(cells)[None], cells)[0]
     ends = [values]
     for prior in (0.5, _NO_PRIOR):
@@ -159,7 +148,7 @@ def estimated(
     return Estimates(*(Interval(*map(float, one)) for one in zip(values, low, high, strict=True)))
 
 
-def best_threshold(strata: Strata, scores: Scores, answers: Scores) -> float:
+def tuned_threshold(strata: Strata, scores: Scores, answers: Scores) -> float:
     """The score from which on the estimated F1 is greatest.
 
     Tried are the middles between answered pairs' scores, and the lowest; of equals the highest.
