@@ -286,8 +286,8 @@ class Linker(Method):
         if known is None:
             return usual
         scores, same = matcher.score(known.left, known.right), np.asarray(known.score) > 0.5
-        there = ~np.isnan(scores)
-        return best_threshold(scores[there], same[there])[0] if same[there].any() else usual
+        tells = bool((same & ~np.isnan(scores)).any())
+        return best_threshold(scores, same)[0] if tells else usual
 
     @classmethod
     def sample(cls, left: Side, right: Side, aids: Aids) -> tuple[Side, Side, Aids]:
