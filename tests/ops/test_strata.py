@@ -73,7 +73,7 @@ def test_all_answers_give_the_truth(pairs):
     for threshold in (0.5, 0.3):
         found = estimated(parts, scores, true.astype(float), threshold)
         for one, exact in zip(found, figures(scores, true, threshold), strict=True):
-            assert one == pytest.approx((exact, exact, exact))
+            assert (one.value, one.low, one.high) == pytest.approx((exact, exact, exact))
 
 
 def test_estimates_are_unbiased_and_their_intervals_hold(pairs):

@@ -84,8 +84,8 @@ def cosine(left: Side, right: Side, embed: Embed) -> TextRows:
         right: The other one; the same object for one table.
         embed: Gives texts vectors.
     """
-    codes, vectors = encode([side.texts() for side in (left, right)], embed, "compare")
-    matcher = TextRows(vectors, *codes, left is right)
+    (one, other), vectors = encode([side.texts() for side in (left, right)], embed, "compare")
+    matcher = TextRows(vectors, one, other, left is right)
     matcher.threshold = float("nan")
     return matcher
 

@@ -17,7 +17,7 @@ def positions(model: Any) -> int | None:
     >>> positions(SimpleNamespace(config=SimpleNamespace(max_position_embeddings=512)))
     512
     """
-    config = getattr(model, "config", None)
+    config: Any = getattr(model, "config", None)
     if hasattr(config, "get_text_config"):
         config = config.get_text_config(decoder=True)
     return getattr(config, "max_position_embeddings", None)

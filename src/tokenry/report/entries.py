@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from tokenry.compare.records import UNTOUCHED
 from tokenry.report import words
 
 if TYPE_CHECKING:

@@ -20,9 +20,10 @@ def reading(what: str, *kinds: type[Exception]) -> Iterator[None]:
     Raises:
         StoreError: If what is done inside fails on it.
     """
+    faults: tuple[type[Exception], ...] = (OSError, ValueError, KeyError, TypeError, *kinds)
     try:
         yield
-    except (OSError, ValueError, KeyError, TypeError, *kinds) as error:
+    except faults as error:
         raise StoreError(
             f"report: a stored {what} ({error}); run the comparison again in a new folder."
         ) from error
