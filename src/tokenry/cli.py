@@ -234,7 +234,7 @@ def probe(
     seed: int = 0,
     limit: int | None = None,
     batch_size: int = 4,
-    bos: bool = False,
+    bos: Flag = False,
     device: str | None = None,
     json: Flag = False,
 ) -> None:

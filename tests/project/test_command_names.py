@@ -18,6 +18,7 @@ OWN = {
     "compare": {"max_loss", "by"},
     "link": {"label", "labels"},
     "dedupe": {"label", "labels"},
+    "evaluate_links": {"no_one_table"},
     "transplant": {"text", "source_text", "held_out", "train_steps", "rate", "on_error"},
 }
 # One at a time, given several times.

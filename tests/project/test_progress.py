@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 
 import pytest
+from tqdm import tqdm
 
 import tokenry
 from tokenry.progress import showing, shown, track
@@ -47,7 +48,12 @@ def test_an_error_leaves_it_as_it_was():
 @pytest.mark.parametrize("progress", [True, False])
 def test_bars_deep_inside_obey(progress, monkeypatch):
     given = []
-    monkeypatch.setattr("tqdm.tqdm", lambda over, name, **more: given.append(more) or over)
+
+    def noted(*over, **more):
+        given.append(more)
+        return tqdm(*over, **more)
+
+    monkeypatch.setattr("tqdm.tqdm", noted)
     table = {"name": ["Ada L.", "Alan T.", "ada l"]}
 
     def own(text):
