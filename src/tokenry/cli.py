@@ -83,7 +83,7 @@ def compare(
     keep: str = "1,.75,.5,.25",
     task: str | None = None,
     out: Path = Path("report.html"),
-    results: Path = Path("results"),
+    folder: Path = Path("results"),
     limit: int | None = None,
     seed: int = 0,
     batch_size: int | None = None,
@@ -137,7 +137,7 @@ def compare(
             default), perplexity, answers, needles; for a text encoder search; for linkers
             linking.
         out: The report to write.
-        results: Folder of the measurements.
+        folder: Keeps what is measured; the same command goes on there where it was stopped.
         limit: At most so many examples.
         seed: Of all that is drawn.
         batch_size: Examples per pass; 8 pictures or 1 text when not given.
@@ -166,12 +166,12 @@ def compare(
     console.quiet_models()
     given: Any = {"limit": limit, "seed": seed, "batch_size": batch_size, "repeats": repeats}
     given |= {"image_size": image_size, "query": query, "max_tokens": max_tokens}
-    given |= {"out": results, "device": device, "budget_seconds": budget_seconds}
+    given |= {"folder": folder, "device": device, "budget_seconds": budget_seconds}
     given |= {"task": task and catalog.split(task), "block": block and catalog.split(block)}
     with console.noting_interrupts() as interrupts:
         names = catalog.split(methods)
         found = tokenry.compare(model, names, data, keep=numbers("compare", "keep", keep), **given)
-    return _conclude(found, bool(interrupts), results, out, picture, (max_loss, by), json)
+    return _conclude(found, bool(interrupts), folder, out, picture, (max_loss, by), json)
 
 
 @app.command
@@ -183,7 +183,7 @@ def report(
     Example: `tokenry report results --out report.html`
 
     Args:
-        results: The folder that `tokenry compare --results` wrote.
+        results: The folder that `tokenry compare --folder` keeps.
         out: The report to write.
         picture: Also draw the Pareto plot and pictures of tokens or slots, as a PNG file.
     """
@@ -234,7 +234,7 @@ def probe(
     seed: int = 0,
     limit: int | None = None,
     batch_size: int = 4,
-    bos: bool = False,
+    bos: Flag = False,
     device: str | None = None,
     json: Flag = False,
 ) -> None:
@@ -308,7 +308,7 @@ def check(method: str, /, *, json: Flag = False) -> int:
 def _conclude(
     found: Results,
     stopped: bool,
-    results: Path,
+    folder: Path,
     out: Path,
     picture: Path | None,
     gate: tuple[float | None, str],
@@ -318,7 +318,7 @@ def _conclude(
     if not found.complete:
         why = "Stopped" if stopped else "The budget is spent"
         console.say(
-            f"{why}; what was measured is in {results}, and the same command goes on from there."
+            f"{why}; what was measured is in {folder}, and the same command goes on from there."
         )
     for one in found.skipped:
         console.say(f"{one.method} at keep {one.keep:g} was refused: {one.reason}")
@@ -329,13 +329,13 @@ def _conclude(
     best = found.best(0.01 if max_loss is None else max_loss, by=by)
     if as_json:
         chosen = {name: getattr(best, name) for name in ("method", "keep", "confidence", "code")}
-        places = {"report": str(out), "results": str(results)}
+        places = {"report": str(out), "folder": str(folder)}
         console.write_json({**found.to_dict(), "best": chosen, **places})
     else:
         console.write(f"{best.confidence}\n\n{best.code.rstrip()}\n\nReport: {out}")
     if stopped:
         return INTERRUPTED
-    return GATE_FAILED if max_loss is not None and best.method == "none" else 0
+    return GATE_FAILED if max_loss is not None and best.is_untouched else 0
 
 
 def _write(results: Results, out: Path, picture: Path | None) -> None:

@@ -80,7 +80,7 @@ def find(
     *,
     like: str | None = None,
     family: Family | None = None,
-    top: int = 8,
+    k: Annotated[int, Parameter(name=["-k", "--k"])] = 8,
     json: Flag = False,
 ) -> None:
     """Find methods by what they do, or those most like one that you know.
@@ -97,10 +97,10 @@ def find(
         words: What is wanted, in plain words.
         like: The name of a method, in the place of words.
         family: Only this family.
-        top: At most so many.
+        k: At most so many.
         json: Print for machines instead.
     """
-    found = tokenry.find(" ".join(words), like=like, family=family, top=top)
+    found = tokenry.find(" ".join(words), like=like, family=family, k=k)
     if json:
         console.write_json([one.to_dict() for one in found])
         return
@@ -113,5 +113,5 @@ def find(
     console.write(table)
     best = found[0].slug if like is None else None
     if best:
-        near = ", ".join(one.slug for one in tokenry.find(like=best, top=4))
+        near = ", ".join(one.slug for one in tokenry.find(like=best, k=4))
         console.write(f"Similar to {best}: {near}. `tokenry show {best}` says more of it.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import astuple
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -161,7 +162,7 @@ def told(found: Labelled) -> dict[str, Any]:
     """What the answers say, as plain data."""
     names = ("precision", "recall", "f1")
     figures = {
-        side: {name: list(getattr(getattr(found, side), name)) for name in names}
+        side: {name: [*astuple(getattr(getattr(found, side), name))] for name in names}
         for side in ("before", "after")
     }
     plain = ("yes", "no", "skipped", "threshold", "tuned", "compared")

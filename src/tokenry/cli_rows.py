@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
@@ -97,7 +97,7 @@ def transform_rows(
     on: str,
     referee: str,
     task: str = "Correct the spelling.",
-    shot: list[str] | None = None,
+    shot: Annotated[list[str] | None, Parameter(negative="")] = None,
     column: str | None = None,
     tokens: int = 64,
     folder: Path | None = None,

@@ -36,7 +36,7 @@ class MissingExtraError(TokenryError, ImportError):
 
 
 class UnsupportedModelError(TokenryError, TypeError):
-    """The model's architecture has no row in the table of blocks."""
+    """Nothing here works on a model of this architecture."""
 
 
 class AttachError(TokenryError, RuntimeError):
@@ -48,7 +48,7 @@ class DataError(TokenryError, ValueError):
 
 
 class StoreError(TokenryError, OSError):
-    """The results folder cannot be read or written."""
+    """A file or folder of tokenry's own, such as results, an index or a report, cannot be used."""
 
 
 class EndpointError(TokenryError, ConnectionError):

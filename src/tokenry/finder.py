@@ -99,7 +99,7 @@ class Found:
 
 
 def find(
-    query: str = "", *, like: str | None = None, family: str | None = None, top: int = 8
+    query: str = "", *, like: str | None = None, family: str | None = None, k: int = 8
 ) -> list[Found]:
     """The systems whose cards answer a query best, or that are most like a given one.
 
@@ -111,29 +111,29 @@ def find(
         query: What is wanted, in plain words.
         like: The name of a system, in the place of a query.
         family: Only systems of this family.
-        top: At most so many.
+        k: At most so many.
 
     Returns:
         The best first; empty when no card holds any word of the query.
 
     Raises:
-        UsageError: If query and `like` are both given, or neither, or `top` is not positive.
+        UsageError: If query and `like` are both given, or neither, or `k` is not positive.
         UnknownNameError: If there is no system `like`.
 
-    >>> [found.slug for found in find("merge similar image tokens", top=2)]
+    >>> [found.slug for found in find("merge similar image tokens", k=2)]
     ['tome', 'pitome']
-    >>> find(like="tome", top=1)[0].slug
+    >>> find(like="tome", k=1)[0].slug
     'pitome'
     """
     if bool(query.strip()) == (like is not None):
         raise UsageError(
             f"find: query={query!r} and like={like!r}; give one of them, words or a system's name."
         )
-    if top < 1:
-        raise UsageError(f"find: top={top} systems are none; ask for 1 or more.")
+    if k < 1:
+        raise UsageError(f"find: k={k} systems are none; ask for 1 or more.")
     index = _index(catalog.names())
     found = index.search(query) if like is None else index.like(like)
-    return [one for one in found if family in (None, one.family)][:top]
+    return [one for one in found if family in (None, one.family)][:k]
 
 
 def terms(text: str) -> list[tuple[str, str]]:

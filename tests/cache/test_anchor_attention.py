@@ -76,7 +76,7 @@ def test_claim_fewer_pairs_are_less_time():
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("default")
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method`")  # the compiler's own import
 def test_compiled_flex_attention_skips_blocks(untyped):
     """The same sizes; blocks of 128, so that less is saved than by lengths."""
     compiled = torch.compile(flex_attention)

@@ -22,12 +22,12 @@ def test_it_writes_a_report_and_says_what_is_best(compare, tmp_path):
 
 
 def test_json_is_all_that_standard_output_holds(compare):
-    done = compare("--json", "--out", "other.html", "--results", "measured")
+    done = compare("--json", "--out", "other.html", "--folder", "measured")
     found = json.loads(done.out)
     assert done.code == 0
     assert found["complete"]
     assert found["examples"] == 6
-    assert (found["report"], found["results"]) == ("other.html", "measured")
+    assert (found["report"], found["folder"]) == ("other.html", "measured")
     assert {(s["method"], s["keep"]) for s in found["summary"]} == {
         ("none", 1.0),
         ("random", 0.6),
@@ -102,7 +102,7 @@ def test_ctrl_c_keeps_what_is_measured(compare, tmp_path, monkeypatch):
         return reduce(self, x, view)
 
     monkeypatch.setattr(Random, "reduce", counted)
-    compare("--repeats", 4, "--results", "whole")
+    compare("--repeats", 4, "--folder", "whole")
     stop = len(calls) + len(calls) * 2 // 3
     done = compare("--repeats", 4)
     assert done.code == 130

@@ -12,7 +12,7 @@ def test_find_prints_the_best_and_what_is_like_it(tokenry):
 
 
 def test_find_like_and_for_machines(tokenry):
-    found = json.loads(tokenry("find", "--like", "pitome", "--top", "2", "--json").out)
+    found = json.loads(tokenry("find", "--like", "pitome", "-k", "2", "--json").out)
     assert found[0]["slug"] == "tome"
     assert set(found[0]) == {"slug", "name", "family", "summary", "score", "words"}
 

@@ -118,15 +118,15 @@ def test_what_fails_fast_fails_before_a_model_is_read_and_leaves_nothing(
 ):
     monkeypatch.setattr(zoo, "load", lambda _: pytest.fail("a model was loaded"))
     with pytest.raises(TokenryError, match=data if data == "absent" else name):
-        compare(name, methods, data, out=tmp_path / "new" / "results")
+        compare(name, methods, data, folder=tmp_path / "new" / "results")
     assert not [*tmp_path.iterdir()]
 
 
 def test_what_was_measured_stays_where_a_later_call_fails(run, tmp_path):
-    run(out=tmp_path / "results")
+    run(folder=tmp_path / "results")
     with pytest.raises(UsageError):
-        run(out=tmp_path / "results", methods=["snapkv"])
-    assert run(out=tmp_path / "results").complete
+        run(folder=tmp_path / "results", methods=["snapkv"])
+    assert run(folder=tmp_path / "results").complete
 
 
 def test_a_model_without_encoder(run, loaded):
@@ -187,5 +187,5 @@ def test_tasks_that_cannot_share_a_pass(run):
 
 def test_out_in_the_way(run, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="another folder as out="):
-        run(out=tmp_path / "file")
+    with pytest.raises(StoreError, match="another folder"):
+        run(folder=tmp_path / "file")

@@ -114,7 +114,7 @@ def test_encoders_and_chunkers_stand_side_by_side(loaded, other, tmp_path, monke
         chunked(size=3, encoder=str(other)),
         IndexSearch(rankers="pooled", encoder=str(other)),
     ]
-    found = compare(loaded, methods, collection(), keep=1, out=tmp_path, progress=False)
+    found = compare(loaded, methods, collection(), keep=1, folder=tmp_path, progress=False)
     scores = {one.method: one.score.value for one in found.summary()}
     assert len(scores) == 6
     overlap = {one.method: one.figures.get("overlap") for one in found.summary()}

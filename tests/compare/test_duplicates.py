@@ -9,7 +9,7 @@ import pytest
 
 from tokenry.compare.blocked import blocked
 from tokenry.compare.linked import CUT, LEARN, duplicated
-from tokenry.compare.linkers import Cosine, Meter, link
+from tokenry.compare.linkers import Meter, cosine, link
 from tokenry.compare.linking_data import linking_data
 from tokenry.compare.run import compare
 from tokenry.compare.tasks import Linking
@@ -106,7 +106,7 @@ def test_two_tables_are_compared_in_blocks(encoder, linkers):
 
 
 def test_the_untouched_encoder_does_not_find_a_record_itself(data):
-    left, right, _ = Cosine(data.left, data.right, meter()).nearest(3)
+    left, right, _ = cosine(data.left, data.right, meter()).nearest(3)
     assert len(left)
     assert (left != right).all()
 

@@ -42,7 +42,7 @@ for line in sys.stdin:
     child = os.fork()
     if not child:
         found = compare(model, ["tome", "random"], pictures, keep=(1, 0.5), batch_size=4,
-                        task=["agreement", "probe"], out=line.strip(), progress=False)
+                        task=["agreement", "probe"], folder=line.strip(), progress=False)
         os._exit(0 if found.complete else 1)
     print(child, flush=True)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)

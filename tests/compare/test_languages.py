@@ -72,15 +72,15 @@ def test_two_tasks_share_a_pass(run):
 def test_a_rerun_measures_nothing_and_another_setting_anew(run, texts, tmp_path, monkeypatch):
     data = texts(2, question="Who?", answers=("cat",))
     aware, free = (Answers(query, answer_tokens=4) for query in ("aware", "free"))
-    first = run(data=data, task=aware, out=tmp_path)
+    first = run(data=data, task=aware, folder=tmp_path)
     plain = StreamingLLM.evict
     monkeypatch.setattr(StreamingLLM, "evict", lambda *_: 1 / 0)
-    again = run(data=data, task=aware, out=tmp_path)
+    again = run(data=data, task=aware, folder=tmp_path)
     assert again.rows() == first.rows()
     with pytest.raises(ZeroDivisionError):
-        run(data=data, task=free, out=tmp_path)
+        run(data=data, task=free, folder=tmp_path)
     monkeypatch.setattr(StreamingLLM, "evict", plain)
-    assert run(data=data, task=free, out=tmp_path).complete
+    assert run(data=data, task=free, folder=tmp_path).complete
     assert len(Results.open(tmp_path).rows()) == 2 * 2
 
 

@@ -11,7 +11,7 @@ from tokenry import catalog
 from tokenry.compare.code import Source, _linking
 from tokenry.compare.kinds import kind_of
 from tokenry.compare.linked import CUT, LEARN, searched
-from tokenry.compare.linkers import Cosine, Meter, link
+from tokenry.compare.linkers import Meter, cosine, link
 from tokenry.compare.results import Results
 from tokenry.compare.rivals import rivals
 from tokenry.compare.run import compare
@@ -189,11 +189,11 @@ def test_an_empty_record_is_in_no_pair(linkers):
     left = {**left, "name": [None, *left["name"][1:]], "city": ["", *left["city"][1:]]}
     data = searched((left, right), linkers.ON, links, **linkers.ABOUT)
     meter = Meter(lambda texts: np.ones((len(texts), 2), np.float32) / np.sqrt(2))
-    matcher = Cosine(data.left, data.right, meter)
+    matcher = cosine(data.left, data.right, meter)
     assert 0 not in matcher.nearest(3).left
     assert np.isnan(matcher.score(np.array([0]), np.array([0]))).all()
     empty = searched(({"a": [None, ""]}, {"a": [None]}), [("a", "a")], [], **linkers.ABOUT)
-    assert len(Cosine(empty.left, empty.right, meter).nearest(3).left) == 0
+    assert len(cosine(empty.left, empty.right, meter).nearest(3).left) == 0
 
 
 def test_the_code_of_the_encoder_alone_scores_as_it_did():
@@ -209,15 +209,15 @@ def test_the_code_of_the_encoder_alone_scores_as_it_did():
     everything = np.repeat([0, 1], 2), np.tile([0, 1], 2)
     named = catalog.make("linktransformer(separator=' ')")
     found = named.prepare(side, side, Aids(embed=embed)).score(*everything)
-    assert found == pytest.approx(Cosine(side, side, embed).score(*everything))
+    assert found == pytest.approx(cosine(side, side, embed).score(*everything))
     assert "linktransformer(separator=' ')" in _linking(Source("zoo:minilm-l6", "", {}), None)
 
 
 def test_a_second_run_links_nothing(run, linkers, tmp_path, monkeypatch):
     one = [linkers.Overlap()]
-    first = run(methods=one, out=tmp_path)
+    first = run(methods=one, folder=tmp_path)
     monkeypatch.setattr(Linking, "run", None)
-    again = run(methods=one, out=tmp_path)
+    again = run(methods=one, folder=tmp_path)
     assert [r.score for r in again.rows()] == [r.score for r in first.rows()]
     assert Results.open(tmp_path).tasks[0].weight == "weight"
 

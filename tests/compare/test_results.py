@@ -274,7 +274,7 @@ def test_code_runs(run, saved, method):
 
 
 def test_everything_is_in_the_folder(run, tmp_path):
-    found = run(methods=["tome"], keep=(1, 0.5), task=["agreement", "probe"], out=tmp_path)
+    found = run(methods=["tome"], keep=(1, 0.5), task=["agreement", "probe"], folder=tmp_path)
     again = Results.open(str(tmp_path))
     for part in ("model", "data", "tasks", "infos", "keeps", "labels", "environment", "source"):
         assert getattr(again, part) == getattr(found, part)
@@ -291,13 +291,13 @@ def test_everything_is_in_the_folder(run, tmp_path):
 
 
 def test_the_last_comparison_is_what_a_folder_shows(run, tmp_path):
-    run(methods=["tome", "random"], out=tmp_path)
-    run(methods=["random"], out=tmp_path)
+    run(methods=["tome", "random"], folder=tmp_path)
+    run(methods=["random"], folder=tmp_path)
     assert Results.open(tmp_path).methods == ("random",)
 
 
 def test_a_request_that_makes_no_sense(run, tmp_path):
-    run(out=tmp_path)
+    run(folder=tmp_path)
     connection = sqlite3.connect(tmp_path / FILE)
     connection.execute("UPDATE requests SET content = ?", (json.dumps({"study": 1}),))
     connection.commit()

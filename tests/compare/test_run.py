@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from tqdm import tqdm
 
 from tokenry.compare import configurations, cost, runner
 from tokenry.compare.results import Results
 from tokenry.compare.tasks import Agreement, base
-from tokenry.errors import (
-    UsageError,
-)
+from tokenry.errors import UsageError
 from tokenry.plugs.attach import attach
 from tokenry.zoo import Loaded
 
@@ -74,9 +73,9 @@ def test_scores_do_not_depend_on_the_company(run, scores):
 
 
 def test_a_second_call_measures_nothing(run, tmp_path, passes):
-    first = run(out=tmp_path)
+    first = run(folder=tmp_path)
     done = passes["timed"]
-    second = run(out=tmp_path)
+    second = run(folder=tmp_path)
     assert done > 0
     assert passes["timed"] == done
     assert second.rows() == first.rows()
@@ -84,9 +83,9 @@ def test_a_second_call_measures_nothing(run, tmp_path, passes):
 
 
 def test_gaps_are_filled_and_nothing_else(run, tmp_path, passes, data):
-    first = run(out=tmp_path, limit=8)
+    first = run(folder=tmp_path, limit=8)
     passes.clear()
-    grown = run(out=tmp_path)
+    grown = run(folder=tmp_path)
     assert passes["timed"] == 2  # one batch more, of two configurations
     before = {(r.method, r.example): r for r in first.rows()}
     after = {(r.method, r.example): r for r in grown.rows()}
@@ -95,9 +94,9 @@ def test_gaps_are_filled_and_nothing_else(run, tmp_path, passes, data):
 
 
 def test_another_method_joins(run, tmp_path, passes):
-    run(out=tmp_path)
+    run(folder=tmp_path)
     passes.clear()
-    both = run(out=tmp_path, methods=["random", "tome"])
+    both = run(folder=tmp_path, methods=["random", "tome"])
     profile = cost.PROFILE_REPEATS
     assert passes["timed"] == profile + 3
     (tome,) = [s for s in both.summary() if s.method == "tome"]
@@ -110,9 +109,9 @@ def test_another_method_joins(run, tmp_path, passes):
     "change", [{"seed": 1}, {"batch_size": 3}, {"repeats": 2}, {"image_size": 32}]
 )
 def test_what_changes_figures_starts_anew(run, tmp_path, passes, change):
-    run(out=tmp_path)
+    run(folder=tmp_path)
     passes.clear()
-    run(out=tmp_path, **change)
+    run(folder=tmp_path, **change)
     assert passes["timed"] > 0
 
 
@@ -125,21 +124,21 @@ def test_another_image_size(run, tiny, processor):
 
 
 def test_other_weights_start_anew(run, tmp_path, loaded, passes):
-    run(out=tmp_path)
+    run(folder=tmp_path)
     passes.clear()
     other = copy.deepcopy(loaded.model)
     with torch.no_grad():
         other.layers[0].mlp.fc1.bias[0] += 1e-3
-    results = run(Loaded(other, loaded.processor), out=tmp_path)
+    results = run(Loaded(other, loaded.processor), folder=tmp_path)
     assert passes["timed"] > 0
     assert len(results.rows()) == 24
 
 
 def test_changed_code_starts_anew(run, tmp_path, passes, monkeypatch):
-    run(out=tmp_path)
+    run(folder=tmp_path)
     passes.clear()
     monkeypatch.setattr(configurations, "source_digest", lambda cls: "newer")
-    run(out=tmp_path)
+    run(folder=tmp_path)
     assert passes["timed"] > 0
 
 
@@ -192,12 +191,12 @@ def test_ctrl_c_keeps_what_is_done(run, tmp_path, passes, scores):
     per_profile = cost.PROFILE_REPEATS
     passes.clear()
     passes["stop at"] = 3 * per_profile + 3 + 2  # in the second batch, after one pass
-    stopped = run(methods=["random", "tome"], out=tmp_path)
+    stopped = run(methods=["random", "tome"], folder=tmp_path)
     assert not stopped.complete
     assert len(stopped.rows()) == 3 * 4 + 4
     assert {s.n for s in stopped.summary()} == {4}
     passes.clear()
-    again = run(methods=["random", "tome"], out=tmp_path)
+    again = run(methods=["random", "tome"], folder=tmp_path)
     assert again.complete
     assert passes["timed"] == 9 - 4
     assert scores(again) == scores(whole)
@@ -278,7 +277,7 @@ def test_an_error_keeps_the_rows_before_it(run, tmp_path, monkeypatch):
 
     monkeypatch.setattr(runner.Runner, "_batch", fail)
     with pytest.raises(RuntimeError, match="on purpose"):
-        run(out=tmp_path)
+        run(folder=tmp_path)
     results = Results.open(tmp_path)
     assert (len(results.rows()), results.complete) == (16, False)
 
@@ -302,7 +301,7 @@ def test_a_temporary_folder_goes_after_an_error(run, monkeypatch, tmp_path):
 
 
 def test_progress_goes_to_standard_error(run, capfd, monkeypatch):
-    monkeypatch.setattr(runner, "tqdm", _eager_bar)
+    monkeypatch.setattr("tqdm.tqdm", _eager_bar)
     run(progress=True)
     out, err = capfd.readouterr()
     assert out == ""
@@ -311,10 +310,8 @@ def test_progress_goes_to_standard_error(run, capfd, monkeypatch):
     assert capfd.readouterr() == ("", "")
 
 
-def _eager_bar(**settings):
-    from tqdm import tqdm
-
-    return tqdm(**{**settings, "delay": 0, "mininterval": 0})
+def _eager_bar(*given, **settings):
+    return tqdm(*given, **{**settings, "delay": 0, "mininterval": 0})
 
 
 def test_mixed_sizes_and_names_of_any_kind(run, dataset, example):

@@ -178,14 +178,14 @@ def test_pooled_tokens_are_shown_by_their_nearest(encoder):
 
 
 def test_a_second_run_encodes_nothing(run, tmp_path, monkeypatch):
-    run(collection(), METHODS[:1], out=tmp_path)
+    run(collection(), METHODS[:1], folder=tmp_path)
     rows = len(Results.open(tmp_path).rows())
 
     def fail(*_):
         raise AssertionError("encoded again")
 
     monkeypatch.setattr(TokenEncoder, "encode", fail)
-    assert len(run(collection(), METHODS[:1], out=tmp_path).rows()) == rows
+    assert len(run(collection(), METHODS[:1], folder=tmp_path).rows()) == rows
 
 
 def test_max_tokens_cuts_documents(run):

@@ -23,7 +23,7 @@ def run(language, texts, methods, **settings):
 
 
 def test_a_stack_has_a_row_for_each_keep_of_its_policy(language, texts, tmp_path):
-    results = run(language, texts, [[LOOKUP, StreamingLLM()], LOOKUP], out=tmp_path)
+    results = run(language, texts, [[LOOKUP, StreamingLLM()], LOOKUP], folder=tmp_path)
     rows = {s.method: s for s in Results.open(tmp_path).summary()}
     assert rows.keys() == {"none", f"{STACK}(keep=1.0)", HALF, "prompt-lookup(budget=6)"}
     assert rows[HALF].keep == 0.5

@@ -80,7 +80,7 @@ def test_a_large_cluster_is_never_listed_pair_by_pair():
 
 def test_no_record_at_all_is_no_error():
     none = np.zeros(0, dtype=np.int64)
-    assert ops.b_cubed(none, none) == (0.0, 0.0, 0.0)
+    assert ops.b_cubed(none, none) == (1.0, 1.0, 1.0)
     assert ops.pair_agreement(none, none) == (1.0, 1.0, 1.0)
 
 

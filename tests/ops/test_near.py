@@ -102,19 +102,3 @@ def test_no_table_of_all_with_all_is_in_memory():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < count * count * 4 / 10
-
-
-def test_the_threshold_is_the_best_of_all():
-    draw = np.random.default_rng(1)
-    scores = draw.integers(0, 8, 60) / 8
-    same = draw.random(60) < scores
-    threshold, f1 = near.best_threshold(scores, same, missed=3)
-
-    def f1_at(t):
-        found = scores >= t
-        return 2 * (found & same).sum() / (found.sum() + same.sum() + 3)
-
-    assert f1 == pytest.approx(f1_at(threshold))
-    assert f1 == pytest.approx(max(f1_at(t) for t in np.unique(scores)))
-    with pytest.raises(UsageError, match="none of the labelled pairs"):
-        near.best_threshold(scores, np.zeros(60, bool))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokenry.ops.strata import NAMES, asked, best_threshold, estimated, strata
+from tokenry.ops.strata import NAMES, asked, estimated, strata, tuned_threshold
 
 COUNT = 3000
 
@@ -73,7 +73,7 @@ def test_all_answers_give_the_truth(pairs):
     for threshold in (0.5, 0.3):
         found = estimated(parts, scores, true.astype(float), threshold)
         for one, exact in zip(found, figures(scores, true, threshold), strict=True):
-            assert one == pytest.approx((exact, exact, exact))
+            assert (one.value, one.low, one.high) == pytest.approx((exact, exact, exact))
 
 
 def test_estimates_are_unbiased_and_their_intervals_hold(pairs):
@@ -85,7 +85,7 @@ def test_estimates_are_unbiased_and_their_intervals_hold(pairs):
         parts, answers, chosen = sampled(scores, true, 100, seed)
         one = estimated(parts, scores, answers, 0.5)
         found.append([figure.value for figure in one])
-        held += [low <= right <= high for (_, low, high), right in zip(one, exact, strict=True)]
+        held += [part.low <= right <= part.high for part, right in zip(one, exact, strict=True)]
         near = chosen[(parts[chosen] == 0) & (scores[chosen] >= 0.5)]
         doubtful.append(true[near].mean())
     error = np.abs(np.mean(found, 0) - exact)
@@ -113,7 +113,7 @@ def test_the_best_threshold_is_near_the_true_one(pairs):
     reached = []
     for seed in range(20):
         parts, answers, _ = sampled(scores, true, 100, seed)
-        tuned = best_threshold(parts, scores, answers)
+        tuned = tuned_threshold(parts, scores, answers)
         reached.append(figures(scores, true, tuned)[2])
     assert np.mean(reached) > best - 0.04
 
@@ -121,6 +121,6 @@ def test_the_best_threshold_is_near_the_true_one(pairs):
 def test_nothing_answered_is_refused():
     scores = np.array([0.2, 0.8])
     nothing = np.full(2, np.nan)
-    for ask in (estimated, lambda *some: best_threshold(*some[:3])):
+    for ask in (estimated, lambda *some: tuned_threshold(*some[:3])):
         with pytest.raises(ValueError, match="nothing was answered"):
             ask(np.zeros(2, int), scores, nothing, 0.5)

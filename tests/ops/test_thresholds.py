@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokenry.ops.near import best_threshold
-from tokenry.ops.thresholds import threshold_curve
+from tokenry.errors import UsageError
+from tokenry.ops.thresholds import best_threshold, threshold_curve
 
 SCORED = st.lists(
     st.tuples(st.sampled_from([0.1, 0.2, 0.2, 0.5, 0.9, float("nan")]), st.booleans()), max_size=12
@@ -30,8 +30,22 @@ def test_every_threshold_is_what_counting_gives(drawn, missed):
         assert curve.precision[at] == pytest.approx(right / found.sum())
         assert curve.recall[at] == pytest.approx(right / wanted if wanted else 1.0)
         assert curve.f1[at] == pytest.approx(2 * right / (found.sum() + wanted))
-    real = ~np.isnan(scores)
-    if (same & real).any():
-        lost = int((same & ~real).sum()) + missed
-        best = best_threshold(scores[real], same[real], lost)
-        assert (curve.threshold[curve.best], curve.f1[curve.best]) == pytest.approx(best)
+
+
+def test_the_threshold_is_the_best_of_all():
+    draw = np.random.default_rng(1)
+    scores = draw.integers(0, 8, 60) / 8
+    same = draw.random(60) < scores
+    threshold, f1 = best_threshold(scores, same, missed=3)
+
+    def f1_at(t):
+        found = scores >= t
+        return 2 * (found & same).sum() / (found.sum() + same.sum() + 3)
+
+    assert f1 == pytest.approx(f1_at(threshold))
+    assert f1 == pytest.approx(max(f1_at(t) for t in np.unique(scores)))
+    unscored = np.append(scores, np.nan), np.append(same, True)
+    assert best_threshold(*unscored, missed=2) == (threshold, f1)
+    for unknown in (scores, np.full(60, np.nan)):
+        with pytest.raises(UsageError, match="none of the labelled pairs"):
+            best_threshold(unknown, same & np.isnan(unknown))

@@ -191,7 +191,7 @@ def test_the_block_mask_says_what_the_bool_mask_says(untyped, pattern):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("default")
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method`")  # the compiler's own import
 def test_a_model_with_flex_attention_takes_the_block_mask(untyped):
     """transformers compiles it on first use."""
     docs = documents(90, 80, 120, 3)

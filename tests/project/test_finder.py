@@ -72,7 +72,7 @@ def browser():
 
 
 def test_what_somebody_types_finds_it():
-    missed = [q for q in WANTED if WANTED[q] not in [one.slug for one in find(q, top=3)]]
+    missed = [q for q in WANTED if WANTED[q] not in [one.slug for one in find(q, k=3)]]
     print(f"{len(WANTED) - len(missed)} of {len(WANTED)}; missed: {missed}")
     assert len(missed) <= 0.1 * len(WANTED)  # it knows words, and none that mean "without"
 
@@ -95,18 +95,18 @@ def test_scores_are_those_of_another_bm25(index):
 
 def test_the_name_of_a_system_finds_it_first():
     for one in catalog.cards():
-        assert find(one["slug"], top=1)[0].slug == one["slug"]
-        assert find(one["name"], top=1)[0].name == one["name"]
+        assert find(one["slug"], k=1)[0].slug == one["slug"]
+        assert find(one["name"], k=1)[0].name == one["name"]
 
 
 def test_similar_systems_mostly_do_the_same_and_never_are_itself():
     kin = 0
     for one in catalog.cards():
-        near = find(like=one["slug"], top=3)
+        near = find(like=one["slug"], k=3)
         assert one["slug"] not in [other.slug for other in near]
         kin += near[0].family == one["family"]
     assert kin >= 0.9 * len(catalog.cards())
-    assert [find(like=a, top=1)[0].slug for a in ("pitome", "h2o", "dyspec")] == [
+    assert [find(like=a, k=1)[0].slug for a in ("pitome", "h2o", "dyspec")] == [
         "tome",
         "d2o",
         "token-recycling",
@@ -118,7 +118,7 @@ def test_endings_stop_words_and_families():
     assert {term for _, term in terms("tokenise tokenizer tokenization")} == {"tokeniz"}
     assert terms("what is of the") == []
     assert [one.slug for one in find("merge")] == [one.slug for one in find("Merging!")]
-    assert {one.family for one in find("tokens", family="cache", top=50)} == {"cache"}
+    assert {one.family for one in find("tokens", family="cache", k=50)} == {"cache"}
     assert find("xyzzy") == []
 
 
@@ -127,8 +127,8 @@ def test_wrong_calls_are_refused():
         find()
     with pytest.raises(UsageError, match="give one of them"):
         find("merge", like="tome")
-    with pytest.raises(UsageError, match="top=0"):
-        find("merge", top=0)
+    with pytest.raises(UsageError, match="k=0"):
+        find("merge", k=0)
     with pytest.raises(UnknownNameError, match="nearest: tome"):
         find(like="tomme")
 

@@ -11,8 +11,8 @@ import pytest
 from tokenry.data.scans import scanned
 from tokenry.errors import UsageError
 from tokenry.method import Record
-from tokenry.ops import near
 from tokenry.ops.clusters import adjusted_rand, edge_agreement, pair_agreement, pairs_within
+from tokenry.ops.thresholds import best_threshold
 from tokenry.retrieval import Headlines
 from tokenry.retrieval.headlines import clean
 
@@ -131,7 +131,7 @@ def fitted(by, texts, truth, vectors):
         [Record(text=t) for t in texts[:half]], vectors[:half]
     )
     same = truth[pairs[:, 0]] == truth[pairs[:, 1]]
-    least = near.best_threshold(scores, same, missed=half - int(same.sum()))[0] if same.any() else 0
+    least = best_threshold(scores, same, missed=half - int(same.sum()))[0] if same.any() else 0
     found = Headlines(by=by, least=min(1.0, least)).group(
         [Record(text=t) for t in texts[half:]], vectors[half:]
     )

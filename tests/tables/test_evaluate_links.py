@@ -77,7 +77,7 @@ def test_entities_count_labelled_records_only(found, entities):
     inside = {p for p in combinations(sorted(known), 2) if label[p[0]] == label[p[1]]}
     assert value(scored, "cluster pairs") == pytest.approx(shares(inside, wanted))
     cubed = [_cubed(label, entities, one, known) for one in known]
-    assert value(scored, "b-cubed") == pytest.approx(np.mean(cubed, 0) if cubed else (0.0, 0.0))
+    assert value(scored, "b-cubed") == pytest.approx(np.mean(cubed, 0) if cubed else (1.0, 1.0))
     assert scored.counts["labelled"] == len(known)
 
 

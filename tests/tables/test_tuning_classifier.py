@@ -11,7 +11,7 @@ from transformers import BertForSequenceClassification, BertModel
 
 import tokenry
 from tokenry.errors import UnknownNameError, UsageError
-from tokenry.ops.verdict_counts import agreement
+from tokenry.ops.verdict_counts import label_scores
 from tokenry.plugs.text_classifier import TextClassifier
 
 
@@ -138,6 +138,6 @@ def test_figures_by_hand():
 
     draw = random.Random(0)
     given, true = (torch.tensor(draw.choices(range(3), k=50)).numpy() for _ in "ab")
-    found = agreement(given, true)
+    found = label_scores(given, true)
     assert found["F1"] == pytest.approx(f1_score(true, given, average="macro"))
     assert found["accuracy"] == pytest.approx((given == true).mean())

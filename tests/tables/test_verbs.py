@@ -184,6 +184,21 @@ def test_links_say_what_happened(letters, tmp_path):
     assert len(pd.read_csv(tmp_path / "out.csv")) == 6
 
 
+def test_against_no_gold_nothing_was_missed(letters):
+    """The same rule as of `evaluate_links`, with links and without."""
+    none = {"left": [], "right": []}
+    for threshold, precision in ((None, 0), (2.0, 1)):
+        links = tokenry.link(
+            LEFT, RIGHT, "name", method=letters, block="name:1", threshold=threshold, gold=[]
+        )
+        pairs = {side: links.rows(side).tolist() for side in ("left", "right")}
+        scored = tokenry.evaluate_links(pairs, none).measures["pairs"]
+        figures = {name: one.value for name, one in scored.items()}
+        assert figures == {"precision": precision, "recall": 1, "f1": precision}
+        assert {name: links.facts[name] for name in figures} == figures
+        assert links.facts["blocking_recall"] == 1
+
+
 def test_recall_and_reduction_of_blocks_are_counted(letters):
     links = tokenry.link(LEFT, RIGHT, "name", method=letters, block="name:1", gold=[(0, 0), (3, 2)])
     assert links.facts["candidates"] == 4

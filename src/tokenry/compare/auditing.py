@@ -21,6 +21,7 @@ from tokenry.method import Embeddings, Judge, Usage, Vocab
 from tokenry.plugs.token_rows import token_rows
 from tokenry.plugs.usage import usage
 from tokenry.plugs.vocabulary import vocabulary
+from tokenry.progress import showing, track
 from tokenry.zoo.tokenizer import read, tokenizer
 
 BLOCKS = 400
@@ -42,6 +43,7 @@ def audit(
     language: str = "tr",
     parallel: bool = False,
     seed: int = 0,
+    progress: bool | None = None,
 ) -> Audit:
     """Say what tokenizers are like, side by side, on the same texts.
 
@@ -61,6 +63,7 @@ def audit(
         language: Its code, and the name of its category.
         parallel: Whether documents of the same name say the same in each category.
         seed: Of the resampling.
+        progress: Show bars; None shows them on a terminal.
 
     Returns:
         What was found. A judge that cannot judge a tokenizer says why.
@@ -70,21 +73,20 @@ def audit(
         UnknownNameError: If there is no such judge or zoo model.
         DataError: If texts or a list cannot be read, or a category is empty.
     """
-    several = isinstance(tokenizers, list | tuple)
-    sources = tokenizers if several else [tokenizers]
+    sources = tokenizers if isinstance(tokenizers, list | tuple) else [tokenizers]
     vocabs = _vocabs(sources)
     words = {"lexicon": _lines(lexicon), "morphemes": _lines(morphemes)}
     chosen = _usual(parallel, seed, language, words) if judges is None else _judges(judges)
-    used = usage(vocabs, texts, words=any(judge.reads_words for judge in chosen.values()))
-    if judges is None:
-        chosen = {slug: one for slug, one in chosen.items() if one.categories <= len(used[0])}
     tokens = {vocab.name: set(filter(None, vocab.spelled)) for vocab in vocabs}
+    with showing(progress):
+        used = usage(vocabs, texts, words=any(judge.reads_words for judge in chosen.values()))
+        if judges is None:
+            chosen = {slug: one for slug, one in chosen.items() if one.categories <= len(used[0])}
+        several = track([*zip(vocabs, used, sources, strict=True)], "judging", unit="tokenizer")
+        audited = [_audited(vocab, own, chosen, seed, tokens, at) for vocab, own, at in several]
     return Audit(
         texts=str(texts) if isinstance(texts, str | PathLike) else "texts",
-        tokenizers=tuple(
-            _audited(vocab, own, chosen, seed, tokens, source)
-            for vocab, own, source in zip(vocabs, used, sources, strict=True)
-        ),
+        tokenizers=tuple(audited),
         categories=tuple(
             Category(one.category, one.texts, one.size, one.characters, one.broken)
             for one in used[0]

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from tokenry import catalog
 from tokenry.compare.chunked import FIGURES, Chunked, Chunks
@@ -21,6 +20,7 @@ from tokenry.errors import MissingExtraError, UsageError
 from tokenry.method import Chunker, ChunkMeasure, Document, Embed
 from tokenry.ops.segments import sections, words
 from tokenry.ops.spans import Offsets, Spans, in_tokens, spans
+from tokenry.progress import showing, track
 from tokenry.zoo.tokenizer import tokenizer
 
 USUAL = (
@@ -57,6 +57,7 @@ def chunks(
     tokens: str | None = None,
     metric: str | ChunkMeasure = "chunk-metrics",
     seed: int = 0,
+    progress: bool | None = None,
 ) -> Chunks:
     """Cut documents in several ways and say what retrieval brings back of the evidence.
 
@@ -74,6 +75,7 @@ def chunks(
             the named encoder's; words and marks where there is none.
         metric: Its name with settings, as in "chunk-metrics(k=0, unit=characters)", or an instance.
         seed: Of the resampling.
+        progress: Show a bar; None shows one on a terminal.
 
     Raises:
         UsageError: If an argument is not one of those above, or a chunker needs an encoder.
@@ -101,8 +103,9 @@ def chunks(
         tuple(measure.in_unit(spans(list(one.evidence)), offsets) for one in asked),
     )
     rank = by_words if embed is None else by_vectors(embed)
-    bar = tqdm(cutters, "chunkers", delay=2, leave=False, disable=None)
-    measured = [_measured(name, cutter, corpus, measure, rank) for name, cutter in bar]
+    with showing(progress):
+        bar = track(cutters, "chunkers", unit="chunker")
+        measured = [_measured(name, cutter, corpus, measure, rank) for name, cutter in bar]
     return Chunks(
         data=texts.name,
         documents=len(offsets),

@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from tokenry.compare.columns import aligned
 from tokenry.compare.records import Interval
@@ -24,7 +23,7 @@ from tokenry.index.index import Index
 from tokenry.index.passages import printable
 from tokenry.index.searching import RANKERS, Searchable
 from tokenry.ops.ranking import ndcg, overlap, recall, reciprocal_rank, relevant
-from tokenry.progress import bar_hidden
+from tokenry.progress import showing, track
 
 FIRST, DEEP = 10, 100
 EXACT = "maxsim"
@@ -61,8 +60,8 @@ class Evaluated:
             "absent": self.absent,
             "rankers": {
                 rankers: {
-                    **{name: vars_of(interval) for name, interval in found.items()},
-                    "difference": {n: vars_of(i) for n, i in self.differences[rankers].items()},
+                    **{name: [*astuple(interval)] for name, interval in found.items()},
+                    "difference": {n: [*astuple(i)] for n, i in self.differences[rankers].items()},
                     "p50_seconds": self.seconds[rankers][0],
                     "p95_seconds": self.seconds[rankers][1],
                 }
@@ -101,11 +100,6 @@ def _spent(seconds: float) -> str:
 def _line(query: str) -> str:
     """A query on one line, without control characters."""
     return printable(" ".join(query.split()))[:200]
-
-
-def vars_of(interval: Interval) -> list[float]:
-    """Value and both ends of an interval."""
-    return [interval.value, interval.low, interval.high]
 
 
 def evaluate(
@@ -151,10 +145,11 @@ def evaluate(
     labelled = [query for query in asked if relevant(query.relevance)]
     if not asked or not ways:
         raise UsageError("evaluate: there are no queries, or no rankers; give at least one.")
-    if isinstance(index, Searchable):
-        return _evaluated(index, ways, labelled or asked, bool(labelled), worst, seed, progress)
-    with Index.open(Path(index).expanduser()) as held:
-        return _evaluated(held, ways, labelled or asked, bool(labelled), worst, seed, progress)
+    with showing(progress):
+        if isinstance(index, Searchable):
+            return _evaluated(index, ways, labelled or asked, bool(labelled), worst, seed)
+        with Index.open(Path(index).expanduser()) as held:
+            return _evaluated(held, ways, labelled or asked, bool(labelled), worst, seed)
 
 
 def _evaluated(
@@ -164,14 +159,13 @@ def _evaluated(
     labelled: bool,
     worst: int,
     seed: int,
-    progress: bool | None,
 ) -> Evaluated:
     there = set(index.ids())
     absent = _absent(index, queries, there)
     scores: dict[str, dict[str, list[float]]] = {way: {} for way in ways}
     spent: dict[str, list[float]] = {way: [] for way in ways}
     _warm_up(index, ways, queries[0].text)
-    bar = tqdm(queries, unit="query", delay=2, leave=False, disable=bar_hidden(progress))
+    bar = track(queries, unit="query")
     for number, query in enumerate(bar):
         own = query.id in there and index.get(query.id).text == query.text
         drop = query.id if own else None

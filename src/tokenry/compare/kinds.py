@@ -77,13 +77,8 @@ class Kind:
         return len(stack) - len(others) == 1 and len(others) <= 1 and beside
 
 
-_TEXTS: dict[str, Any] = {
-    "processor": "AutoTokenizer",
-    "reads": "tokenizer",
-    "data": datasets.TextData,
-    "loader": "tokenry.data.load_text",
-    "batch_size": 1,
-}
+_TOKENS: dict[str, Any] = {"processor": "AutoTokenizer", "reads": "tokenizer", "batch_size": 1}
+_TEXTS = {**_TOKENS, "data": datasets.TextData, "loader": "tokenry.data.load_text"}
 
 KINDS: dict[str, Kind] = {
     "vision": Kind(
@@ -119,26 +114,22 @@ KINDS: dict[str, Kind] = {
         title="text encoder",
         family="retrieval",
         contracts=(LateScorer, IndexReducer, SearchPlan),
-        processor="AutoTokenizer",
-        reads="tokenizer",
         data=datasets.Collection,
         load=datasets.load_collection,
         loader="tokenry.data.load_collection",
         task="search",
-        batch_size=1,
+        **_TOKENS,
     ),
     "linker": Kind(
         title="text encoder for linking",
         family="linking",
         contracts=(Linker,),
-        processor="AutoTokenizer",
-        reads="tokenizer",
         data=LinkingData,
         load=linking_data,
         loader="tokenry.data.load_linked",
         task="linking",
-        batch_size=1,
         batches=4,
+        **_TOKENS,
     ),
 }
 

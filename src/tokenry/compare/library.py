@@ -11,13 +11,13 @@ from functools import cached_property
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from tqdm import tqdm
 
 from tokenry.data import Document
 from tokenry.errors import UsageError
 from tokenry.index.rankers import Query
 from tokenry.ops.ragged import Ragged, offsets
 from tokenry.plugs.token_encoder import TokenEncoder, TokenTexts
+from tokenry.progress import track
 
 LETTERS = 40
 """Longer than any token that counts."""
@@ -72,8 +72,7 @@ class Library:
         """The documents as the encoder gives them."""
         start = time.perf_counter()
         parts = range(0, len(self.texts), BATCH)
-        # Nothing is shown where nobody looks.
-        bar = tqdm(parts, "encoding", unit="batch", delay=2, leave=False, disable=None)
+        bar = track(parts, "encoding", unit="batch")
         made = [self.encoder.encode(self.texts[i : i + BATCH]) for i in bar]
         self.seconds = time.perf_counter() - start
         lengths = [n for one in made for n in one.tokens.lengths.tolist()]

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from tokenry.compare.blocked import Blocked
 from tokenry.compare.linked import CUT, Linkable, LinkingData
 from tokenry.method import Aids, Embed, Linker, Matcher, Scored, Side
+from tokenry.method.text_rows import TextRows, encode
 from tokenry.ops.assignment import ASSIGNMENTS
-from tokenry.ops.clusters import components
-from tokenry.ops.near import best_threshold
-from tokenry.ops.nearest import ALL, nearest
+from tokenry.ops.clusters import components, record_scores
+from tokenry.ops.thresholds import best_threshold
 from tokenry.plugs.token_windows import PlainReader, windows
 from tokenry.tables.aids import linker as linker_by_name
 from tokenry.tables.memory import peak, reset_peak
@@ -74,42 +74,20 @@ class Meter:
         self.spent, self._asked = 0.0, set()
 
 
-class Cosine(Matcher):
+def cosine(left: Side, right: Side, embed: Embed) -> TextRows:
     """The untouched encoder: the cosine of the vectors of whole records.
 
     It has no threshold of its own.
+
+    Args:
+        left: One table.
+        right: The other one; the same object for one table.
+        embed: Gives texts vectors.
     """
-
-    threshold = float("nan")
-
-    def __init__(self, left: Side, right: Side, embed: Embed) -> None:
-        self._itself = left is not right
-        sides = [_present(side.texts()) for side in (left, right)]
-        self._rows = [rows for rows, _ in sides]
-        self._vectors = [embed(texts) for _, texts in sides]
-        self._place = [
-            _places(rows, side.count) for rows, side in zip(self._rows, (left, right), strict=True)
-        ]
-
-    def score(self, left: Rows, right: Rows) -> Array:
-        """The cosine; NaN where a side is empty."""
-        one, other = self._place[0][left], self._place[1][right]
-        found = np.full(len(left), np.nan)
-        there = (one >= 0) & (other >= 0)
-        pair = self._vectors[0][one[there]], self._vectors[1][other[there]]
-        found[there] = np.einsum("md,md->m", *pair, dtype=np.float64)
-        return found
-
-    def nearest(self, k: int, least: float = -np.inf, rows: slice = ALL) -> Scored:
-        """The k best right rows of each left row."""
-        if not all(len(rows) for rows in self._rows):
-            return Scored(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
-        ends = np.searchsorted(self._rows[0], rows.indices(len(self._place[0]))[:2])
-        one, other = self._vectors
-        left, right, score = nearest(
-            one, other, k, least, itself=self._itself, rows=slice(*map(int, ends))
-        )
-        return Scored(self._rows[0][left], self._rows[1][right], score)
+    (one, other), vectors = encode([side.texts() for side in (left, right)], embed, "compare")
+    matcher = TextRows(vectors, one, other, left is right)
+    matcher.threshold = float("nan")
+    return matcher
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -169,7 +147,7 @@ def link(
     before, start = peak(), time.perf_counter()
     matcher: Matcher
     if linker is None:
-        matcher = Cosine(data.left, data.right, meter)
+        matcher = cosine(data.left, data.right, meter)
     else:
         matcher = linker.prepare(
             data.left, data.right, Aids(embed=meter, known=known, linker=linker_by_name)
@@ -298,29 +276,8 @@ def cubed(
     gold = np.array(data.gold, dtype=np.int64).reshape(-1, 2)
     gold = gold + np.array([0, behind])
     own, true = components(pairs, count), components(gold, count)
-    cell = own * (true.max() + 1) + true
-    shared, mine, wanted = (_sizes(labels) for labels in (cell, own, true))
-    rows = np.array([one.left for one in examples])
-    precision, recall = shared[rows] / mine[rows], shared[rows] / wanted[rows]
+    precision, recall = record_scores(own, true)[[one.left for one in examples]].T
     return precision.tolist(), recall.tolist()
-
-
-def _sizes(labels: Rows) -> Array:
-    """For each record how many share its label."""
-    _, place, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    return np.asarray(counts[place], dtype=np.float64)
-
-
-def _present(texts: Sequence[str | None]) -> tuple[Rows, list[str]]:
-    """Rows that hold anything, and their texts."""
-    rows = [i for i, text in enumerate(texts) if text is not None]
-    return np.array(rows, dtype=np.int64), [text for text in texts if text is not None]
-
-
-def _places(rows: Rows, count: int) -> Rows:
-    places = np.full(count, -1, dtype=np.int64)
-    places[rows] = np.arange(len(rows))
-    return places
 
 
 def encoder(model: Any, tokenizer: Any) -> Embed:

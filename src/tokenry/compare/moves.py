@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tokenry.compare.columns import aligned
 from tokenry.compare.records import Interval, Verdict
 
 
@@ -154,15 +155,13 @@ def said(moves: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _table(found: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[str]:
     """Bits per byte and bytes per token of each stage."""
-    rows = [("before", found[0], "before")]
+    stages = [("before", found[0], "before")]
     for name, one in zip(names, found, strict=True):
-        rows.append((f"{name}moved", one, "after"))
+        stages.append((f"{name}moved", one, "after"))
         if "trained" in one["bits_per_byte"]:
-            rows.append((f"{name}after {len(one['losses'])} steps", one, "trained"))
-    wide = max(18, *(len(name) for name, _, _ in rows))
-    lines = [f"{'':<{wide}} {'bits per byte':>13} {'bytes per token':>16}"]
-    for name, one, stage in rows:
-        bits = one["bits_per_byte"][stage]
+            stages.append((f"{name}after {len(one['losses'])} steps", one, "trained"))
+    rows = [("", "bits per byte", "bytes per token")]
+    for name, one, stage in stages:
         size = one["bytes_per_token"]["before" if stage == "before" else "after"]
-        lines.append(f"{name:<{wide}} {bits:>13.3f} {size:>16.2f}")
-    return lines
+        rows.append((name, f"{one['bits_per_byte'][stage]:.3f}", f"{size:.2f}"))
+    return aligned(rows, left=1)

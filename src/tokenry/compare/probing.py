@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from tokenry import catalog, zoo
 from tokenry.compare.configurations import REFERENCE, Configuration, configure, keeps
@@ -22,7 +21,7 @@ from tokenry.ops.sampling import balanced
 from tokenry.plugs.attach import attach
 from tokenry.plugs.device import device_of
 from tokenry.plugs.scoring import Reader
-from tokenry.progress import bar_hidden
+from tokenry.progress import showing, track
 
 KEEPS = (1.0, 0.5, 0.25)
 """Values of the dial when nothing else is asked for."""
@@ -99,8 +98,8 @@ def probe(
     if limit is not None:
         order = [order[i] for i in balanced([items[i].conditions for i in order], limit, seed)]
     home = next(loaded.model.parameters()).device
-    with undisturbed(loaded.model, home if place is None else place):
-        every = _measurements(one, items, order, reader, wanted, skipped, progress)
+    with showing(progress), undisturbed(loaded.model, home if place is None else place):
+        every = _measurements(one, items, order, reader, wanted, skipped)
         found = [
             (configuration, Probed(name, one.describe(), seed, measured, left_out, query, bos))
             for configuration, measured in every
@@ -145,12 +144,11 @@ def _measurements(
     reader: Reader,
     wanted: Sequence[Configuration],
     skipped: list[Skipped],
-    progress: bool | None,
 ) -> list[tuple[Configuration, Measurement]]:
     """What comes of the items, read in `order`, under each policy; what is refused is skipped."""
     found = []
     total = len(order) * len(wanted)
-    with tqdm(total=total, unit="item", delay=2, leave=False, disable=bar_hidden(progress)) as bar:
+    with track(total=total, unit="item") as bar:
         for number, configuration in enumerate(wanted, 1):
             methods, responses = configuration.methods, {}
             try:

@@ -264,3 +264,8 @@ class Best:
     summary: Summary
     confidence: str
     code: str
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether no method qualifies, so that the model is best left as it is."""
+        return self.method == UNTOUCHED

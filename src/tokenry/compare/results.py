@@ -174,7 +174,7 @@ class Results:
         """
         if not max_loss >= 0:
             raise UsageError(f"best: max_loss={max_loss!r} is negative; it is a loss of score.")
-        info = self.tasks[0] if task is None else self._task(task)
+        info = self._task(task)
         summaries = self._summaries[info.slug]
         if not summaries:
             raise UsageError("best: nothing was measured; run the comparison to its first batch.")
@@ -196,7 +196,7 @@ class Results:
         Raises:
             UnknownNameError: If there is no such task.
         """
-        info = self.tasks[0] if task is None else self._task(task)
+        info = self._task(task)
         rows = [row for row in self._rows if row.task == info.slug]
         found = [curve(m, [r for r in rows if r.method == m]) for m in (UNTOUCHED, *self.methods)]
         return [one for one in found if one is not None]
@@ -222,7 +222,7 @@ class Results:
         Raises:
             UnknownNameError: If there is no such task.
         """
-        info = self.tasks[0] if task is None else self._task(task)
+        info = self._task(task)
         sign = 1 if info.higher_is_better else -1
         rows = [row for row in self._rows if row.task == info.slug]
         reference = {row.example: row.score for row in rows if row.method == UNTOUCHED}
@@ -277,11 +277,12 @@ class Results:
             "skipped": [asdict(skipped) for skipped in self.skipped],
         }
 
-    def _task(self, slug: str) -> TaskInfo:
+    def _task(self, slug: str | None) -> TaskInfo:
+        """The task of this name; the first where none is named."""
         for task in self.tasks:
-            if task.slug == slug:
+            if slug in (None, task.slug):
                 return task
-        raise UnknownNameError("task", slug, [task.slug for task in self.tasks])
+        raise UnknownNameError("task", str(slug), [task.slug for task in self.tasks])
 
     def _info(self, label: str) -> MethodInfo:
         for info in self.infos:

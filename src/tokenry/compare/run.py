@@ -22,6 +22,7 @@ from tokenry.compare.store import Store
 from tokenry.compare.study import Options, named, settle
 from tokenry.compare.study import tasks as make_tasks
 from tokenry.plugs.device import device_of
+from tokenry.progress import showing
 
 if TYPE_CHECKING:
     import torch
@@ -39,7 +40,7 @@ def compare(
     *,
     keep: float | Sequence[float] = (1, 0.75, 0.5, 0.25),
     task: str | Task | Sequence[str | Task] | None = None,
-    out: str | Path | None = None,
+    folder: str | Path | None = None,
     limit: int | None = None,
     seed: int = 0,
     batch_size: int | None = None,
@@ -56,8 +57,8 @@ def compare(
 
     The untouched model always runs too. All configurations visit a batch before the next one
     begins, in an order that is rotated from batch to batch; quality and cost come from the same
-    passes. Whatever is measured is stored at once: the same call with the same `out` goes on where
-    an earlier one stopped, and measures only what is missing.
+    passes. Whatever is measured is stored at once: the same call with the same `folder` goes on
+    where an earlier one stopped, and measures only what is missing.
 
     Args:
         model: `zoo:NAME`, a folder, a Hub name, or a model that transformers loaded: a vision
@@ -71,7 +72,7 @@ def compare(
         keep: Shares of tokens to try, each in (0, 1].
         task: What is scored; several that can share a pass do. When not given, agreement with the
             untouched model, for a text encoder what queries find, and for linkers F1 of links.
-        out: Folder of the results; None for one that lives as long as the results.
+        folder: Keeps what is measured; None for one that lives as long as the results.
         limit: At most so many examples, at least 1.
         seed: Of all that is drawn.
         batch_size: Examples per pass, at least 1; when not given, 8 pictures, 1 text, or a
@@ -106,7 +107,7 @@ def compare(
     chosen = None if task is None else named(task)
     place = device_of(device)
     settings = {"query": query, "max_tokens": max_tokens, "block": block}
-    with _folder(out) as folder, Store(folder, write=True) as store:
+    with showing(progress), _lasting(folder) as held, Store(held, write=True) as store:
         stacks = [c.methods for c in configured[1]]
         every = [method for stack in stacks for method in stack]
         foreseen = subjects.foreseen(model, image_size, every)
@@ -114,10 +115,10 @@ def compare(
         options = _sized(options, batch_size, kind, len(examples.examples))
         found = subjects.find(model, place, image_size, every)
         with subjects.undisturbed(found.model, found.device):
-            Runner(settle(found, configured, wanted, examples, options), store, began).run(progress)
-    results = Results.open(folder)
-    if out is None:
-        weakref.finalize(results, shutil.rmtree, folder, ignore_errors=True)
+            Runner(settle(found, configured, wanted, examples, options), store, began).run()
+    results = Results.open(held)
+    if folder is None:
+        weakref.finalize(results, shutil.rmtree, held, ignore_errors=True)
     return results
 
 
@@ -147,14 +148,14 @@ def _sized(options: Options, given: int | None, kind: Kind, count: int) -> Optio
 
 
 @contextmanager
-def _folder(out: str | Path | None) -> Iterator[Path]:
+def _lasting(folder: str | Path | None) -> Iterator[Path]:
     """The folder of the results; a temporary one is removed if anything goes wrong."""
-    if out is not None:
-        yield Path(out).expanduser()
+    if folder is not None:
+        yield Path(folder).expanduser()
         return
-    folder = Path(tempfile.mkdtemp(prefix="tokenry-"))
+    made = Path(tempfile.mkdtemp(prefix="tokenry-"))
     try:
-        yield folder
+        yield made
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(made, ignore_errors=True)
         raise

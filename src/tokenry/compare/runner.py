@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from tokenry.compare import cost
 from tokenry.compare.configurations import REFERENCE, Configuration
@@ -22,7 +21,7 @@ from tokenry.compare.store import COMMIT_SECONDS, Key, Record, Store
 from tokenry.compare.study import Part, Study
 from tokenry.compare.tasks.base import Pass, Scores
 from tokenry.errors import UsageError
-from tokenry.progress import bar_hidden
+from tokenry.progress import track
 
 
 class Runner:
@@ -40,11 +39,11 @@ class Runner:
         self._done = store.done(self._number)
         self._bar: Any = None
 
-    def run(self, progress: bool | None = None) -> None:
+    def run(self) -> None:
         """Measure what is missing, until all is there, Ctrl-C, or the budget is spent."""
         request = self._store.add_request(self._study.request(self._number, complete=False))
         self._store.commit()
-        with tqdm(unit="pass", delay=2, leave=False, disable=bar_hidden(progress)) as self._bar:
+        with track(unit="pass") as self._bar:
             try:
                 complete = self._measure()
             except KeyboardInterrupt:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from tokenry.compare.records import Interval, Speed, Verdict
+from tokenry.ops.agreement import share
 from tokenry.ops.resampling import LEVEL as LEVEL
 from tokenry.ops.resampling import RESAMPLES as RESAMPLES
 from tokenry.ops.resampling import bounds as bounds
@@ -42,7 +43,7 @@ def resampled_means(scores: Array, seed: int, weights: Array | None = None) -> A
     if weights is None:
         draws: Array = scores @ times / n
         return draws
-    return _over((scores * weights) @ times, weights @ times)
+    return share((scores * weights) @ times, weights @ times)
 
 
 def means(scores: Array, weights: Array | None = None) -> Array:
@@ -58,11 +59,7 @@ def means(scores: Array, weights: Array | None = None) -> Array:
     if weights is None:
         found: Array = scores.mean(-1)
         return found
-    return _over((scores * weights).sum(-1), weights.sum(-1))
-
-
-def _over(parts: Array, wholes: Array) -> Array:
-    return np.divide(parts, wholes, out=np.ones_like(parts), where=wholes > 0)
+    return share((scores * weights).sum(-1), weights.sum(-1))
 
 
 def mean_interval(values: Array, draws: Array) -> Interval:

@@ -102,7 +102,7 @@ class Store:
         elif not (folder / FILE).is_file():
             raise StoreError(
                 f"{folder}: holds no results ({FILE} is not there); give the folder that was the "
-                "out= of a comparison."
+                "folder= of a comparison."
             )
         with self._explained():
             self._connection = sqlite3.connect(folder / FILE, timeout=1, isolation_level=None)
@@ -216,7 +216,7 @@ class Store:
         """
         found = self._run("SELECT content FROM requests ORDER BY id DESC LIMIT 1")
         if not found:
-            raise StoreError(f"{self.folder}: holds no comparison yet; run one with out= here.")
+            raise StoreError(f"{self.folder}: holds no comparison yet; run one with folder= here.")
         content: dict[str, Any] = json.loads(found[0][0])
         return content
 
@@ -349,7 +349,7 @@ class Store:
         except OSError as error:
             raise StoreError(
                 f"{self.folder}: cannot be used for results ({error.strerror}); give another "
-                "folder as out=."
+                "folder."
             ) from error
 
 
@@ -361,5 +361,5 @@ def _advice(problem: str) -> str:
             "comparison again: it goes on where it stopped."
         )
     if "locked" in problem:
-        return "another process is using these results; wait until it is done, or give another out="
+        return "another process is using these results; wait for it, or give another folder."
     return f"cannot be read or written ({problem}); check its permissions, or give another folder."

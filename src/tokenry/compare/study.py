@@ -16,7 +16,7 @@ from tokenry.compare.records import MethodInfo, Skipped
 from tokenry.compare.tasks import Task
 from tokenry.compare.tasks import find as find_task
 from tokenry.compare.tasks import names as task_names
-from tokenry.compare.tasks.base import Subject
+from tokenry.compare.tasks.base import Subject, whole_number
 from tokenry.compare.tasks.vision import sizes
 from tokenry.errors import UsageError
 
@@ -51,8 +51,7 @@ class Options:
         counts = {"batch_size": self.batch_size, "repeats": self.repeats}
         counts |= {} if self.limit is None else {"limit": self.limit}
         for name, value in counts.items():
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise UsageError(f"compare: {name}={value!r} is not a whole number of at least 1.")
+            whole_number("compare", name, value)
         if self.budget_seconds is not None and not self.budget_seconds > 0:
             raise UsageError(f"compare: budget_seconds={self.budget_seconds!r} is not above 0.")
 

@@ -18,6 +18,7 @@ from tokenry.compare.records import (
     Summary,
     TaskInfo,
 )
+from tokenry.ops.agreement import harmonic, share
 
 Configuration = tuple[str, float]
 """Label of the method, and keep."""
@@ -107,16 +108,15 @@ class _Table:
 
     def _spans(self, figure: Figure) -> list[Interval]:
         """A figure of each configuration with its interval."""
-        own, other = self._further(figure.of or figure.name), None
+        own = self._further(figure.of or figure.name)
         if figure.over:
             weights = self._further(figure.over)
-            ratios = np.divide(own, weights, out=np.zeros_like(own), where=weights > 0)
-            draws = stats.resampled_means(ratios, self._seed, weights)
+            draws = stats.resampled_means(share(own, weights), self._seed, weights)
         else:
             draws = stats.resampled_means(own, self._seed)
         if figure.harmonic:
             other = stats.resampled_means(self._further(figure.harmonic), self._seed)
-            draws = 2 * draws * other / np.maximum(draws + other, np.finfo(float).tiny)
+            draws = harmonic(draws, other)
         return [
             stats.drawn_interval(_figure(figure, rows), drawn, len(rows))
             for rows, drawn in zip(self._table, draws, strict=True)
@@ -191,14 +191,12 @@ def _figure(figure: Figure, rows: list[Row]) -> float:
     own = values(figure.of or figure.name)
     if figure.quantile is not None:
         return float(np.quantile(own, figure.quantile))
-    mean = float(np.mean(own))
+    mean = np.asarray(np.mean(own))
     if figure.over:
-        whole = float(np.mean(values(figure.over)))
-        return mean / whole if whole else 1.0
+        mean = share(mean, np.asarray(np.mean(values(figure.over))))
     if figure.harmonic:
-        other = float(np.mean(values(figure.harmonic)))
-        return 2 * mean * other / (mean + other) if mean + other else 0.0
-    return mean
+        mean = harmonic(mean, np.asarray(np.mean(values(figure.harmonic))))
+    return float(mean)
 
 
 def _log_seconds(table: list[list[Row]]) -> stats.Array:

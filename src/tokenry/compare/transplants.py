@@ -24,6 +24,7 @@ from tokenry.plugs.masked_bits import masked_bits_per_byte
 from tokenry.plugs.moving import Moved, transplant
 from tokenry.plugs.retraining import train_embeddings
 from tokenry.plugs.wordvectors import read_words
+from tokenry.progress import showing
 from tokenry.zoo.loading import fills_in
 
 _TRAINING = "training"
@@ -96,7 +97,6 @@ class Grounds:
         rate: Learning rate of that training.
         seed: Of all that is drawn.
         on_error: "raise" names texts that cannot be read; "skip" leaves them out with a warning.
-        progress: Show a bar; None shows one on a terminal.
     """
 
     text: Any
@@ -110,7 +110,6 @@ class Grounds:
     rate: float = 1e-3
     seed: int = 0
     on_error: str = "raise"
-    progress: bool | None = None
 
 
 def transplant_on(
@@ -120,6 +119,7 @@ def transplant_on(
     grounds: Grounds,
     *,
     out: str | Path | None = None,
+    progress: bool | None = None,
 ) -> Transplanted:
     """Move a model to another tokenizer, and measure on text that nothing was learned from.
 
@@ -129,6 +129,7 @@ def transplant_on(
         method: As for `transplant`.
         grounds: What it learns from and how it is measured.
         out: Folder to save the moved model in; needed for training.
+        progress: Show bars; None shows them on a terminal.
 
     Returns:
         The moved model with its figures; they are in the summary that is saved, too.
@@ -136,8 +137,9 @@ def transplant_on(
     Raises:
         UsageError: If an argument is out of range, or there are too few texts.
     """
-    ready = _prepared(model, out, grounds)
-    found = _transplanted(ready, new_tokenizer, method, None if out is None else Path(out))
+    with showing(progress):
+        ready = _prepared(model, out, grounds)
+        found = _transplanted(ready, new_tokenizer, method, None if out is None else Path(out))
     if out is not None:
         _tidy(Path(out))
     return found
@@ -150,6 +152,7 @@ def transplants_on(
     grounds: Grounds,
     *,
     out: str | Path | None = None,
+    progress: bool | None = None,
 ) -> Moves:
     """Move a model by several methods, one after the other, and measure all on the same texts.
 
@@ -160,6 +163,7 @@ def transplants_on(
         grounds: What they learn from and how they are measured.
         out: Folder to save the moved model in; of several methods, each in a folder there of the
             method's name.
+        progress: Show bars; None shows them on a terminal.
 
     Returns:
         What `tokenry.report` writes a page of. The models themselves are not kept.
@@ -168,6 +172,18 @@ def transplants_on(
         UsageError: If an argument is out of range, there is no method or too few texts.
     """
     made = _made(methods)
+    with showing(progress):
+        return _all_moved(model, new_tokenizer, made, grounds, out)
+
+
+def _all_moved(
+    model: str,
+    new_tokenizer: str,
+    made: Mapping[str, tuple[str, VocabMap]],
+    grounds: Grounds,
+    out: str | Path | None,
+) -> Moves:
+    """The model moved by each of several methods."""
     ready = _prepared(model, out, grounds)
     found: list[MovedBy] = []
     shown: tuple[Held, ...] = ()
@@ -249,7 +265,7 @@ def _prepared(model: str, out: Any, grounds: Grounds) -> _Ready:
     kept, texts = _split(_texts(grounds.text, grounds), held_out, grounds.seed)
     given = {**_given(grounds), "texts": texts, "special": grounds.special, "seed": grounds.seed}
     loaded, measure = _loaded(model, steps)
-    before = measure(loaded.model, loaded.processor, kept, progress=grounds.progress)
+    before = measure(loaded.model, loaded.processor, kept)
     shared: Any = {"loaded": loaded, "measure": measure, "before": before}
     return _Ready(held=kept, texts=texts, given=given, grounds=grounds, **shared)
 
@@ -258,11 +274,11 @@ def _transplanted(
     ready: _Ready, new_tokenizer: str, method: str | VocabMap, out: Path | None
 ) -> Transplanted:
     """One move, measured, trained and saved."""
-    old, measure, progress = ready.loaded, ready.measure, ready.grounds.progress
+    old, measure = ready.loaded, ready.measure
     start = time.perf_counter()
     moved = transplant(old.model, old.processor, new_tokenizer, method, **ready.given)
     seconds = {"move": time.perf_counter() - start}
-    after = measure(moved.model, moved.tokenizer, ready.held, progress=progress)
+    after = measure(moved.model, moved.tokenizer, ready.held)
     stages: Any = {"before": ready.before, "after": after, "trained": None}
     found = Transplanted(moved=moved, seconds=seconds, **stages)
     if out is not None:
@@ -308,10 +324,9 @@ def _trained(found: Transplanted, ready: _Ready, folder: Path) -> Transplanted:
     """The same after training the rows."""
     model, tokenizer, grounds = found.moved.model, found.moved.tokenizer, ready.grounds
     training: Any = {"steps": grounds.train_steps, "rate": grounds.rate, "seed": grounds.seed}
-    training["progress"] = grounds.progress
     done = train_embeddings(model, tokenizer, ready.texts, folder=folder, **training)
     seconds = {**found.seconds, "training": done.seconds}
-    bits = ready.measure(model, tokenizer, ready.held, progress=grounds.progress)
+    bits = ready.measure(model, tokenizer, ready.held)
     return replace(found, trained=bits, seconds=seconds, losses=done.losses)
 
 

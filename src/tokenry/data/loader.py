@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-from tqdm import tqdm
 
 from tokenry.data.arrays import npz, pictures
 from tokenry.data.decode import MAX_PIXELS, SUFFIXES
@@ -22,6 +20,7 @@ from tokenry.data.rows import READERS
 from tokenry.data.sources import check_on_error, is_dataset, printable, settle, suffix_of
 from tokenry.data.table import table
 from tokenry.errors import DataError, UnknownNameError, UsageError
+from tokenry.progress import track
 
 BUILT_IN: dict[str, Callable[[], ImageData]] = {
     "digits": digits,
@@ -147,7 +146,7 @@ def _unsupported(source: Any) -> str:
 
 def _checked(data: ImageData, on_error: str) -> ImageData:
     """Look at every picture once; keep the good ones, with notes and printable ids."""
-    looks = [_look(example) for example in _progress(data.examples)]
+    looks = [_look(one) for one in track(data.examples, "checking pictures", unit="img")]
     return replace(data, examples=settle(looks, data.source, data.noun, on_error, stacklevel=3))
 
 
@@ -158,7 +157,3 @@ def _look(example: Example) -> Example | DataError:
         return error
     label = None if example.label is None else printable(example.label)
     return replace(example, id=printable(example.id), label=label, meta={**example.meta, **notes})
-
-
-def _progress(examples: Sequence[Example]) -> Any:
-    return tqdm(examples, desc="checking pictures", unit="img", delay=2, disable=None, leave=False)

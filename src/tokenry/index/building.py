@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from tokenry.counted import counted
 from tokenry.index.documents import Changes, Document
 from tokenry.index.folder import Settings
@@ -16,6 +14,7 @@ from tokenry.index.index import Index
 from tokenry.index.sources import Source
 from tokenry.index.store import Size
 from tokenry.index.stores import check_bits
+from tokenry.progress import track
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,7 @@ def build(
     seen: set[str] = set()
     with (
         Index(out, **made) as index,
-        tqdm(total=len(source) or None, unit="text", delay=2, leave=False, disable=None) as bar,
+        track(total=len(source) or None, unit="text") as bar,
     ):
 
         def noted() -> Iterator[Document]:

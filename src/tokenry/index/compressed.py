@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from tokenry.errors import StoreError
 from tokenry.index.columns import Column, explained
-from tokenry.index.segment import Places, Segment, ends_of, half
+from tokenry.index.segment import Places, Segment, ends_of
 from tokenry.index.store import Keys, Ranking, Shape
 from tokenry.ops.kmeans import spherical_kmeans
 from tokenry.ops.ragged import Ragged
@@ -154,13 +155,13 @@ class CompressedSegment(Segment):
             found, packed = self._codec.encode(lists.values.float())
             codes[filled : filled + len(found)] = found.numpy()
             plain.append(packed.numpy())
-            self._ends.append((lists.offsets[1:].numpy() + filled)[:, None])
-            self._keys.append(keys[:, None])
-            self._pooled.append(half(pooled))
+            self._enter(keys, lists.offsets[1:].numpy() + filled, pooled)
             filled += len(found)
         order, bounds = grouped(codes, len(self._codec.centroids))
         owners = np.repeat(np.arange(self.documents), np.diff(self.ends, prepend=0))
-        self._write(plain, order, bounds, owners)
+        rows = np.empty(len(order), np.uint32)
+        rows[order] = np.arange(len(order), dtype=np.uint32)
+        self._write(plain, order, owners, rows, bounds)
         plain.close()
         plain.path.unlink()
 
@@ -174,34 +175,37 @@ class CompressedSegment(Segment):
             folder, self.shape, 0, 0, write=True, probe=self._probe, room=len(places)
         )
         starts, stops = self._ranges(places)
-        made._ends.append((stops - starts).cumsum()[:, None])
-        made._keys.append(self.keys[places][:, None])
-        made._pooled.append(half(self.pooled(places)))
-        number = alive.cumsum() - 1
+        made._enter(self.keys[places], (stops - starts).cumsum(), self.pooled(places))
+        number = (alive.cumsum() - 1).astype(np.uint32)
         owners = self._owners.view()[:, 0]
         stay = np.flatnonzero(alive[owners])
         # Tokens of the documents that stay, in their order, by the row that they have now.
         before = self._rows.view()[:, 0]
         rows = np.searchsorted(stay, before[alive[owners[before]]])
-        for part in _steps(stay):
-            made._packed.append(self._packed[part])
-            made._owners.append(number[owners[part]][:, None])
-        made._rows.append(rows[:, None])
-        made._bounds.append(np.searchsorted(stay, self._bounds.view()[:, 0])[:, None])
+        bounds = np.searchsorted(stay, self._bounds.view()[:, 0])
+        made._write(self._packed, stay, number[owners], rows, bounds)
         return made
 
     def _write(
         self,
-        plain: Column,
+        packed: Column,
         order: Rows,
+        owners: NDArray[Any],
+        rows: NDArray[Any],
         bounds: Rows,
-        owners: Rows,
     ) -> None:
+        """Write the tokens, by centroid; documents were entered before.
+
+        Args:
+            packed: Residuals, wherever they lie now.
+            order: Which of them are written, one behind the other.
+            owners: The document of each of `packed`.
+            rows: The row that each token gets, in the order of the documents.
+            bounds: The row at which each centroid begins, and the last one ends.
+        """
         for part in _steps(order):
-            self._packed.append(plain[part])
+            self._packed.append(packed[part])
             self._owners.append(owners[part][:, None])
-        rows = np.empty(len(order), np.uint32)
-        rows[order] = np.arange(len(order), dtype=np.uint32)
         self._rows.append(rows[:, None])
         self._bounds.append(bounds[:, None])
 

@@ -111,6 +111,18 @@ class Segment(ABC):
         self.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def _enter(self, keys: Keys, ends: Places, pooled: Float[Tensor, "c p"] | None) -> None:
+        """Append what all kinds of segments hold of documents.
+
+        Args:
+            keys: Of the documents, ascending.
+            ends: Where the token vectors of each end among all.
+            pooled: Their pooled vectors; None where the segment holds none.
+        """
+        self._ends.append(ends[:, None])
+        self._keys.append(keys[:, None])
+        self._pooled.append(half(torch.empty(len(keys), 0) if pooled is None else pooled))
+
     def _blocks(self, places: Places, tokens: int = BLOCK) -> list[Places]:
         """Some documents, those together that have about so many token vectors."""
         if not len(places):
@@ -157,9 +169,7 @@ class ExactSegment(Segment):
         ends = tokens.offsets[1:].numpy() + self._tokens.rows
         try:
             self._tokens.append(half(tokens.values))
-            self._ends.append(ends[:, None])
-            self._keys.append(keys[:, None])
-            self._pooled.append(half(torch.empty(len(keys), 0) if pooled is None else pooled))
+            self._enter(keys, ends, pooled)
         except StoreError:
             for column, rows in zip(self._columns, before, strict=True):
                 column.cut(rows)

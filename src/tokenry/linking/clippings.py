@@ -14,9 +14,8 @@ from torch import Tensor
 from tokenry.card import Card, Claim
 from tokenry.errors import UsageError
 from tokenry.linking.pooled_rows import PooledRows, Vectors, vectors_of
-from tokenry.method import Aids, Batch, In, Linker, Losses, Matcher, Objective, Scored, Side
+from tokenry.method import Aids, Batch, In, Linker, Losses, Matcher, Objective, Side
 from tokenry.ops.contrastive import in_batch, pairwise, supervised
-from tokenry.ops.near import best_threshold
 from tokenry.ops.pooled import pool
 
 _THRESHOLD = 0.8
@@ -189,7 +188,7 @@ class Clippings(Linker, Objective):
         """Pool what the encoders make of the pictures and texts of both tables."""
         both = self.vectors([left] if right is left else [left, right], aids)
         found = PooledRows(both[0], both[-1], apart=right is left)
-        found.threshold = self._least(found, aids.known)
+        found.threshold = self.cut(found, aids.known, _THRESHOLD)
         return found
 
     @classmethod
@@ -223,14 +222,3 @@ class Clippings(Linker, Objective):
         pooled[(pooled == 0).all(1)] = torch.nan
         ends = np.cumsum([side.count for side in sides])[:-1]
         return np.split(pooled.double().numpy(), ends)
-
-    def _least(self, found: Matcher, known: Scored | None) -> float:
-        if self.threshold is not None:
-            return self.threshold
-        if known is None:
-            return _THRESHOLD
-        scores = found.score(known.left, known.right)
-        there = ~np.isnan(scores)
-        true = known.score > 0.5
-        missed = int((true & ~there).sum())
-        return best_threshold(scores[there], true[there], missed)[0]

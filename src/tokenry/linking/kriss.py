@@ -18,7 +18,7 @@ from tokenry.linking.ontology import (
     windows,
     with_name,
 )
-from tokenry.linking.prototypes import Prototypes, Reread, encoded, learned
+from tokenry.linking.prototypes import Prototypes, Reread, encoded
 from tokenry.method import Aids, Batch, In, Linker, Losses, Matcher, PairObjective, Side
 from tokenry.ops.contrastive import in_batch
 from tokenry.ops.mentions import CLOSE, OPEN
@@ -214,10 +214,9 @@ class Kriss(Linker, PairObjective):
             owners, shown = prototypes(known.mentions(texts, self.words), self.most, self.seed)
         q, r, p = encoded(embed, asked, known.told, shown)
         found = Prototypes(q, r, p, owners, zeros=self.released, apart=right is left)
-        found.threshold = _THRESHOLD if self.threshold is None else self.threshold
+        # Before known pairs are their own neighbours.
+        found.threshold = self.cut(found, aids.known, _THRESHOLD)
         if aids.known is not None:
-            if self.threshold is None:  # before they are their own neighbours
-                found.threshold = learned(found.score, aids.known)
             found = found.with_labelled(aids.known)
         if self.rerank:
             referee = aids.need("kriss", "referee", _REFEREE)

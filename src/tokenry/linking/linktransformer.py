@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, final
 
-import numpy as np
-
 from tokenry.card import Card, Claim
-from tokenry.linking.text_rows import TextRows, encode
-from tokenry.method import Aids, Linker, Matcher, Scored, Side
+from tokenry.method import Aids, Linker, Matcher, Side
+from tokenry.method.text_rows import TextRows, encode
 from tokenry.ops.fields import SEPARATOR, joined
-from tokenry.ops.near import best_threshold
 
 _THRESHOLD = 0.8
 
@@ -136,17 +133,8 @@ class LinkTransformer(Linker):
         separator = self.separator or getattr(embed, "separator", None) or SEPARATOR
         sides = (left,) if right is left else (left, right)
         texts = [joined([side.columns[key] for key in side.keys], separator) for side in sides]
-        codes, vectors = encode(texts, embed)
+        codes, vectors = encode(texts, embed, self.card.slug)
         shape = codes[0], codes[-1], right is left
         matcher = TextRows(vectors, *shape, exact=self.search == "exact")
-        matcher.threshold = self._cut(matcher, aids.known)
+        matcher.threshold = self.cut(matcher, aids.known, _THRESHOLD)
         return matcher
-
-    def _cut(self, matcher: Matcher, known: Scored | None) -> float:
-        if self.threshold is not None:
-            return self.threshold
-        if known is None:
-            return _THRESHOLD
-        scores, same = matcher.score(known.left, known.right), known.score > 0.5
-        there = ~np.isnan(scores)
-        return best_threshold(scores[there], same[there])[0]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from tokenry.method import Embed, Matcher, Referee, Scored
 from tokenry.ops.group_best import group_best
-from tokenry.ops.near import best_threshold
 from tokenry.ops.nearest import ALL, first_of_each, nearest_by, products
 
 Rows = Int[np.ndarray, " m"]
@@ -150,10 +149,3 @@ def encoded(embed: Embed, *columns: Sequence[str | None]) -> list[Vectors]:
     found = np.full((len(every), made.shape[1]), np.nan)
     found[rows] = made
     return np.split(found, np.cumsum([len(column) for column in columns])[:-1])
-
-
-def learned(score: Callable[[Rows, Rows], Scores], known: Scored) -> float:
-    """The threshold that known pairs speak for, by F1."""
-    scores = score(known.left, known.right)
-    true, there = known.score > 0.5, ~np.isnan(scores)
-    return best_threshold(scores[there], true[there], int((true & ~there).sum()))[0]

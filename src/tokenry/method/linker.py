@@ -18,8 +18,8 @@ from jaxtyping import Bool, Float, Int
 from tokenry.errors import UsageError
 from tokenry.method.base import In, Method
 from tokenry.method.chunker import Embed
-from tokenry.ops.near import best_threshold
 from tokenry.ops.nearest import ALL
+from tokenry.ops.thresholds import best_threshold
 
 Rows = Int[np.ndarray, " m"]
 Scores = Float[np.ndarray, " m"]
@@ -286,8 +286,8 @@ class Linker(Method):
         if known is None:
             return usual
         scores, same = matcher.score(known.left, known.right), np.asarray(known.score) > 0.5
-        there = ~np.isnan(scores)
-        return best_threshold(scores[there], same[there])[0] if same[there].any() else usual
+        tells = bool((same & ~np.isnan(scores)).any())
+        return best_threshold(scores, same)[0] if tells else usual
 
     @classmethod
     def sample(cls, left: Side, right: Side, aids: Aids) -> tuple[Side, Side, Aids]:

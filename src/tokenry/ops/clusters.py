@@ -6,22 +6,14 @@ of a cluster, so that one of a hundred thousand records costs no more than as ma
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from jaxtyping import Float, Int
 from scipy import sparse
 
+from tokenry.ops.agreement import Agreement, agreement, harmonic, ratios, share
+
 Labels = Int[np.ndarray, " n"]
 Pairs = Int[np.ndarray, "_ 2"]
-
-
-class Agreement(NamedTuple):
-    """How well what was found agrees with what is true."""
-
-    precision: float
-    recall: float
-    f1: float
 
 
 def components(pairs: Pairs, count: int) -> Labels:
@@ -65,13 +57,13 @@ def pairs_within(labels: Labels) -> Pairs:
 def edge_agreement(pairs: Pairs, gold: Pairs) -> Agreement:
     """Precision, recall and F1 of pairs, before anything is made of them."""
     shared = len({*map(tuple, pairs.tolist())} & {*map(tuple, gold.tolist())})
-    return _agreement(shared, len(pairs), len(gold))
+    return agreement(shared, len(pairs), len(gold))
 
 
 def pair_agreement(labels: Labels, gold: Labels) -> Agreement:
     """The same of all pairs within clusters, counted without listing them."""
     table = _shared(labels, gold)
-    return _agreement(_choose(table.data), _choose(table.sum(1)), _choose(table.sum(0)))
+    return agreement(_choose(table.data), _choose(table.sum(1)), _choose(table.sum(0)))
 
 
 def b_cubed(labels: Labels, gold: Labels) -> Agreement:
@@ -83,11 +75,8 @@ def b_cubed(labels: Labels, gold: Labels) -> Agreement:
     >>> b_cubed(np.array([0, 0, 0]), np.array([0, 0, 1]))
     Agreement(precision=0.555..., recall=1.0, f1=0.714...)
     """
-    count = max(1, len(labels))
-    sums = entity_parts(labels, gold).sum(0)
-    precision, recall = float(sums[4] / count), float(sums[5] / count)
-    both = precision + recall
-    return Agreement(precision, recall, 2 * precision * recall / both if both else 0.0)
+    sums = entity_parts(labels, gold).sum(0, keepdims=True)
+    return Agreement(*measures_of(sums)[0, 3:6].tolist())
 
 
 def adjusted_rand(labels: Labels, gold: Labels) -> float:
@@ -159,26 +148,12 @@ def measures_of(sums: Float[np.ndarray, "r 6"]) -> Float[np.ndarray, "r 7"]:
     """
     count, both, own, true, precise, recalled = sums.T
     pairs = ratios(np.stack((both, own, true), 1))
-    cubed = np.stack((precise / np.maximum(count, 1), recalled / np.maximum(count, 1)), 1)
-    f1 = 2 * cubed.prod(1) / np.where(cubed.sum(1) > 0, cubed.sum(1), 1)
+    precision, recall = share(precise, count), share(recalled, count)
+    cubed = np.stack((precision, recall, harmonic(precision, recall)), 1)
     expected = own * true / np.maximum(count * (count - 1) / 2, 1)
     span = (own + true) / 2 - expected
     rand = np.where(span == 0, 1.0, (both - expected) / np.where(span == 0, 1, span))
-    return np.concatenate((pairs, cubed, f1[:, None], rand[:, None]), 1)
-
-
-def ratios(sums: Float[np.ndarray, "r 3"]) -> Float[np.ndarray, "r 3"]:
-    """Precision, recall and F1 of rows of counts: right ones, found ones, true ones.
-
-    >>> ratios(np.array([[1.0, 2.0, 4.0], [0.0, 0.0, 0.0]])).round(3).tolist()
-    [[0.5, 0.25, 0.333], [1.0, 1.0, 1.0]]
-    """
-    shared, found, wanted = sums.T
-    precision = np.where(found > 0, shared / np.where(found > 0, found, 1), 1.0)
-    recall = np.where(wanted > 0, shared / np.where(wanted > 0, wanted, 1), 1.0)
-    both = precision + recall
-    f1 = np.where(both > 0, 2 * precision * recall / np.where(both > 0, both, 1), 0.0)
-    return np.stack((precision, recall, f1), 1)
+    return np.concatenate((pairs, cubed, rand[:, None]), 1)
 
 
 def _shared(labels: Labels, gold: Labels) -> sparse.csr_array:
@@ -194,10 +169,3 @@ def _shared(labels: Labels, gold: Labels) -> sparse.csr_array:
 def _choose(counts: Int[np.ndarray, "_"]) -> int:
     """Pairs within groups of these sizes."""
     return int((counts * (counts - 1) // 2).sum())
-
-
-def _agreement(shared: int, found: int, wanted: int) -> Agreement:
-    precision = shared / found if found else 1.0
-    recall = shared / wanted if wanted else 1.0
-    both = precision + recall
-    return Agreement(precision, recall, 2 * precision * recall / both if both else 0.0)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from tokenry.ops.clusters import entity_parts, measures_of, ratios, record_scores
+from tokenry.ops.agreement import agreement, harmonic, ratios, share
+from tokenry.ops.clusters import entity_parts, measures_of, record_scores
 from tokenry.ops.resampling import Interval, intervals_of_totals
 
 Pairs = Int[np.ndarray, "m 2"]
@@ -102,13 +103,12 @@ def blocking_measures(
     >>> blocking_measures(10, 4, 5, 100)
     {'recall': 0.8, 'reduction': 0.9}
     """
-    found = {"recall": right / wanted if wanted else 1.0}
+    found = {"recall": agreement(right, candidates, wanted).recall}
     if possible is not None:
-        found["reduction"] = 1 - candidates / possible if possible else 0.0
+        found["reduction"] = float(share(np.array(possible - candidates), np.array(possible)))
     return found
 
 
 def _means(sums: Float[np.ndarray, "r 3"]) -> Float[np.ndarray, "r 3"]:
-    means = sums[:, :2] / sums[:, 2:]
-    f1 = 2 * means.prod(1) / means.sum(1)
-    return np.concatenate((means, f1[:, None]), 1)
+    precision, recall = share(sums[:, 0], sums[:, 2]), share(sums[:, 1], sums[:, 2])
+    return np.stack((precision, recall, harmonic(precision, recall)), 1)

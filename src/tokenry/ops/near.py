@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt
+from jaxtyping import Float, Int, UInt
 from scipy import sparse
 
 from tokenry.errors import UsageError
@@ -122,35 +122,6 @@ def alike_vectors(
             yield start, vectors[start : start + block] @ vectors.T
 
     return _above(scored(), least, nearest)
-
-
-def best_threshold(
-    scores: Float[np.ndarray, " m"],
-    same: Sequence[bool] | Bool[np.ndarray, " m"],
-    missed: int = 0,
-) -> tuple[float, float]:
-    """The threshold at which "the same from here on" has the highest F1, and that F1.
-
-    Args:
-        scores: Of labelled pairs.
-        same: Whether each is one.
-        missed: True pairs that have no score, which no threshold can find.
-
-    Raises:
-        UsageError: If no pair is a true one.
-
-    >>> best_threshold(np.array([0.9, 0.8, 0.3]), [True, True, False])
-    (0.8, 1.0)
-    """
-    order = np.argsort(-scores, kind="stable")
-    true = np.asarray(same, dtype=bool)[order]
-    wanted = int(true.sum()) + missed
-    if not true.any():
-        raise UsageError("best_threshold: none of the labelled pairs is a true one.")
-    f1 = 2 * np.cumsum(true) / (np.arange(1, len(true) + 1) + wanted)
-    ends = np.r_[np.diff(scores[order]) != 0, True]  # equal scores stand or fall together
-    at = int(np.where(ends, f1, -1).argmax())
-    return float(scores[order][at]), float(f1[at])
 
 
 def _above(

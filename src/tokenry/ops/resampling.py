@@ -30,6 +30,9 @@ class Interval:
     low: float
     high: float
 
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
 
 def bounds(draws: Array, n: int) -> tuple[Array, Array]:
     r"""Ends of the 95 % interval from bootstrap draws along the last axis.

@@ -18,26 +18,17 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt
 
+from tokenry.ops.agreement import ratios
+from tokenry.ops.resampling import LEVEL, Interval
+
 NAMES = ("near the threshold", "far above", "above", "below", "far below", "farthest below")
 """The strata, in the order of their numbers."""
 
 _DRAWS = 2000
-_LEVEL = 0.95
 _NO_PRIOR = 1e-6  # none at all would leave the share undefined where all answers are alike
 
 Scores = Float[np.ndarray, " m"]
 Strata = Int[np.ndarray, " m"]
-
-
-class Interval(NamedTuple):
-    """An estimate with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
 class Estimates(NamedTuple):
@@ -143,8 +134,8 @@ def estimated(
     cells = _cells(strata, scores, answers, threshold)
     if not cells.answered.any():
         raise ValueError("nothing was answered")
-    draw, tail = np.random.default_rng(seed), (1 - _LEVEL) / 2
-    values = np.array(_figures(_expected(cells)[None], cells))[:, 0]
+    draw, tail = np.random.default_rng(seed), (1 - LEVEL) / 2
+    values = _figures(_expected(cells)[None], cells)[0]
     ends = [values]
     for prior in (0.5, _NO_PRIOR):
         share = draw.beta(
@@ -152,12 +143,12 @@ def estimated(
         )
         true = cells.same + draw.binomial(cells.size - cells.answered, share)
         drawn = _figures(true.astype(np.float64), cells)
-        ends += list(np.quantile(drawn, [tail, 1 - tail], axis=1))
+        ends += list(np.quantile(drawn, [tail, 1 - tail], axis=0))
     low, high = np.min(ends, axis=0), np.max(ends, axis=0)
     return Estimates(*(Interval(*map(float, one)) for one in zip(values, low, high, strict=True)))
 
 
-def best_threshold(strata: Strata, scores: Scores, answers: Scores) -> float:
+def tuned_threshold(strata: Strata, scores: Scores, answers: Scores) -> float:
     """The score from which on the estimated F1 is greatest.
 
     Tried are the middles between answered pairs' scores, and the lowest; of equals the highest.
@@ -172,7 +163,7 @@ def best_threshold(strata: Strata, scores: Scores, answers: Scores) -> float:
     f1 = []
     for threshold in tried:
         cells = _cells(strata, scores, answers, float(threshold))
-        f1.append(float(_figures(_expected(cells)[None], cells)[2][0]))
+        f1.append(float(_figures(_expected(cells)[None], cells)[0, 2]))
     return float(tried[len(f1) - 1 - int(np.argmax(f1[::-1]))])
 
 
@@ -199,13 +190,7 @@ def _expected(cells: _Cells) -> Float[np.ndarray, " c"]:
     return np.asarray(rates * cells.size, dtype=np.float64)
 
 
-def _figures(
-    true: Float[np.ndarray, "r c"], cells: _Cells
-) -> tuple[Float[np.ndarray, " r"], Float[np.ndarray, " r"], Float[np.ndarray, " r"]]:
+def _figures(true: Float[np.ndarray, "r c"], cells: _Cells) -> Float[np.ndarray, "r 3"]:
     """Precision, recall and F1 of each row of counts."""
-    hits, wanted = true[:, cells.above].sum(1), true.sum(1)
-    found = int(cells.size[cells.above].sum())
-    precision = hits / found if found else np.ones(len(hits))
-    recall = np.divide(hits, wanted, out=np.ones(len(hits)), where=wanted > 0)
-    f1 = np.divide(2 * hits, found + wanted, out=np.ones(len(hits)), where=found + wanted > 0)
-    return precision, recall, f1
+    found = np.full(len(true), cells.size[cells.above].sum())
+    return ratios(np.stack((true[:, cells.above].sum(1), found, true.sum(1)), 1))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+
+from tokenry.errors import UsageError
+from tokenry.ops.agreement import ratios
 
 Steps = Float[np.ndarray, " t"]
 
@@ -59,6 +63,30 @@ def threshold_curve(
     # Equal scores stand or fall together.
     ends = np.flatnonzero(np.diff(falling, append=np.nan) != 0)
     shared, found = hits[ends], ends + 1
-    recall = shared / wanted if wanted else np.ones(len(ends))
-    f1 = 2 * shared / (found + wanted)
-    return Curve(falling[ends], found, shared / found, recall, f1)
+    counts = np.stack((shared, found, np.full(len(ends), wanted)), 1)
+    return Curve(falling[ends], found, *ratios(counts).T)
+
+
+def best_threshold(
+    scores: Float[np.ndarray, " m"],
+    same: Sequence[bool] | Bool[np.ndarray, " m"],
+    missed: int = 0,
+) -> tuple[float, float]:
+    """The threshold at which "the same from here on" has the highest F1, and that F1.
+
+    Args:
+        scores: Of labelled pairs; NaN is no match at any threshold.
+        same: Whether each is one.
+        missed: True pairs that have no score, which no threshold can find.
+
+    Raises:
+        UsageError: If no pair with a score is a true one.
+
+    >>> best_threshold(np.array([0.9, 0.8, 0.3]), [True, True, False])
+    (0.8, 1.0)
+    """
+    true = np.asarray(same, dtype=bool)
+    if not true[~np.isnan(scores)].any():
+        raise UsageError("best_threshold: none of the labelled pairs is a true one.")
+    curve = threshold_curve(scores, true, missed)
+    return float(curve.threshold[curve.best]), float(curve.f1[curve.best])

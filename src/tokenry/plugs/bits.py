@@ -9,11 +9,10 @@ from typing import Any
 
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from tokenry.errors import UsageError
 from tokenry.plugs.scoring import Reader
-from tokenry.progress import bar_hidden
+from tokenry.progress import showing, track
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +89,7 @@ def bits_per_byte(
     training = model.training
     model.eval()
     try:
-        with tqdm(
-            total=len(owned), unit="part", delay=2, leave=False, disable=bar_hidden(progress)
-        ) as bar:
+        with showing(progress), track(total=len(owned), unit="part") as bar:
             for start in range(0, len(owned), batch_size):
                 batch = owned[start : start + batch_size]
                 found = reader.surprisals([part for _, part in batch])

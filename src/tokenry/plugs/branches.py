@@ -16,6 +16,7 @@ from transformers.cache_utils import DynamicLayer
 from tokenry.errors import UnsupportedModelError, UsageError
 from tokenry.plugs.attachment import MARK
 from tokenry.plugs.past import CACHE
+from tokenry.plugs.positions import positions
 
 _CHUNK = 512  # tokens of a prompt in a pass
 _DEAD = 32  # slots of abandoned branches that are tolerated
@@ -172,7 +173,7 @@ class BranchingCache:
 
     @torch.no_grad()
     def _run(self, branches: Sequence[Branch], wanted: int) -> Float[Tensor, "k v"]:
-        most = getattr(self._model.config, "max_position_embeddings", None)
+        most = positions(self._model)
         if most is not None and max(b.depth for b in branches) >= most:
             raise UsageError(
                 f"{self._owner}: the text takes more than the {most} tokens that "
@@ -222,8 +223,8 @@ def _check(model: Any, owner: str) -> None:
         )
     if config.is_encoder_decoder or not model.can_generate():
         raise UnsupportedModelError(f"{owner}: {name} is not a causal language model.")
-    positions = "position_ids" in inspect.signature(model.forward).parameters
-    if not positions or getattr(config, "alibi", False):
+    told = "position_ids" in inspect.signature(model.forward).parameters
+    if not told or getattr(config, "alibi", False):
         raise UnsupportedModelError(
             f"{owner}: {name} finds positions by itself, and cannot be told where a branch stands."
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,46 +17,29 @@ from tokenry.ops.attention import attend, attend_and_weigh, column_mass
 from tokenry.ops.budget import kept_count
 from tokenry.ops.rope import angles, turn
 from tokenry.ops.slots import take_slots
-from tokenry.plugs.admission import Admission
-from tokenry.plugs.attachment import MARK, Attachment, refuse_second
-from tokenry.plugs.attention import Call, install
+from tokenry.plugs.attention import Call
 from tokenry.plugs.cache import TrackedLayer
 from tokenry.plugs.cache_pass import Pass
-from tokenry.plugs.cache_trace import CacheTrace, traced
-from tokenry.plugs.decoders import find_decoder
+from tokenry.plugs.cache_trace import traced
+from tokenry.plugs.on_decoder import OnDecoder
 from tokenry.plugs.past import cache_in, put_cache
 from tokenry.plugs.reading import read
 
 
-class Caching(Attachment[CachePolicy]):
+class Caching(OnDecoder[CachePolicy]):
     """A cache policy on a model. Made by `attach`; not safe for two threads at once."""
 
-    trace: CacheTrace | None
+    _pass: Pass | None
 
     def __init__(self, model: nn.Module, method: CachePolicy) -> None:
-        self.method = method
-        self.trace = None
-        self._owner = type(method).__name__
-        self._decoder: Any
-        self._decoder, row = find_decoder(model)
-        refuse_second(model, self._decoder)
-        self._attentions = row.attentions(self._decoder)
-        self._inv_freq = row.frequencies(self._decoder)
-        self._admission = Admission.of(method, self._decoder, self._inv_freq)
+        super().__init__(model, method)
         self._full = self._admission.full
-        if method.keep < 1:
-            method.check(len(self._full))
         self._acts = method.keep < 1
         self._signature = inspect.signature(self._decoder.forward)
-        self._pass: Pass | None = None
         self._drafts: Pass | None = None
         self._tree: Bool[Tensor, "b t t"] | None = None
         self._rests = False
-        self._configs = self._put_on(install(self._decoder.config._attn_implementation, method))
-        self._handles = [
-            self._decoder.register_forward_pre_hook(self._start, with_kwargs=True),
-            self._decoder.register_forward_hook(self._finish),
-        ]
+        self._switch_on()
 
     def ahead(self, cache: Any, most: int) -> int:
         """How many tokens can come in one pass with the result of one by one, up to `most`.
@@ -123,32 +105,6 @@ class Caching(Attachment[CachePolicy]):
                 self._note(now, layer, queries, self._scale(index))
         self._refuse_too_few(now.layers[self._full[0]].seen)
         self._end(now)
-
-    def _put_on(self, implementation: str) -> list[Any]:
-        """Point the decoder and its attentions here; what they had for a config."""
-        # A copy: other models may share the config, and each must keep its own implementation.
-        config = copy.copy(self._decoder.config)
-        config._attn_implementation = implementation
-        modules = (self._decoder, *self._attentions)
-        held = [module.config for module in modules]
-        for module in modules:
-            module.__dict__[MARK], module.config = self, config
-        return held
-
-    def detach(self) -> None:
-        """Give the model back exactly as it was; a second call does nothing.
-
-        A cache that slots have gone from still serves one token at a time afterwards, with sdpa
-        and without padding.
-        """
-        for handle in self._handles:
-            handle.remove()
-        self._pass = None
-        if self._decoder.__dict__.get(MARK) is not self:
-            return
-        for module, config in zip((self._decoder, *self._attentions), self._configs, strict=True):
-            del module.__dict__[MARK]
-            module.config = config
 
     def _start(
         self, decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from tokenry import zoo
 from tokenry.errors import UsageError
@@ -23,7 +22,7 @@ from tokenry.plugs.fresh_folder import fresh_folder, whole
 from tokenry.plugs.text_classifier import TextClassifier
 from tokenry.plugs.tuning import Tuned, descend, number, set_rate, share, training
 from tokenry.plugs.tuning_examples import Best
-from tokenry.progress import bar_hidden
+from tokenry.progress import stepping
 from tokenry.zoo.loading import explained
 
 
@@ -105,10 +104,7 @@ def tune_head(
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=decay)
     loss_of = nn.CrossEntropyLoss(weight=_weights(labels, len(classifier.labels), balanced, model))
     best = Best(model, watch, steps, looks=4)
-    with (
-        training(model, seed),
-        tqdm(total=steps, unit="step", leave=False, disable=bar_hidden(progress)) as bar,
-    ):
+    with training(model, seed), stepping(steps, progress) as bar:
         for step, chosen in enumerate(islice(rounds(len(texts), batch_size, draw), steps)):
             set_rate(optimizer, rate * share(step, steps, 0.1))
             some, wanted = [texts[i] for i in chosen], [labels[i] for i in chosen]

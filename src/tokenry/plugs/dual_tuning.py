@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Int
-from tqdm import tqdm
 
 from tokenry.errors import UsageError
 from tokenry.method import Batch, Objective
 from tokenry.plugs.dual_encoder import DualEncoder, parameters
 from tokenry.plugs.tuning import Tuned, descend, number, set_rate, share, training
 from tokenry.plugs.tuning_examples import numbered
-from tokenry.progress import bar_hidden
+from tokenry.progress import stepping
 
 Record = tuple[Any, str]
 Records = Sequence[Record] | Callable[[int, random.Random], Record]
@@ -68,10 +67,7 @@ def tune_dual(
     start, losses, draw = time.perf_counter(), [], random.Random(seed)  # noqa: S311 - augmentation
     weights = parameters(encoder)
     optimizer = torch.optim.AdamW(weights, lr=rate, betas=(0.9, 0.98), eps=1e-6, weight_decay=decay)
-    with (
-        training(encoder.model, seed),
-        tqdm(total=steps, unit="step", leave=False, disable=bar_hidden(progress)) as bar,
-    ):
+    with training(encoder.model, seed), stepping(steps, progress) as bar:
         for step, chosen in enumerate(islice(batches, steps)):
             set_rate(optimizer, rate * share(step, steps, warm))
             some = [read(int(i), draw) for i in chosen]

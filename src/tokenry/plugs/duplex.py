@@ -11,13 +11,12 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from tokenry.errors import UnsupportedModelError, UsageError
 from tokenry.method import Batch, DuplexObjective, Losses
 from tokenry.ops.batches import rounds
 from tokenry.plugs.tuning import Tuned, descend, number, set_rate, share, training
-from tokenry.progress import bar_hidden
+from tokenry.progress import stepping
 
 _HEADS = ("cls", "lm_head")
 """What architectures call the head that turns states into logits."""
@@ -195,7 +194,7 @@ def pretrain(
     device = next(model.parameters()).device
     start, losses, draw = time.perf_counter(), [], random.Random(seed)  # noqa: S311 - an order
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=decay)
-    with training(model, seed), tqdm(total=steps, leave=False, disable=bar_hidden(progress)) as bar:
+    with training(model, seed), stepping(steps, progress) as bar:
         for step, rows in enumerate(islice(rounds(len(texts), batch_size, draw), steps)):
             set_rate(optimizer, rate * share(step, steps, warm))
             made = read([texts[i] for i in rows])

@@ -18,11 +18,11 @@ from urllib import error, parse, request
 
 import numpy as np
 from jaxtyping import Float
-from tqdm import tqdm
 
 from tokenry.errors import EndpointError, UsageError
 from tokenry.ops.replies import read_letter, read_verdict
 from tokenry.ops.verdicts import shares
+from tokenry.progress import track
 
 KEY = "TOKENRY_API_KEY"
 """The environment variable that holds the key."""
@@ -166,7 +166,7 @@ class Endpoint:
 
         with ThreadPoolExecutor(self._workers) as pool:
             found = pool.map(one, distinct)
-            bar = tqdm(found, "endpoint", len(distinct), leave=False, delay=2, disable=None)
+            bar = track(found, "endpoint", total=len(distinct))
             replies = dict(zip(distinct, bar, strict=True))
         return [replies[prompt] for prompt in prompts]
 

@@ -22,7 +22,6 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from torch import Tensor
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
-from tqdm import tqdm
 
 from tokenry.alphabet import to_bytes, to_letters
 from tokenry.errors import UsageError
@@ -39,7 +38,7 @@ from tokenry.ops.substrings import sample_vocabulary, substring_scores
 from tokenry.ops.surface import SurfaceForms
 from tokenry.plugs.moving import embeddings_of
 from tokenry.plugs.vocabulary import vocabulary
-from tokenry.progress import bar_hidden
+from tokenry.progress import showing, track
 
 _SPLIT = r"'s|'t|'re|'ve|'m|'ll|'d| ?[\p{L}\p{M}]+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 _CHARACTERS = 16  # of a text, for each token that is read of it
@@ -135,9 +134,9 @@ def train_hypernetwork(
     source = _source(old).float()
     net.fit_rescalers(torch.arange(len(vocab), device=source.device)[:, None], source)
     lessons = _Lessons(net, source, vocab, forms, texts, how)
-    with _frozen(model):
+    with _frozen(model), showing(progress):
         for phase, step in enumerate((lessons.identity, lambda: lessons.reading(model, old))):
-            _phase(net, step, how, phase, watch, progress)
+            _phase(net, step, how, phase, watch)
     return net.eval()
 
 
@@ -183,7 +182,6 @@ def _phase(
     how: HypernetTraining,
     phase: int,
     watch: Callable[[str, int, float], None] | None,
-    progress: bool | None,
 ) -> None:
     """Identity steps (0), which only warm up, or reading steps (1), whose rate falls to nothing."""
     name, steps = ("identity", "reading")[phase], (how.identity_steps, how.steps)[phase]
@@ -191,7 +189,7 @@ def _phase(
         net.parameters(), how.rates[phase], (0.9, 0.95), weight_decay=0.01
     )
     start = time.monotonic()
-    for step in tqdm(range(steps), desc=name, leave=False, delay=2, disable=bar_hidden(progress)):
+    for step in track(range(steps), name, unit="step"):
         done = max(step / max(1, steps), (time.monotonic() - start) / how.seconds[phase])
         if done >= 1:
             return

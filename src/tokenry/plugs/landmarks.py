@@ -18,7 +18,7 @@ from tokenry.ops.landmark import Marks, place_marks
 from tokenry.plugs.attention import Call
 from tokenry.plugs.cache import BatchedLayer
 from tokenry.plugs.cache_trace import CacheTrace
-from tokenry.plugs.caching import Caching
+from tokenry.plugs.on_decoder import OnDecoder
 from tokenry.plugs.past import cache_in, put_cache
 
 TOKEN, BLOCK, PASS = "landmark_token_id", "landmark_block", "tokenry_pass"
@@ -148,22 +148,19 @@ class _Pass:
     read: dict[int, Int[Tensor, "b h k"]] = field(default_factory=dict)
 
 
-class Landmarks(Caching):
+class Landmarks(OnDecoder[MarkedPolicy]):
     """A landmark policy on a model: for training, with or without a cache, and for generation.
 
     Inputs, outputs, losses and `generate` are those of the text without landmarks. The output of
     the last token of a block is that of the landmark behind it.
     """
 
-    method: MarkedPolicy
+    _pass: _Pass | None
 
     def __init__(self, model: nn.Module, method: MarkedPolicy) -> None:
         super().__init__(model, method)
-        try:
-            self._landmark = self._admitted(model)
-        except UnsupportedModelError:
-            self.detach()
-            raise
+        self._landmark = self._admitted(model)
+        self._switch_on()
         for head in _tables(model)[1:]:
             self._handles.append(head.register_forward_hook(self._drop_landmark))
 
@@ -182,7 +179,7 @@ class Landmarks(Caching):
                 f"{self._owner}: block={self.method.block}, but this model has a landmark after "
                 f"every {block} tokens; set block={block}."
             )
-        if len(self._full) < len(self._attentions):
+        if len(self._admission.full) < len(self._attentions):
             raise UnsupportedModelError(
                 f"{self._owner}: some layers of this {type(self._decoder).__name__} have a window; "
                 "landmarks need full attention in every layer."
@@ -224,7 +221,7 @@ class Landmarks(Caching):
             layer.expect(marks)
         every = layers[0].valid if layers else marks.valid
         valid = None if every is None or bool(every.all()) else every
-        self._pass = _Pass(marks, valid, layers)  # type: ignore[assignment]
+        self._pass = _Pass(marks, valid, layers)
         changed = {
             **kwargs,
             "input_ids": marks.inserted(ids, self._landmark),

@@ -16,6 +16,7 @@ from tokenry.data import load_text
 from tokenry.errors import UsageError
 from tokenry.method import END, TokenizerTrainer
 from tokenry.plugs.fresh_folder import fresh_folder, whole
+from tokenry.progress import showing
 
 _ROLES = {
     END: "eos_token",
@@ -76,6 +77,7 @@ def train_tokenizer(
     out: str | Path,
     size: int | None = None,
     on_error: str = "raise",
+    progress: bool | None = None,
 ) -> Learned:
     """Learn a tokenizer and save it as a folder that `AutoTokenizer` loads.
 
@@ -90,6 +92,7 @@ def train_tokenizer(
         out: The folder; new, or empty.
         size: Most tokens, special ones included; what the trainer has by default when not given.
         on_error: "raise" names texts that cannot be read; "skip" leaves them out with a warning.
+        progress: Show bars; None shows them on a terminal.
 
     Raises:
         UsageError: If the method learns no tokenizer, the folder holds something, or the texts are
@@ -113,7 +116,8 @@ def train_tokenizer(
     if not any(kept) or not any(held):
         raise UsageError("train_tokenizer: the texts are too short; give at least ten letters.")
     start = time.perf_counter()
-    tokenizer = rule.train(kept)
+    with showing(progress):
+        tokenizer = rule.train(kept)
     seconds = time.perf_counter() - start
     found = tokenizer.get_vocab_size()
     with whole(folder) as place:

@@ -8,11 +8,10 @@ from typing import Any
 
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from tokenry.errors import UsageError
 from tokenry.plugs.bits import Bits, parts
-from tokenry.progress import bar_hidden
+from tokenry.progress import showing, track
 
 _TURNS = 8  # passes over a part; each hides every eighth token
 _CHUNK = 400  # bytes of a part; with no more tokens than that it fits into 512 positions
@@ -52,13 +51,14 @@ def masked_bits_per_byte(
     training = model.training
     model.eval()
     try:
-        for i, part in tqdm(owned, unit="part", delay=2, leave=False, disable=bar_hidden(progress)):
-            found = tokenizer(part, return_special_tokens_mask=True, verbose=False)
-            ids = torch.tensor(found["input_ids"])
-            plain = (torch.tensor(found["special_tokens_mask"]) == 0).nonzero()[:, 0]
-            bits[i] += _filled(model, ids, plain, tokenizer.mask_token_id)
-            counts[i] += len(plain)
-            unknown += int((ids[plain] == tokenizer.unk_token_id).sum())
+        with showing(progress):
+            for i, part in track(owned, unit="part"):
+                found = tokenizer(part, return_special_tokens_mask=True, verbose=False)
+                ids = torch.tensor(found["input_ids"])
+                plain = (torch.tensor(found["special_tokens_mask"]) == 0).nonzero()[:, 0]
+                bits[i] += _filled(model, ids, plain, tokenizer.mask_token_id)
+                counts[i] += len(plain)
+                unknown += int((ids[plain] == tokenizer.unk_token_id).sum())
     finally:
         model.train(training)
     return Bits(tuple(bits), tuple(len(text.encode()) for text in texts), tuple(counts), unknown)

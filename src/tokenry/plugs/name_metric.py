@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from tokenry.errors import UsageError
 from tokenry.ops.alias_graph import AliasCounts
@@ -21,7 +20,7 @@ from tokenry.ops.batches import rounds
 from tokenry.ops.name_match import balanced, distances, match_divergence
 from tokenry.plugs.text_encoder import text_encoder
 from tokenry.plugs.tuning import descend, number, set_rate, share, training
-from tokenry.progress import bar_hidden
+from tokenry.progress import stepping
 
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 _START = (2.0, 4.0)  # b_0 and b_1: half where the distance is one half
@@ -162,10 +161,7 @@ def train_names(
     line = nn.Parameter(torch.tensor(_START, device=encoder.device))
     optimizer = torch.optim.AdamW([*encoder.parameters(), line], lr=rate, weight_decay=0.01)
     order = rounds(len(pairs.named), batch_size, random.Random(seed))  # noqa: S311 - an order
-    with (
-        training(encoder, seed),
-        tqdm(total=steps, leave=False, disable=bar_hidden(progress)) as bar,
-    ):
+    with training(encoder, seed), stepping(steps, progress) as bar:
         for step, chosen in enumerate(islice(order, steps)):
             set_rate(optimizer, rate * share(step, steps, 0.05))
             loss = _loss(encoder, pairs, chosen, line)

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from tqdm import tqdm
 
 from tokenry import zoo
 from tokenry.errors import UsageError
@@ -20,7 +19,9 @@ from tokenry.ops.questions import LETTERS
 from tokenry.ops.verdicts import shares
 from tokenry.plugs.endpoint import Endpoint
 from tokenry.plugs.generate import padding_of
+from tokenry.plugs.positions import positions
 from tokenry.plugs.stem import check_pair
+from tokenry.progress import track
 
 YES = ("Yes", "yes", "YES")
 NO = ("No", "no", "NO")
@@ -174,7 +175,7 @@ class LanguageReferee:
         rows = {prompt: self._encoded(prompt, more) for prompt in dict.fromkeys(prompts)}
         order = sorted(rows, key=lambda prompt: len(rows[prompt]))
         parts = range(0, len(order), self._batch_size)
-        for start in tqdm(parts, "referee", leave=False, delay=2, disable=None):
+        for start in track(parts, "referee"):
             batch = order[start : start + self._batch_size]
             yield batch, [rows[prompt] for prompt in batch]
 
@@ -198,12 +199,11 @@ class LanguageReferee:
     def _refuse_length(self, n: int, more: int) -> None:
         if not n:
             raise UsageError("referee: a prompt is empty; give a text that an answer can follow.")
-        config = self.model.config.get_text_config()
-        positions = getattr(config, "max_position_embeddings", None)
-        if positions is not None and n + more > positions:
+        places = positions(self.model)
+        if places is not None and n + more > places:
             raise UsageError(
                 f"referee: a prompt with its answer needs {n + more} tokens, the model has "
-                f"{positions} positions; show fewer or shorter columns."
+                f"{places} positions; show fewer or shorter columns."
             )
 
     def _padded(self, rows: Sequence[list[int]]) -> tuple[Int[Tensor, "m n"], Int[Tensor, "m n"]]:

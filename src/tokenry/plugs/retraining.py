@@ -16,10 +16,9 @@ from jaxtyping import Int
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from tokenry.errors import StoreError, UsageError
-from tokenry.progress import bar_hidden
+from tokenry.progress import stepping
 
 _FILE = "embeddings.safetensors"
 _WARM = 0.1  # share of the steps in which the learning rate rises
@@ -92,9 +91,7 @@ def train_embeddings(
         optimizer = torch.optim.AdamW(rows.values(), lr=rate, weight_decay=0.0)
         run = _Run(Path(folder), _fingerprint(settings, blocks, rows), rows, optimizer)
         losses = run.resume()
-        with tqdm(
-            total=steps, initial=len(losses), unit="step", leave=False, disable=bar_hidden(progress)
-        ) as bar:
+        with stepping(steps, progress, len(losses)) as bar:
             for step in range(len(losses), steps):
                 batch = blocks[_chosen(len(blocks), step, batch_size, seed)]
                 for group in optimizer.param_groups:

@@ -16,6 +16,7 @@ from tokenry.method import Item, Response
 from tokenry.ops.padding import padded
 from tokenry.plugs.generate import padding_of
 from tokenry.plugs.past import CACHE
+from tokenry.plugs.positions import positions
 
 Span = tuple[int, int]
 
@@ -77,8 +78,7 @@ class Reader:
     @property
     def positions(self) -> int | None:
         """The longest text in tokens that the model takes at once; None when it does not say."""
-        config: Any = getattr(self.model, "config", None)
-        return getattr(config, "max_position_embeddings", None)
+        return positions(self.model)
 
     def encode(self, text: str, split: int = 0) -> Encoded:
         """A text as tokens; tokens that begin at character `split` or later are the rest."""

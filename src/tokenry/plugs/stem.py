@@ -16,6 +16,7 @@ from tokenry.errors import UnsupportedModelError, UsageError
 from tokenry.ops.edits import shared
 from tokenry.plugs.generate import Feed, end_of_text
 from tokenry.plugs.past import CACHE
+from tokenry.plugs.positions import positions
 
 _PADDING = 1024  # more rows than a vocabulary is rounded up by
 
@@ -143,10 +144,10 @@ class Stem:
         return ids
 
     def _refuse_long(self, n: int) -> None:
-        positions = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        if positions is not None and n > positions:
+        places = positions(self.model)
+        if places is not None and n > places:
             raise UsageError(
-                f"Stem: prompt and answer need {n} tokens, the model has {positions} positions; "
+                f"Stem: prompt and answer need {n} tokens, the model has {places} positions; "
                 "give a shorter question, or ask for fewer answers."
             )
 

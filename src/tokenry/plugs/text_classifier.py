@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from tokenry.errors import UnsupportedModelError
 from tokenry.ops.fields import SEPARATOR
 from tokenry.plugs.device import device_of
+from tokenry.progress import track
 from tokenry.zoo.loading import explained
 
 _LONGEST = 512  # tokens, where the tokenizer does not say
@@ -81,7 +81,7 @@ class TextClassifier:
         order = np.argsort(lengths, kind="stable")[::-1]  # what fills the memory comes first
         found = np.zeros((len(texts), len(self.labels)))
         starts = range(0, len(texts), batch_size)
-        for start in tqdm(starts, "classifying", unit="batch", delay=2, leave=False, disable=None):
+        for start in track(starts, "classifying", unit="batch"):
             rows = order[start : start + batch_size]
             pair = None if others is None else [others[i] for i in rows]
             found[rows] = self._read([texts[i] for i in rows], pair)

@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from tokenry import catalog, zoo
 from tokenry.errors import TokenryError, UsageError
@@ -24,7 +23,7 @@ from tokenry.plugs.dropped_heads import dropped_heads
 from tokenry.plugs.fresh_folder import fresh_folder, whole
 from tokenry.plugs.text_encoder import sentence_transformers
 from tokenry.plugs.tuning_examples import Best, Examples, Pair, examples, of_pairs
-from tokenry.progress import bar_hidden
+from tokenry.progress import stepping
 
 _CLIP = 1.0  # most length of the gradient
 
@@ -120,7 +119,7 @@ def tune(
     best = Best(encoder, watch, steps, looks)
     with (
         _training_by(rule, encoder, seed),
-        tqdm(total=steps, unit="step", leave=False, disable=bar_hidden(progress)) as bar,
+        stepping(steps, progress) as bar,
     ):
         for step, chosen in enumerate(islice(data.batches(batch_size, per_group, draw), steps)):
             set_rate(optimizer, rate * share(step, steps, warm))

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Int
 from tokenry.data.streams import Piece, stream
 from tokenry.errors import DataError
 from tokenry.method import Usage, Vocab
+from tokenry.progress import track
 
 BATCH = 2**20
 """Bytes that are written at once; what they need in memory is some fifty times as much."""
@@ -49,7 +50,7 @@ def usage(vocabs: Sequence[Vocab], texts: Any, *, words: bool = False) -> list[l
     """
     shapes = [_Shape(vocab) for vocab in vocabs]
     found: dict[str, list[_Tally]] = {}
-    for batch in _batches(stream(texts)):
+    for batch in track(_batches(stream(texts)), "reading", unit="MB"):
         category = batch[0].category
         if category not in found:
             found[category] = [_Tally(*pair) for pair in zip(vocabs, shapes, strict=True)]

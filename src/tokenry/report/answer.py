@@ -111,7 +111,7 @@ def _allowed(entries: Sequence[Entry]) -> str:
 
 def chosen_of(best: Best, entries: Sequence[Entry]) -> Entry | None:
     """The line of the choice; None for the untouched model."""
-    if best.method == "none":
+    if best.is_untouched:
         return None
     wanted = (best.method, best.keep)
     return next(e for e in entries if (e.summary.method, e.summary.keep) == wanted)
@@ -211,6 +211,6 @@ def _line(entries: Sequence[Entry]) -> dict[str, str]:
 
 def _explanation(best: Best, entries: Sequence[Entry]) -> str:
     confidence = words.clean(best.confidence, 400)
-    if best.method == "none":
+    if best.is_untouched:
         return confidence
     return f"The fastest setting that is shown to lose at most {_allowed(entries)}. {confidence}"

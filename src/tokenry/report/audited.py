@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tokenry.report import words
-from tokenry.report.vega import load, to_svg
+from tokenry.report.bars import bar, bars
 
 if TYPE_CHECKING:
     from tokenry.compare.audits import Audit, Audited, Found, Pair
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 MIXTURE = "data-mixture"
 ROWS = 25
 """Rows of a judge's table on the page; the rest is in the JSON."""
-BAR = 26
-"""Pixels of a bar and the gap below it."""
 HEADLINES = (
     ("parity", "bytes per token", "Bytes per token"),
     ("parity", "characters per token", "Characters per token"),
@@ -168,7 +166,6 @@ def _number(value: float | None) -> str:
 
 
 def _pair(pair: Pair) -> dict[str, str]:
-    good = {"better": "good", "worse": "bad"}.get(pair.verdict, "text")
     return {
         "name": words.clean(pair.name, 40),
         "other": words.clean(pair.other, 40),
@@ -176,32 +173,19 @@ def _pair(pair: Pair) -> dict[str, str]:
         "ratio": words.times(pair.ratio.value),
         "span": words.times_span(pair.ratio),
         "verdict": pair.verdict,
-        "kind": good,
+        "kind": words.MARKS.get(pair.verdict, "text"),
     }
 
 
 def _chart(audit: Audit, one: Audited) -> dict[str, str]:
     """Bytes per token of each category, on an axis that all tokenizers share."""
     top = max(found.high for each in audit.tokenizers for found in each.bytes_per_token.values())
-    rows: list[dict[str, Any]] = [
-        {
-            "name": words.clean(name, 24),
-            "value": found.value,
-            "low": found.low,
-            "high": found.high,
-            "label": f"{found.value:.2f}",
-            "says": f"{words.clean(name, 24)}: {found.value:.2f} bytes per token "
-            f"({found.low:.2f} to {found.high:.2f})",
-        }
-        for name, found in one.bytes_per_token.items()
-        if name
-    ]
-    spec = load("bars")
-    spec["datasets"] = {"rows": rows}
-    spec["height"] = BAR * len(rows)
-    spec["encoding"]["x"]["scale"]["domain"] = [0, top * 1.2]
-    note = ", ".join(row["says"] for row in rows)
-    return {"name": words.clean(one.name, 40), "note": note, "svg": to_svg(spec)}
+    rows = []
+    for name, found in one.bytes_per_token.items():
+        if name:
+            label, span = f"{found.value:.2f}", f"({found.low:.2f} to {found.high:.2f})"
+            rows.append(bar(words.clean(name, 24), found, label, f"{label} bytes per token {span}"))
+    return {"name": words.clean(one.name, 40), **bars(rows, top * 1.2)}
 
 
 def _costs(audit: Audit) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tokenry.report import words
-from tokenry.report.vega import load, to_svg
+from tokenry.report.bars import bar, bars
 
 if TYPE_CHECKING:
     from tokenry.compare.chunked import Chunked, Chunks
@@ -17,9 +17,6 @@ FIGURES = {
     "omega": "Omega: IoU if exactly the chunks that touch evidence came back",
 }
 """Figures in the order of the page, and what they say."""
-MARKS = {"better": "good", "worse": "bad"}
-BAR = 26
-"""Pixels of a bar and the gap below it."""
 WIDTH = 150
 """Pixels of the longest bar, and of a name, in which two sizes of a chunker differ at its end."""
 SHOWN = 12
@@ -68,7 +65,7 @@ def _lead(chunks: Chunks, best: Chunked) -> str:
     if best is first:
         return f"For a question {best.read:,.0f} tokens come back: what a reader pays."
     verdict = best.verdicts["iou"]
-    sure = f"surely {verdict} than" if verdict in MARKS else "not distinguishable from"
+    sure = f"surely {verdict} than" if verdict in words.MARKS else "not distinguishable from"
     return (
         f"On the same questions it is {sure} {words.clean(first.name, 40)} "
         f"({best.differences['iou'].value:+.3f}); a reader pays {best.read:,.0f} tokens for a "
@@ -85,7 +82,7 @@ def _row(one: Chunked) -> dict[str, Any]:
     for name in FIGURES:
         found, verdict = one.figures[name], one.verdicts.get(name, "")
         span = f"{found.low:.2f} to {found.high:.2f}"
-        cells.append((f"{found.value:.3f}", span, MARKS.get(verdict, ""), verdict))
+        cells.append((f"{found.value:.3f}", span, words.MARKS.get(verdict, ""), verdict))
     return {
         "name": words.clean(one.name, 40),
         "chunks": f"{one.chunks:,}",
@@ -99,25 +96,10 @@ def _chart(chunks: Chunks, figure: str, says: str) -> dict[str, str]:
     """One figure of each chunker with its interval, from 0 to the greatest."""
     rows = []
     for one in chunks.chunkers:
-        found, name = one.figures[figure], words.clean(one.name, 28)
-        rows.append(
-            {
-                "name": name,
-                "value": found.value,
-                "low": found.low,
-                "high": found.high,
-                "label": f"{found.value:.3f}",
-                "says": f"{name}: {found.value:.3f} ({found.low:.3f} to {found.high:.3f})",
-            }
-        )
-    top = max(one.figures[figure].high for one in chunks.chunkers)
-    spec = load("bars")
-    spec["datasets"] = {"rows": rows}
-    spec["width"], spec["height"] = WIDTH, BAR * len(rows)
-    spec["encoding"]["y"]["axis"]["labelLimit"] = WIDTH
-    spec["encoding"]["x"]["scale"]["domain"] = [0, 1.25 * top or 1]
-    note = ", ".join(str(row["says"]) for row in rows)
-    return {"name": says, "note": note, "svg": to_svg(spec)}
+        found = one.figures[figure]
+        label, span = f"{found.value:.3f}", f"({found.low:.3f} to {found.high:.3f})"
+        rows.append(bar(words.clean(one.name, 28), found, label, f"{label} {span}"))
+    return {"name": says, **bars(rows, 1.25 * max(row["high"] for row in rows) or 1, WIDTH)}
 
 
 def _questions(chunks: Chunks) -> list[dict[str, Any]]:

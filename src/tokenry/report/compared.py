@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from tokenry.compare.records import UNTOUCHED
 from tokenry.compare.rivals import rivals
 from tokenry.report import slots, words
 from tokenry.report.answer import MAX_LOSS, answer, best_linker, chosen_of, headline
@@ -179,8 +180,8 @@ def _costs(results: Results, task: TaskInfo, lines: Sequence[Entry]) -> list[dic
 
 def _layers(results: Results, keeps: Sequence[float], kind: str) -> list[dict[str, Any]]:
     profiles = results.profiles()
-    shown = [p for p in profiles if p.keep in keeps and p.method != "none" and p.layer_seconds]
-    untouched = next((p for p in profiles if p.method == "none"), None)
+    shown = [p for p in profiles if p.keep in keeps and p.method != UNTOUCHED and p.layer_seconds]
+    untouched = next((p for p in profiles if p.method == UNTOUCHED), None)
     if not any(profile.layer_seconds for profile in shown):
         return []
     every = [*shown, *([untouched] if untouched else [])]

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tokenry.errors import StoreError
 from tokenry.report import words
 from tokenry.report.aligned import fields
 from tokenry.report.entries import display_name
+from tokenry.report.stored import reading
 from tokenry.report.vega import Spec, load, to_svg
 from tokenry.report.weights import waterfall
 
@@ -158,13 +158,8 @@ def read(content: bytes) -> dict[str, Any]:
     Raises:
         StoreError: If it is something else.
     """
-    try:
+    with reading("record cannot be read"):
         found = json.loads(content)
         if not isinstance(found, dict):
             raise ValueError("not a record")
-    except ValueError as error:
-        raise StoreError(
-            f"report: a stored record cannot be read ({error}); run the comparison again in a new "
-            "folder."
-        ) from error
-    return found
+        return found

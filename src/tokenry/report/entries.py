@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from tokenry.compare.records import UNTOUCHED
 from tokenry.report import words
 
 if TYPE_CHECKING:
@@ -129,12 +130,12 @@ def entries(results: Results, task: TaskInfo) -> list[Entry]:
         results: The comparison.
         task: One of its tasks.
     """
-    ranks = {label: n for n, label in enumerate(results.methods)} | {"none": -1}
+    ranks = {label: n for n, label in enumerate(results.methods)} | {UNTOUCHED: -1}
     dials = {info.label for info in results.infos if info.dial and task.dial}
     found = []
     for summary in results.summary(task.slug):
         label = summary.method
-        kind: Kind = "untouched" if label == "none" else kind_of(results, label)
+        kind: Kind = "untouched" if label == UNTOUCHED else kind_of(results, label)
         name = display_name(results, label)
         found.append(Entry(summary, task, name, kind, ranks[label], label in dials))
     return sorted(found, key=lambda e: (e.rank, -e.summary.keep))

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from tokenry.report.axis import fit
 from tokenry.report.entries import Entry
 from tokenry.report.vega import SHAPES, Spec, load
-from tokenry.report.words import metric
+from tokenry.report.words import MARKS, metric
 
 WIDTH = 300
 
@@ -48,12 +48,7 @@ def _row(entry: Entry, figure: str, factor: float) -> dict[str, Any]:
     interval = getattr(entry.summary, figure)
     difference = figure == "difference"
     verdict = entry.verdict if difference else entry.faster
-    color = {
-        "better": "accent",
-        "faster": "accent",
-        "worse": "loss",
-        "slower": "loss",
-    }.get(verdict, "mute")
+    color = {"good": "accent", "bad": "loss"}.get(MARKS.get(verdict, ""), "mute")
     value = entry.difference if difference else entry.speedup
     span = entry.difference_span if difference else entry.speedup_span
     return {

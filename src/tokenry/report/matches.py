@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenry.errors import StoreError
+from tokenry.compare.records import UNTOUCHED
 from tokenry.report import words
 from tokenry.report.entries import display_name
+from tokenry.report.stored import reading
 
 if TYPE_CHECKING:
     from tokenry.compare.records import Picture, TaskInfo
@@ -59,7 +60,7 @@ def _query(
         "figures": [
             {
                 "name": "All token vectors"
-                if picture.method == "none"
+                if picture.method == UNTOUCHED
                 else display_name(results, picture.method),
                 "keep": keeps.index(picture.keep) if picture.keep in keeps else None,
                 "score": f"{words.clean(task.metric, 40)} {words.amount(picture.score, task)}",
@@ -80,17 +81,12 @@ def read(thumbnail: bytes) -> tuple[list[str], list[dict[str, Any]]]:
     Raises:
         StoreError: If it is something else.
     """
-    try:
+    with reading("query cannot be read"):
         found = json.loads(thumbnail)
         query, documents = found["query"], found["documents"]
         lists = [query, *(document["pieces"] for document in documents)]
         if not all(isinstance(piece, str) for pieces in lists for piece in pieces):
             raise ValueError("not lists of texts")
-    except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(
-            f"report: a stored query cannot be read ({error}); run the comparison again in a new "
-            "folder."
-        ) from error
     # A query whose rival is the answer itself shows one document.
     return query, documents[: 1 + (documents[0]["id"] != documents[-1]["id"])]
 

@@ -6,17 +6,16 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from tokenry.report import words
-from tokenry.report.vega import load, to_svg
+from tokenry.report.bars import bar, bars
 
 if TYPE_CHECKING:
     from tokenry.compare.moves import Cost, Held, MovedBy, Moves, Rows
     from tokenry.compare.records import Interval, Verdict
 
-BAR, WIDTH = 26, 260
-"""Pixels of a bar and the gap below it, and of the longest."""
+WIDTH = 260
+"""Pixels of the longest bar."""
 LISTED, PICTURED = 25, 6
 """Texts in the table, and texts that are shown in tokens."""
-MARKS = {"better": "good", "worse": "bad"}
 WRITTEN = (
     "Bits per byte of texts that nothing was learned from: less is better, and both tokenizers pay "
     "for the same bytes."
@@ -183,7 +182,7 @@ def _against(change: Interval | None, verdict: Verdict | None) -> dict[str, str]
         "value": _signed(change.value),
         "span": f"{_signed(change.low)} to {_signed(change.high)}",
         "verdict": str(verdict),
-        "kind": MARKS.get(str(verdict), ""),
+        "kind": words.MARKS.get(str(verdict), ""),
     }
 
 
@@ -195,23 +194,11 @@ def _chart(moves: Moves) -> dict[str, str]:
         if one.trained is not None:
             steps = len(one.figures["losses"])
             shown.append((f"{words.clean(one.name, 24)}, {steps:,} steps", one.trained))
-    rows: list[dict[str, Any]] = [
-        {
-            "name": name,
-            "value": cost.per_byte.value,
-            "low": cost.per_byte.low,
-            "high": cost.per_byte.high,
-            "label": _bits(cost),
-            "says": f"{name}: {_bits(cost)} bits per byte",
-        }
+    rows = [
+        bar(name, cost.per_byte, _bits(cost), f"{_bits(cost)} bits per byte")
         for name, cost in shown
     ]
-    spec = load("bars")
-    spec["datasets"] = {"rows": rows}
-    spec["width"], spec["height"] = WIDTH, BAR * len(rows)
-    spec["encoding"]["y"]["axis"]["labelLimit"] = WIDTH
-    spec["encoding"]["x"]["scale"]["domain"] = [0, 1.25 * max(row["high"] for row in rows) or 1]
-    return {"note": ", ".join(str(row["says"]) for row in rows), "svg": to_svg(spec)}
+    return bars(rows, 1.25 * max(row["high"] for row in rows) or 1, WIDTH)
 
 
 def _order(moves: Moves, best: MovedBy) -> list[int]:

@@ -13,15 +13,16 @@ from tokenry.compare.audits import Audit
 from tokenry.compare.chunked import Chunks
 from tokenry.compare.moves import Moves
 from tokenry.compare.results import Results
-from tokenry.errors import StoreError, UsageError
+from tokenry.errors import UsageError
 from tokenry.report import audited, chunking, compared, linkage, moved, tokens
 from tokenry.report.linkage import Told
+from tokenry.report.stored import save
 from tokenry.report.vega import PALETTE
 
 HERE = Path(__file__).parent
 
 
-def report(results: Results | Audit | Chunks | Moves | Told, path: str | Path) -> Path:
+def report(results: Results | Audit | Chunks | Moves | Told, out: str | Path) -> Path:
     """Write the report of a comparison, an audit, chunkers, moved models, or linked tables.
 
     The file refers to nothing outside itself; its content security policy allows no network. Every
@@ -30,7 +31,7 @@ def report(results: Results | Audit | Chunks | Moves | Told, path: str | Path) -
     Args:
         results: What `tokenry.compare`, `audit`, `chunks`, `link` or `dedupe` returned,
             `tokenry.compare.transplants.transplants_on`, or `Results.open(folder)`.
-        path: The HTML file to write; its folder must exist.
+        out: The HTML file to write; its folder must exist.
 
     Returns:
         The path.
@@ -39,16 +40,7 @@ def report(results: Results | Audit | Chunks | Moves | Told, path: str | Path) -
         UsageError: If there is no page for such results.
         StoreError: If the file cannot be written.
     """
-    target = Path(path)
-    page = html(results)
-    try:
-        target.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise StoreError(
-            f"report: {target} cannot be written ({error.strerror}); name a file in a folder that "
-            "exists and is yours."
-        ) from error
-    return target
+    return save("report", out, html(results).encode())
 
 
 def html(results: Results | Audit | Chunks | Moves | Told) -> str:

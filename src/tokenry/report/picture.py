@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import vl_convert
 from PIL import Image
 
-from tokenry.errors import StoreError
+from tokenry.compare.records import UNTOUCHED
 from tokenry.report import slots, tokens, words
 from tokenry.report.answer import MAX_LOSS, chosen_of, headline
 from tokenry.report.entries import Entry, display_name, entries
 from tokenry.report.pareto import pareto
+from tokenry.report.stored import save
 from tokenry.report.vega import light, to_svg
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _STYLE = (
 )
 
 
-def picture(results: Results, path: str | Path) -> Path:
+def picture(results: Results, out: str | Path) -> Path:
     """Draw the first task's Pareto plot beside pictures of tokens, a PNG of 1600 x 740 pixels.
 
     Of images they are the patches that became one token, of texts the slots that a cache held.
@@ -39,7 +40,7 @@ def picture(results: Results, path: str | Path) -> Path:
 
     Args:
         results: The comparison.
-        path: The PNG file to write; its folder must exist.
+        out: The PNG file to write; its folder must exist.
 
     Returns:
         The path.
@@ -47,16 +48,7 @@ def picture(results: Results, path: str | Path) -> Path:
     Raises:
         StoreError: If the file cannot be written.
     """
-    target = Path(path)
-    png = vl_convert.svg_to_png(_svg(results), scale=SCALE)
-    try:
-        target.write_bytes(png)
-    except OSError as error:
-        raise StoreError(
-            f"picture: {target} cannot be written ({error.strerror}); name a file in a folder that "
-            "exists and is yours."
-        ) from error
-    return target
+    return save("picture", out, vl_convert.svg_to_png(_svg(results), scale=SCALE))
 
 
 def _svg(results: Results) -> str:
@@ -90,7 +82,7 @@ def _strip(results: Results, method: str, lines: Sequence[Entry]) -> str:
         return ""
     pictures = results.pictures(task=results.tasks[0].slug)
     papers = [e.summary.method for e in lines if e.kind == "paper"]
-    shown = method if method != "none" else next(iter(papers), "")
+    shown = method if method != UNTOUCHED else next(iter(papers), "")
     mine = [p for p in pictures if p.method == shown and p.keep < 1]
     if not mine:
         return ""

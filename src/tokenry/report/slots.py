@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tokenry.errors import StoreError
 from tokenry.report import words
+from tokenry.report.stored import reading
 
 Shares = NDArray[np.int16]
 """For each layer and token the share of key heads that hold it, in percent."""
@@ -37,16 +37,11 @@ def pieces(thumbnail: bytes) -> list[str]:
     Raises:
         StoreError: If it is none.
     """
-    try:
+    with reading("text cannot be read"):
         found = json.loads(thumbnail)
         if not (isinstance(found, list) and all(isinstance(piece, str) for piece in found)):
             raise ValueError("not a list of texts")
-    except ValueError as error:
-        raise StoreError(
-            f"report: a stored text cannot be read ({error}); run the comparison again in a new "
-            "folder."
-        ) from error
-    return found
+        return found
 
 
 def heat(shares: Shares) -> str:

@@ -64,8 +64,7 @@ def row(order: int, entry: Entry) -> dict[str, Any]:
         entry: The line.
     """
     figure = entry.summary
-    loss = {"worse": "bad", "better": "good"}.get(figure.verdict, "text")
-    speed = {"slower": "bad", "faster": "good"}.get(figure.faster, "text")
+    loss, speed = (words.MARKS.get(one, "text") for one in (figure.verdict, figure.faster))
     reference = entry.kind == "untouched"
     cells = [
         (entry.keep, "", "number", figure.keep),

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tokenry.errors import StoreError
+from tokenry.report.stored import reading
 
 if TYPE_CHECKING:
     from tokenry.compare.records import Picture
@@ -42,17 +42,15 @@ def image(thumbnail: bytes) -> Image.Image:
     Raises:
         StoreError: If they are no such image.
     """
-    try:
-        with Image.open(io.BytesIO(thumbnail), formats=("WEBP", "PNG")) as opened:
-            if max(opened.size) > LARGEST:
-                raise ValueError(f"{opened.width} x {opened.height} pixels")
-            converted: Image.Image = opened.convert("RGB")
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise StoreError(
-            f"report: a stored picture is not a WebP or PNG image of at most {LARGEST} x {LARGEST} "
-            f"pixels ({error}); run the comparison again in a new folder."
-        ) from error
-    return converted
+    fault = f"picture is not a WebP or PNG image of at most {LARGEST} x {LARGEST} pixels"
+    with (
+        reading(fault, Image.DecompressionBombError),
+        Image.open(io.BytesIO(thumbnail), formats=("WEBP", "PNG")) as opened,
+    ):
+        if max(opened.size) > LARGEST:
+            raise ValueError(f"{opened.width} x {opened.height} pixels")
+        converted: Image.Image = opened.convert("RGB")
+        return converted
 
 
 def data_uri(picture: Image.Image) -> str:

@@ -8,11 +8,15 @@ import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from tokenry.compare.records import UNTOUCHED
+
 if TYPE_CHECKING:
     from tokenry.compare.records import Interval, TaskInfo
 
 SHOWN, SMALLEST = 5e-4, 1e-9
 """Differences from which on three digits show them, and below which they are of rounding."""
+MARKS = {"better": "good", "faster": "good", "worse": "bad", "slower": "bad"}
+"""What a verdict is coloured as; others are not."""
 _JOINERS = "\u200c\u200d"
 _UNPRINTABLE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 _SPLIT_LABEL = re.compile(r"([^(\s]+)(.*)", re.DOTALL)
@@ -74,7 +78,7 @@ def name(label: str, card: dict[str, Any] | None) -> str:
     >>> name("none", None)
     'Untouched model'
     """
-    if label == "none":
+    if label == UNTOUCHED:
         return "Untouched model"
     match = _SPLIT_LABEL.fullmatch(label)
     if card is None or match is None:

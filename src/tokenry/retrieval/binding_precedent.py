@@ -15,9 +15,9 @@ from tokenry.card import Card, Claim
 from tokenry.errors import MissingExtraError, UsageError
 from tokenry.method import Embed, Finder, In, ThemeFinder
 from tokenry.ops import word_lstm
-from tokenry.ops.near import best_threshold
 from tokenry.ops.segments import in_windows
 from tokenry.ops.splits import every_fourth
+from tokenry.ops.thresholds import best_threshold
 from tokenry.ops.trends import Change, by_period, change
 
 

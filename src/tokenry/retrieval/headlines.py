@@ -32,7 +32,7 @@ class Headlines(PairMaker):
     Args:
         by: What is compared.
         least: Least cosine or Jaccard index of an edge; None for the paper's, which was fitted to
-            its own encoder: fit it to labelled pairs with `tokenry.ops.near.best_threshold`.
+            its own encoder: fit it to labelled pairs with `tokenry.ops.thresholds.best_threshold`.
         nearest: Neighbours of each vector that are looked at.
         run: Characters of a run.
         words: Words of a run, for MinHash.

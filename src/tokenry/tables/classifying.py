@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from tokenry.counted import counted
 from tokenry.errors import UsageError
 from tokenry.method import Linker, Scored, Side
+from tokenry.ops.agreement import agreement
 from tokenry.plugs.text_classifier import TextClassifier
+from tokenry.progress import showing
 from tokenry.tables import frames, sides
 from tokenry.tables.aids import Given, linker
 from tokenry.tables.engine import arrow
@@ -96,6 +98,7 @@ def classify_pairs(
     normalise: Form | Callable[[str], str | None] = "text",
     device: str | None = None,
     encoding: str | None = None,
+    progress: bool | None = None,
 ) -> Classified:
     """Say of each row of a table of pairs whether the two are the same; or classify texts.
 
@@ -120,6 +123,7 @@ def classify_pairs(
         normalise: How texts are written; the same as in `tokenry.link`.
         device: Where a named encoder or classifier runs.
         encoding: Of a csv or jsonl file.
+        progress: Show bars; None shows them on a terminal.
 
     Returns:
         The table with columns `score` and `match`, or `predicted` and `score` of a classifier.
@@ -133,16 +137,14 @@ def classify_pairs(
     frame.check("classify_pairs", (*first, *second, *(() if label is None else (label,))))
     if classifier is not None:
         _no_settings(threshold=threshold, label=label)
-        return _classified(frame, first, second, classifier, device)
-    if len(first) != len(second) or not first:
-        raise UsageError(
-            f"classify_pairs: left names {len(first)} columns and right {len(second)}; they go "
-            "together one by one. Only a classifier reads texts alone."
-        )
+        with showing(progress):
+            return _classified(frame, first, second, classifier, device)
+    _refuse_uneven(first, second)
     matching = linker(method, "classify_pairs")
     marks = None if label is None else _marks(frame, label)
     given = Given(encoder=encoder, referee=referee, known=_known(marks), device=device)
-    score, own = _scored(frame, first, second, matching, given, rule(normalise), threshold)
+    with showing(progress):
+        score, own = _scored(frame, first, second, matching, given, rule(normalise), threshold)
     cut = own if threshold is None else threshold
     match = score >= cut  # NaN is no match
     return Classified(
@@ -152,6 +154,15 @@ def classify_pairs(
         threshold=cut,
         figures={} if marks is None or None in marks else _figures(match, np.array(marks, bool)),
     )
+
+
+def _refuse_uneven(left: tuple[str, ...], right: tuple[str, ...]) -> None:
+    """A linker compares columns one by one."""
+    if len(left) != len(right) or not left:
+        raise UsageError(
+            f"classify_pairs: left names {len(left)} columns and right {len(right)}; they go "
+            "together one by one. Only a classifier reads texts alone."
+        )
 
 
 def _no_settings(**given: Any) -> None:
@@ -222,12 +233,5 @@ def _known(marks: list[bool | None] | None) -> Scored | None:
 
 
 def _figures(match: Bool[np.ndarray, " n"], same: Bool[np.ndarray, " n"]) -> dict[str, float]:
-    hits = int((match & same).sum())
-    precision = hits / max(1, int(match.sum()))
-    recall = hits / max(1, int(same.sum()))
-    both = precision + recall
-    return {
-        "precision": precision,
-        "recall": recall,
-        "f1": 2 * precision * recall / both if both else 0.0,
-    }
+    counts = (int(some.sum()) for some in (match & same, match, same))
+    return agreement(*counts)._asdict()

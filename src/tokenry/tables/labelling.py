@@ -18,7 +18,7 @@ from tokenry.counted import counted
 from tokenry.errors import DataError, StoreError, UsageError
 from tokenry.method import Scored
 from tokenry.ops.assignment import ASSIGNMENTS
-from tokenry.ops.strata import NAMES, Estimates, asked, best_threshold, estimated, strata
+from tokenry.ops.strata import NAMES, Estimates, asked, estimated, strata, tuned_threshold
 from tokenry.tables.frames import Frame
 from tokenry.tables.links import Links
 
@@ -214,7 +214,7 @@ class Labelling:
             scores, threshold = self._standing(scores), matcher.threshold
         tuned = threshold  # answers that are all alike say nothing of where to cut
         if len(np.unique(labels[known])) == 2 and np.isfinite(scores[known]).any():
-            tuned = best_threshold(self._strata, scores, labels)
+            tuned = tuned_threshold(self._strata, scores, labels)
         given = [self.answered(number) for number in range(len(self))]
         return Labelled(
             yes=given.count("y"),

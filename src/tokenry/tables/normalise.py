@@ -6,9 +6,8 @@ import unicodedata
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from tqdm import tqdm
-
 from tokenry.errors import UsageError
+from tokenry.progress import track
 from tokenry.tables.engine import arrow
 
 if TYPE_CHECKING:
@@ -114,7 +113,7 @@ def column(values: pa.ChunkedArray, own: Callable[[str], str | None], name: str)
         values = values.cast(pa.large_string())  # one chunk of strings may not hold 2 GB
     folded = pc.dictionary_encode(values.combine_chunks())
     texts = map(text_of, folded.dictionary.to_pylist())
-    bar = tqdm(texts, name, len(folded.dictionary), delay=2, leave=False, disable=None)
+    bar = track(texts, name, total=len(folded.dictionary))
     found = [None if one is None else own(one) for one in bar]
     return pa.array(found, pa.large_string()).take(folded.indices)
 

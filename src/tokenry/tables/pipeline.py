@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from tokenry.method import Matcher, Scored, Side
+from tokenry.ops.agreement import agreement
 from tokenry.ops.assignment import ASSIGNMENTS
 from tokenry.ops.clusters import components
+from tokenry.ops.link_measures import blocking_measures
+from tokenry.progress import track
 from tokenry.tables import blocking, sides
 from tokenry.tables.engine import arrow
 from tokenry.tables.frames import Frame
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 
 NEAREST = "nearest"
 """The source of pairs that no blocking rule brought."""
-_BAR: dict[str, Any] = {"delay": 2, "leave": False, "disable": None, "unit_scale": True}
 PART = 1 << 14
 """Pairs that are scored and written at a time."""
 
@@ -130,9 +131,8 @@ def _candidates(plan: Plan, made: Both, stages: Stages, alone: bool) -> Kept:
             )
             facts["dropped_pairs"] = blocks.dropped_pairs
             facts["notes"] = [f"{blocks}."] if blocks.dropped else []
-            with tqdm(
-                **_BAR, desc="blocking", unit="pair", total=blocks.pairs - blocks.dropped_pairs
-            ) as bar:
+            count = blocks.pairs - blocks.dropped_pairs
+            with track(None, "blocking", unit="pair", unit_scale=True, total=count) as bar:
                 for part in _gathered(pairs, schema):
                     bar.update(len(part))
                     yield part
@@ -162,7 +162,7 @@ def _scored(plan: Plan, matcher: Callable[[], Matcher], candidates: Kept, stages
         read = matcher()
         floor = plan.floor(_least(plan, read, facts))
         count = -(-candidates.rows // PART)
-        bar = tqdm(candidates.batches(PART), **_BAR, desc="scoring", unit="part", total=count)
+        bar = track(candidates.batches(PART), "scoring", unit="part", total=count)
         for number, batch in enumerate(bar):
             if number >= done:
                 yield _enough(read, batch, floor)
@@ -181,7 +181,8 @@ def _searched(
         floor = plan.floor(_least(plan, read, facts))
         step = facts.setdefault("portion", read.portion)
         first = min(count, done * step)
-        with tqdm(**_BAR, desc="searching", unit="row", total=count, initial=first) as bar:
+        told = {"unit": "row", "unit_scale": True, "total": count, "initial": first}
+        with track(None, "searching", **told) as bar:
             for start in range(first, count, step):
                 rows = slice(start, min(start + step, count))
                 yield _pairs(read.nearest(plan.most, floor, rows))
@@ -284,17 +285,14 @@ def _against(
     wide = shape[1]
     true = np.sort(gold[:, 0] * wide + gold[:, 1])
     shared = int(np.isin(_codes(links, wide), true).sum())
-    precision, recall = shared / max(1, len(links)), shared / max(1, len(true))
-    f1 = 2 * shared / max(1, len(links) + len(true))
     there = sum(int(np.isin(_codes(one, wide), true).sum()) for one in candidates.batches())
     pairs = shape[0] * (shape[0] - 1) // 2 if shape[2] else shape[0] * shape[1]
+    blocking = blocking_measures(candidates.rows, there, len(true), pairs)
     return {
         "gold": len(true),
-        "precision": precision,
-        "recall": recall,
-        "f1": f1,
-        "blocking_recall": there / max(1, len(true)),
-        "reduction": 1 - candidates.rows / max(1, pairs),
+        **agreement(shared, len(links), len(true))._asdict(),
+        "blocking_recall": blocking["recall"],
+        "reduction": blocking["reduction"],
     }
 
 

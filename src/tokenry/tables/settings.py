@@ -16,6 +16,7 @@ from tokenry import catalog
 from tokenry.errors import UnknownNameError, UsageError
 from tokenry.method import Aids, Linker
 from tokenry.ops.guards import ROUNDING
+from tokenry.progress import showing
 from tokenry.tables import aids, blocking, sides
 from tokenry.tables.duckdb_engine import MEMORY
 from tokenry.tables.engine import Engine
@@ -74,6 +75,7 @@ class Settings(TypedDict, total=False):
             linker's own tables come on top.
         engine: What joins, by name ("duckdb" or "daft"), or a function from a folder to an engine.
         device: Where a named encoder runs.
+        progress: Show bars; None shows them on a terminal.
     """
 
     method: str | Linker
@@ -93,6 +95,7 @@ class Settings(TypedDict, total=False):
     memory: str
     engine: str | Callable[[Path], Engine]
     device: str | None
+    progress: bool | None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, slots=True)
@@ -134,7 +137,8 @@ class Run:
         method = catalog.configured(self.settings.get("method", METHOD), Linker, self.who)
         given, true = self._given()
         folder = self.settings.get("folder")
-        with Stages(None if folder is None else Path(folder)) as stages:
+        shown = showing(self.settings.get("progress"))
+        with shown, Stages(None if folder is None else Path(folder)) as stages:
             made, names = given.aids(stages.folder / "vectors", stages.lasting)
             if stages.lasting:
                 stages.mix([fingerprint(one.table) for one in (self.left, self.right)])

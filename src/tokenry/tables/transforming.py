@@ -8,14 +8,13 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
 from tokenry.counted import counted
 from tokenry.errors import UsageError
 from tokenry.method import Referee
 from tokenry.ops.fields import joined
 from tokenry.ops.questions import rewritten
 from tokenry.ops.replies import read_text
+from tokenry.progress import showing, track
 from tokenry.tables import frames, sides
 from tokenry.tables.aids import judged_by
 from tokenry.tables.engine import arrow
@@ -86,6 +85,7 @@ def transform_rows(
     tokens: int = 64,
     folder: str | PathLike[str] | None = None,
     encoding: str | None = None,
+    progress: bool | None = None,
 ) -> Transformed:
     """Let a language model write the texts of a table anew: spell out, translate, take apart.
 
@@ -105,6 +105,7 @@ def transform_rows(
         folder: Keeps what was written, some texts at a time; the same call goes on there where it
             was stopped.
         encoding: Of a csv or jsonl file.
+        progress: Show a bar; None shows one on a terminal.
 
     Raises:
         UsageError: If no language model was named, the new column is there already, or `tokens` is
@@ -125,7 +126,7 @@ def transform_rows(
     texts = joined([keys.column(name).to_pylist() for name in names], " ")
     distinct = list(dict.fromkeys(text for text in texts if text is not None))
     asking = _Asking(task=task, shots=tuple(shots), tokens=tokens, referee=_checked(referee))
-    with Stages(None if folder is None else Path(folder)) as stages:
+    with showing(progress), Stages(None if folder is None else Path(folder)) as stages:
         written, kept = asking.written(distinct, stages)
     found = dict(zip(distinct, written, strict=True))
     return Transformed(
@@ -156,7 +157,7 @@ class _Asking:
             judge = self._opened()
             step = facts.setdefault("portion", PART)
             starts = range(done * step, len(texts), step)
-            for start in tqdm(starts, "writing", unit="part", delay=2, leave=False, disable=None):
+            for start in track(starts, "writing", unit="part"):
                 some = texts[start : start + step]
                 asked = [rewritten(text, self.task, self.shots) for text in some]
                 found = [_valid(read_text(one)) for one in judge.write(asked, self.tokens)]

@@ -14,7 +14,7 @@ import numpy as np
 from tokenry.errors import UsageError
 from tokenry.ops import splits
 from tokenry.ops.fields import joined
-from tokenry.ops.verdict_counts import agreement
+from tokenry.ops.verdict_counts import label_scores
 from tokenry.plugs import classifier_tuning
 from tokenry.plugs.text_classifier import TextClassifier
 from tokenry.plugs.tuning import Tuned
@@ -163,7 +163,7 @@ class _Study(NamedTuple):
         texts, true = self.part(name)
         beside = None if texts[0][1] is None else [other or "" for _, other in texts]
         given = self.model([one for one, _ in texts], beside).argmax(1)
-        return agreement(given, np.array(true), _yes(self.model.labels))
+        return label_scores(given, np.array(true), _yes(self.model.labels))
 
     def watch(self) -> float:
         """How good the classifier is now."""

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from tokenry.ops.near import best_threshold
 from tokenry.ops.nearest import nearest, products
 from tokenry.ops.ranking import average_precision, order
+from tokenry.ops.thresholds import best_threshold
 from tokenry.tables.tuning_data import Examples
 
 _DEEP = 10  # how far down the first right text is looked for

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from tokenry.errors import StoreError, UsageError
 from tokenry.method import Embed
+from tokenry.progress import track
 
 ENCODER = "zoo:minilm-l6"
 """What encodes texts where no encoder is named and this one is installed."""
@@ -67,7 +67,7 @@ class KeptVectors:
         # Long texts last: the texts of a batch are then about as long as each other.
         waiting = sorted(missing.items(), key=lambda pair: (len(pair[1]), pair[1]))
         starts = range(0, len(waiting), SHARD)
-        for start in tqdm(starts, "encoding", unit="shard", delay=2, leave=False, disable=None):
+        for start in track(starts, "encoding", unit="shard"):
             self._add(encoder, waiting[start : start + SHARD])
         found = np.empty((len(hashes), self._width), dtype=np.float32)
         for place, key in enumerate(hashes):

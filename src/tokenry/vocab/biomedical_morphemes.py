@@ -12,6 +12,7 @@ import numpy as np
 from tokenry.card import Card, Claim
 from tokenry.errors import UsageError
 from tokenry.method import Figure, Findings, Judge, Usage, Vocab
+from tokenry.ops.agreement import agreement
 from tokenry.vocab.medical_words import WORDS
 
 _SHOWN = 60
@@ -89,16 +90,13 @@ class BiomedicalMorphemes(Judge):
         """
         rows = [_row(word, true, written(vocab, word)) for word, true in self.words()]
         common, found, true = (sum(row[name] for row in rows) for name in ("c", "found", "true"))
-        precision, recall = 100 * common / max(1, found), 100 * common / true
-        both = precision + recall
+        precision, recall, f1 = (100 * one for one in agreement(common, found, true))
         whole = sum(row["found"] == 1 for row in rows)
         shown = sorted(rows, key=lambda row: -row["distance"])[:_SHOWN]
         columns = ("word", "morphemes", "written", "distance")
         return Findings(
             figures={
-                "F": Figure(
-                    value=2 * precision * recall / both if both else 0.0, unit="%", better="high"
-                ),
+                "F": Figure(value=f1, unit="%", better="high"),
                 "precision": Figure(value=precision, unit="% of written pieces", better="high"),
                 "recall": Figure(value=recall, unit="% of morphemes", better="high"),
                 "distance": Figure(

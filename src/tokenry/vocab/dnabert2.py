@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, final
@@ -17,6 +16,7 @@ from tokenry.card import Card, Claim
 from tokenry.method import In, TokenizerTrainer
 from tokenry.ops.alibi import alibi
 from tokenry.ops.genome import BASES, UNKNOWN, bases, pieces
+from tokenry.progress import shown
 
 _SPECIAL = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"]
 
@@ -127,7 +127,7 @@ class DNABERT2(TokenizerTrainer):
             vocab_size=self.size,
             special_tokens=_SPECIAL,
             initial_alphabet=[*BASES, UNKNOWN],
-            show_progress=sys.stderr.isatty(),
+            show_progress=shown(),
         )
         tokenizer.train_from_iterator(self.some(chunks), trainer)
         ends = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]

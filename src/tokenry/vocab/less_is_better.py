@@ -10,13 +10,13 @@ from math import inf
 from typing import Annotated, Any, ClassVar, final
 
 from tokenizers import Tokenizer, models
-from tqdm import tqdm
 
 from tokenry.alphabet import LETTERS, to_letters
 from tokenry.card import Card, Claim
 from tokenry.method import END, In, TokenizerTrainer
 from tokenry.ops.byte_level import by_lines
 from tokenry.ops.lexicon import Lexicon
+from tokenry.progress import track
 
 
 @final
@@ -176,7 +176,7 @@ class LessIsBetter(TokenizerTrainer):
         source = random.Random(self.seed)  # noqa: S311 - which neighbours are noted, no secret
         lexicon = Lexicon(self, source)
         reading = islice(_shuffled(documents, source), self.documents)
-        bar = tqdm(reading, self.card.slug, self.documents, delay=2, leave=False, disable=None)
+        bar = track(reading, self.card.slug, total=self.documents)
         for number, document in enumerate(bar):
             if not number:
                 lexicon.begin(document)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, final
@@ -13,6 +12,7 @@ from tokenry.alphabet import LETTERS
 from tokenry.card import Card
 from tokenry.method import END, TokenizerTrainer
 from tokenry.ops.byte_level import LINE, by_words
+from tokenry.progress import shown
 
 
 @final
@@ -56,7 +56,7 @@ class WordPiece(TokenizerTrainer):
             vocab_size=self.size,
             special_tokens=[END],
             initial_alphabet=list(LETTERS),
-            show_progress=sys.stderr.isatty(),
+            show_progress=shown(),
             continuing_subword_prefix="",
         )
         tokenizer.train_from_iterator(self.some(texts), trainer)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from tokenry.errors import UsageError
+from tokenry.progress import shown
 from tokenry.zoo.cache import folder
 from tokenry.zoo.registry import PREFIX, Kind, find, models
 from tokenry.zoo.saving import no_bars
@@ -229,7 +229,7 @@ def explained(name: str) -> Iterator[None]:
     from safetensors import SafetensorError
 
     try:
-        with _quiet(progress=not name.startswith(PREFIX) and sys.stderr.isatty()):
+        with _quiet(progress=not name.startswith(PREFIX) and shown()):
             yield
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         if _local(name):

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from tokenry.compare.tasks.base import Pass, Scores, Subject
-from tokenry.compare.tasks.text import Prompt, TextTask, encode, whole_number
+from tokenry.compare.tasks.base import Pass, Scores, Subject, whole_number
+from tokenry.compare.tasks.text import Prompt, TextTask, encode
 from tokenry.errors import UsageError
 from tokenry.ops.answers import contains, exact_match, f1, squad_words, verbatim_words
 

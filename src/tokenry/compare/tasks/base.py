@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tokenry.compare.records import Figure, TaskInfo
+from tokenry.errors import UsageError
 from tokenry.plugs.attach import attach
 
 if TYPE_CHECKING:
@@ -244,3 +245,9 @@ class Task(ABC):
     def groups(self, seen: Pass) -> list[NDArray[np.int16]]:
         """What became of each example's tokens, as `Picture.groups`; none by default."""
         return []
+
+
+def whole_number(who: str, name: str, value: Any) -> None:
+    """Raise UsageError unless the value is a whole number of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise UsageError(f"{who}: {name}={value!r} is not a whole number of at least 1.")

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div, log_softmax
 
 from tokenry.compare.records import Figure
-from tokenry.compare.tasks.base import Pass, Scores
-from tokenry.compare.tasks.text import COSTS, Prompt, TextTask, encode, whole_number
+from tokenry.compare.tasks.base import Pass, Scores, whole_number
+from tokenry.compare.tasks.text import COSTS, Prompt, TextTask, encode
 from tokenry.errors import UsageError
 
 CONTINUATION = 32

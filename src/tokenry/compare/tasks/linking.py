@@ -14,12 +14,12 @@ from torch import nn
 
 from tokenry.compare.blocked import Blocked, blocked
 from tokenry.compare.linked import LEARN, Linkable, LinkingData, known
-from tokenry.compare.linkers import Cosine, Linked, Meter, counted, cubed, encoder, link
+from tokenry.compare.linkers import Linked, Meter, cosine, counted, cubed, encoder, link
 from tokenry.compare.records import Figure
-from tokenry.compare.tasks.base import Pass, Scores, Subject, Task
-from tokenry.compare.tasks.text import whole_number
+from tokenry.compare.tasks.base import Pass, Scores, Subject, Task, whole_number
 from tokenry.errors import UnknownNameError, UsageError
 from tokenry.method import Linker, Method, Scored
+from tokenry.ops.agreement import ratios
 from tokenry.ops.assignment import ASSIGNMENTS
 
 NEAR = 3
@@ -160,7 +160,7 @@ class Linking(Task):
         )
         hard = None
         if self._learns(data) and not data.paired:
-            hard = Cosine(data.left, data.right, self._meter).nearest(NEAR + 1)
+            hard = cosine(data.left, data.right, self._meter).nearest(NEAR + 1)
         self._known = known(data.part(LEARN), hard) if self._learns(data) else None
 
     @contextmanager
@@ -221,7 +221,7 @@ class Linking(Task):
         }
         if not data.paired:
             table["b3_precision"], table["b3_recall"] = cubed(data, examples, linked)
-        f1 = np.divide(2 * hits, weight, out=np.ones(len(examples)), where=weight > 0)
+        f1 = ratios(np.stack((hits, found, wanted), 1))[:, 2]
         return Scores(f1.tolist(), table)
 
     def costs(self, seen: Pass) -> dict[str, float]:

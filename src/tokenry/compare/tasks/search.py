@@ -17,8 +17,7 @@ from torch import nn
 from tokenry.compare.library import Library, Question
 from tokenry.compare.records import Figure
 from tokenry.compare.shelves import Shelf, shelf
-from tokenry.compare.tasks.base import Pass, Scores, Subject, Task
-from tokenry.compare.tasks.text import whole_number
+from tokenry.compare.tasks.base import Pass, Scores, Subject, Task, whole_number
 from tokenry.data import Collection, Query
 from tokenry.errors import UsageError
 from tokenry.method import Method
@@ -149,10 +148,8 @@ class Search(Task):
     def switched(self, model: nn.Module, methods: Sequence[Method]) -> Iterator[Any]:
         """The documents as the method wants them; made at the first time, then held."""
         method = methods[0] if methods else None
-        if self._library is None:
-            raise UsageError(f"{self.slug}: was not prepared.")
         if method not in self._shelves:
-            self._shelves[method] = shelf(self._library, method)
+            self._shelves[method] = shelf(self._read, method)
         self._shelf = self._shelves[method]
         yield SimpleNamespace(trace=SimpleNamespace(share=self._shelf.share))
 
@@ -221,7 +218,7 @@ class Search(Task):
         ]
 
     def _page(self, query: Query, question: Question, names: list[str]) -> bytes:
-        library = untouched_library(self._library)
+        library = self._read
         place = {name: i for i, name in enumerate(library.ids)}
         wanted = [
             n for n in sorted(query.relevance, key=lambda n: -query.relevance[n]) if n in place
@@ -259,12 +256,12 @@ class Search(Task):
             raise UsageError(f"{self.slug}: got no collection; see tokenry.data.load_collection.")
         return self._collection
 
-
-def untouched_library(library: Library | None) -> Library:
-    """The library, which exists once the task is prepared."""
-    if library is None:
-        raise UsageError("search: was not prepared.")
-    return library
+    @property
+    def _read(self) -> Library:
+        """The documents, which are there once the task is prepared."""
+        if self._library is None:
+            raise UsageError(f"{self.slug}: was not prepared.")
+        return self._library
 
 
 def _document(library: Library, number: int) -> dict[str, Any]:

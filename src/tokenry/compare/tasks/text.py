@@ -18,10 +18,11 @@ from torch import Tensor, nn
 
 from tokenry.compare import cost
 from tokenry.compare.records import Figure
-from tokenry.compare.tasks.base import Pass, Subject, Task
+from tokenry.compare.tasks.base import Pass, Subject, Task, whole_number
 from tokenry.errors import UsageError
 from tokenry.ops.padding import padded
 from tokenry.plugs.generate import Feed, end_of_text, held, layers
+from tokenry.plugs.positions import positions
 
 PROFILED = (256, 2)
 """Last tokens of the prompt, and tokens after it, in a profile."""
@@ -184,16 +185,15 @@ class TextTask(Task):
 
     def _room(self, subject: Subject) -> int:
         """Most tokens of the context."""
-        config: Any = subject.model.config
-        positions = getattr(config.get_text_config(), "max_position_embeddings", None)
-        if positions is None:
+        places = positions(subject.model)
+        if places is None:
             return self.max_tokens or self.tokens
-        most = positions - self.after
+        most = places - self.after
         asked = min(self.tokens, most) if self.max_tokens is None else self.max_tokens
         if most < 1 or asked > most:
             raise UsageError(
                 f"{self.slug}: {asked} tokens of context and {self.after} after it are more than "
-                f"the {positions} positions of {subject.name}; give max_tokens of at most {most}."
+                f"the {places} positions of {subject.name}; give max_tokens of at most {most}."
             )
         return asked
 
@@ -355,9 +355,3 @@ def encode(tokenizer: Any, text: str, special: bool) -> tuple[list[int], list[st
         pieces.append(text[at:end] if end > at else "")
         at = max(at, end)
     return list(found["input_ids"]), pieces
-
-
-def whole_number(who: str, name: str, value: Any) -> None:
-    """Raise UsageError unless the value is a whole number of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise UsageError(f"{who}: {name}={value!r} is not a whole number of at least 1.")

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from tokenry.compare import cost
 from tokenry.compare.records import Figure
-from tokenry.compare.tasks.base import Pass, Scores, Subject, Task
-from tokenry.compare.tasks.text import whole_number
+from tokenry.compare.tasks.base import Pass, Scores, Subject, Task, whole_number
 from tokenry.errors import UsageError
 from tokenry.ops.edits import shared
 from tokenry.ops.padding import padded
 from tokenry.plugs.generate import end_of_text
+from tokenry.plugs.positions import positions
 
 NEW_TOKENS = 64
 PROFILED = 4
@@ -102,9 +102,8 @@ class Writing(Task):
             UsageError: If all are too long.
         """
         self._tokenizer, self._ends = subject.processor, end_of_text(subject.model)
-        config: Any = subject.model.config
-        positions = getattr(config, "max_position_embeddings", None)
-        room = self.max_tokens or (positions - self.new_tokens if positions else None)
+        places = positions(subject.model)
+        room = self.max_tokens or (places - self.new_tokens if places else None)
         found = {e.id: _encoded(subject.processor, e.text) for e in examples}
         self._prompts = {k: ids for k, ids in found.items() if room is None or len(ids) <= room}
         if not self._prompts:

@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from tokenry.errors import TokenryError
-from tokenry.method import Embed, Matcher, Scored
+from tokenry.method.chunker import Embed
+from tokenry.method.linker import Matcher, Scored
 from tokenry.ops.near_graph import NearGraph
 from tokenry.ops.nearest import ALL, Ranked, first_of_each, joined, nearest, products
 from tokenry.ops.ranges import ranges
@@ -19,9 +20,14 @@ Search = Callable[[Float[np.ndarray, "n d"], int, float], Ranked]
 
 
 def encode(
-    columns: Sequence[Sequence[str | None]], embed: Embed
+    columns: Sequence[Sequence[str | None]], embed: Embed, who: str
 ) -> tuple[list[Int[np.ndarray, "_"]], Float[np.ndarray, "t d"]]:
     """Which text each row has, -1 for none, and the vectors of the texts, of length one.
+
+    Args:
+        columns: The texts of the rows of each table, None where a row has none.
+        embed: Gives texts vectors; each distinct text is given once.
+        who: What messages call the caller.
 
     Raises:
         TokenryError: If the encoder gives a text a vector that is not finite.
@@ -39,7 +45,7 @@ def encode(
     wrong = np.flatnonzero(~np.isfinite(vectors).all(1))
     if len(wrong):
         raise TokenryError(
-            f"linktransformer: the encoder gives {texts[wrong[0]][:80]!r} a vector that is not "
+            f"{who}: the encoder gives {texts[wrong[0]][:80]!r} a vector that is not "
             f"finite, and {len(wrong) - 1} further texts; was it trained with too high a rate?"
         )
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
