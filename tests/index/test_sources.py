@@ -1,7 +1,10 @@
 """Documents of collections one after the other: what is read, and that none is kept."""
 
 import json
+import os
+import tempfile
 import tracemalloc
+from pathlib import Path
 
 import pytest
 
@@ -53,3 +56,44 @@ def test_what_is_wrong_is_said_before_the_first_document(tmp_path):
         file.write('{"_id": "d3"')
     with pytest.raises(DataError, match="line 4 is not JSON"):
         Source(tmp_path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="has neither such links nor such folders")
+def test_what_a_folder_holds_that_is_no_text(not_root):
+    """It is left out, told, and no reason to forget what was read of it before."""
+    with tempfile.TemporaryDirectory() as open_to_all:  # pytest's own are closed to other users
+        Path(open_to_all).chmod(0o755)
+        assert_odd_files_are_left_out(Path(open_to_all) / "notes", not_root)
+
+
+def assert_odd_files_are_left_out(notes, not_root):
+    for name in ("in/a.txt", "shut/b.txt", "c.md", "latin.txt", "empty.txt", "d.csv", "COPYING"):
+        (notes / name).parent.mkdir(parents=True, exist_ok=True)
+        (notes / name).write_text("" if name == "empty.txt" else f"text of {name}")
+    (notes / "latin.txt").write_bytes(b"caf\xe9")
+    (notes / "loop").symlink_to("loop")
+    (notes / "up").symlink_to(notes.parent)
+    (notes / "gone.txt").symlink_to(notes / "nowhere.txt")
+    (notes / "away.txt").symlink_to(__file__)
+    (notes / "shut").chmod(0)
+    try:
+        with not_root():
+            source = Source(notes)
+            found = {one.id: one.text for one in source}
+    finally:
+        (notes / "shut").chmod(0o755)
+    assert found == {"c.md": "text of c.md", "empty.txt": "", "in/a.txt": "text of in/a.txt"}
+    assert dict(source.others) == {".csv": 1, "": 1}
+    reasons = dict(reason.split(": ", 1) for reason in source.skipped)
+    assert {name: reason.partition(" (")[0] for name, reason in reasons.items()} == {
+        "shut/": "cannot be listed",
+        "loop": "is a symbolic link to a folder or to another place.",
+        "up": "is a symbolic link to a folder or to another place.",
+        "away.txt": "is a symbolic link to a folder or to another place.",
+        "gone.txt": "cannot be read",
+        "latin.txt": "is not UTF-8; save it as UTF-8.",
+    }
+    assert [name for name in ("shut/b.txt", "latin.txt", "was.txt") if source.holds(name)] == [
+        "shut/b.txt",
+        "latin.txt",
+    ]

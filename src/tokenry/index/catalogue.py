@@ -19,15 +19,17 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 
-from tokenry.errors import StoreError, UsageError
+from tokenry.errors import StoreError
 from tokenry.index.columns import REMEDY
 from tokenry.index.documents import Document
+from tokenry.index.filters import condition
 from tokenry.index.store import Keys, Ranking
 
 FILE = "documents.sqlite3"
 MOST_WORDS = 256
 """Different words of a query that count."""
 
+_MARKS = ("\ufdd0", "\ufdd1")  # around words that are found; neither is a character
 _RESERVE = 1 << 12
 _PART = 500  # values in one statement
 _SCHEMA = """
@@ -154,27 +156,14 @@ class Catalogue:
         }
 
     def where(self, wanted: Mapping[str, Any]) -> Keys:
-        """The keys of the documents whose metadata has a value, or one of several."""
-        tests, values = [], []
-        for name, value in wanted.items():
-            options = list(value) if isinstance(value, list | tuple | set) else [value]
-            if '"' in name or not all(isinstance(one, str | int | float) for one in options):
-                raise UsageError(
-                    f"Index: where asks for {name!r}={value!r}; give a string, a number, a boolean "
-                    "or a list of them, under a name without quotes."
-                )
-            marks = ", ".join("?" * len(options))
-            tests.append(f"json_extract(metadata, ?) IN ({marks})")
-            values += [f'$."{name}"', *options]
-        condition = " AND ".join(tests) or "1"
-        query = f"SELECT key FROM documents WHERE {condition} ORDER BY key"  # noqa: S608
+        """The keys of the documents whose metadata are as `filters.condition` reads it."""
+        test, values = condition(wanted)
+        query = f"SELECT key FROM documents WHERE {test} ORDER BY key"  # noqa: S608
         return _keys(self._run(query, *values))
 
     def words(self, query: str, k: int, among: Keys | None = None) -> Ranking:
         """The documents by BM25 of the query's words (k1 = 1.2, b = 0.75)."""
-        found = dict.fromkeys(word.lower() for word in re.findall(r"\w+", _storable(query)))
-        match = " OR ".join(f'"{word}"' for word in list(found)[:MOST_WORDS])
-        rows: list[Any] = []
+        match, rows = _any_word(query), list[Any]()
         if match:
             subset = "" if among is None else "AND rowid IN (SELECT value FROM json_each(?))"
             given = () if among is None else (json.dumps(among.tolist()),)
@@ -185,6 +174,15 @@ class Catalogue:
             rows = self._run(statement, match, *given, k)
         scores = np.array([score for _, score in rows], np.float64)
         return Ranking.best(_keys(rows), scores, k)
+
+    def places(self, query: str, keys: Sequence[int]) -> dict[int, list[tuple[int, int]]]:
+        """Where documents say a word of a query, in whatever form."""
+        match, found = _any_word(query), dict[int, list[tuple[int, int]]]()
+        if match:
+            asked = "SELECT rowid, text, highlight(words, 0, ?, ?) FROM words WHERE words MATCH ?"
+            for key, text, marked in self._parts(f"{asked} AND rowid IN", keys, *_MARKS, match):
+                found[key] = _places(text, marked)
+        return found
 
     @contextmanager
     def whole(self) -> Iterator[None]:
@@ -212,10 +210,10 @@ class Catalogue:
         with self._explained():
             return self._base.execute(query, values).fetchall()
 
-    def _parts(self, query: str, values: Sequence[Any]) -> Iterator[Any]:
+    def _parts(self, query: str, values: Sequence[Any], *before: str) -> Iterator[Any]:
         for start in range(0, len(values), _PART):
             part = values[start : start + _PART]
-            yield from self._run(f"{query} ({', '.join('?' * len(part))})", *part)
+            yield from self._run(f"{query} ({', '.join('?' * len(part))})", *before, *part)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -233,6 +231,30 @@ class Catalogue:
 
 def _keys(rows: Iterable[Any]) -> Keys:
     return np.array([row[0] for row in rows], np.int64)
+
+
+def _any_word(query: str) -> str:
+    """What the full-text table is asked; empty for a query without words."""
+    found = dict.fromkeys(word.lower() for word in re.findall(r"\w+", _storable(query)))
+    return " OR ".join(f'"{word}"' for word in list(found)[:MOST_WORDS])
+
+
+def _places(text: str, marked: str) -> list[tuple[int, int]]:
+    """What stands between marks, counted without them.
+
+    A text with a zero in it comes back without the rest, and one may hold marks of its own; in
+    these nothing is marked.
+    """
+    first, last = _MARKS
+    if marked.replace(first, "").replace(last, "") != text:
+        return []
+    spans, length = [], 0
+    for piece in marked.split(first):
+        inside, closed, after = piece.partition(last)
+        if closed:
+            spans.append((length, length + len(inside)))
+        length += len(inside) + len(after)
+    return spans
 
 
 def _storable(text: str) -> str:

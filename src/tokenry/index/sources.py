@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -35,6 +36,7 @@ class Source:
 
     Attributes:
         skipped: Why files or rows were left out, once they were read.
+        others: How many files of a folder are of another kind, by the ending of their names.
 
     Raises:
         DataError: If there is nothing to read.
@@ -46,15 +48,19 @@ class Source:
     ) -> None:
         self.path = path
         self.skipped: list[str] = []
+        self.others: Counter[str] = Counter()
         self._files: list[Path] = []
+        self._closed: dict[str, str] = {}
+        self._unread: set[str] = set()
         self._collection = collection_documents(path) if path.is_dir() else None
         if self._collection is not None:
             self._documents = sum(1 for _ in self._collection())
             return
         if path.is_dir():
-            self._files = _without_indexes(
-                [one for one in walk(path) if one.suffix.lower() in SUFFIXES]
-            )
+            found = _without_indexes(walk(path, self._closed))
+            self._files = [one for one in found if one.suffix.lower() in SUFFIXES]
+            kinds = Counter(one.suffix.lower() for one in found)
+            self.others = Counter({k: n for k, n in kinds.items() if k not in SUFFIXES})
         elif path.suffix.lower() in (*ROW_SUFFIXES, *SUFFIXES) and path.is_file():
             self._files = [path]
         else:
@@ -64,18 +70,24 @@ class Source:
                 f"{', '.join(ROW_SUFFIXES)}."
             )
         if not self._files:
-            raise DataError(f"{path}: holds no text files; give a folder with some.")
+            raise DataError(
+                f"{path}: holds no text files ({listed(self.others) or 'nothing'}); give a folder "
+                "with some, whose names end in .txt, .md, .html or the like, or one table."
+            )
         if self._is_table:
-            self._table: RowTable = row_table(path)
-            names = self._table.names
-            text = find_column(path, names, text_column, TEXT_COLUMNS)
-            self._id = find_column(path, names, id_column, ("id",))
-            if text is None:
-                raise DataError(
-                    f"{path}: none of its columns ({', '.join(names) or 'none'}) is named "
-                    f"{', '.join(TEXT_COLUMNS)}; give --text-column."
-                )
-            self._text = text
+            self._read_columns(text_column, id_column)
+
+    def _read_columns(self, text_column: str | None, id_column: str | None) -> None:
+        self._table: RowTable = row_table(self.path)
+        names = self._table.names
+        text = find_column(self.path, names, text_column, TEXT_COLUMNS)
+        self._id = find_column(self.path, names, id_column, ("id",))
+        if text is None:
+            raise DataError(
+                f"{self.path}: none of its columns ({', '.join(names) or 'none'}) is named "
+                f"{', '.join(TEXT_COLUMNS)}; give --text-column."
+            )
+        self._text = text
 
     def check(self, out: Path) -> None:
         """Refuse a folder for an index in which texts of this source lie.
@@ -99,13 +111,19 @@ class Source:
             return self._documents
         return self._table.count if self._is_table else len(self._files)
 
+    def holds(self, document: str) -> bool:
+        """Whether a document may still be there, though it could not be read this time."""
+        closed = tuple(name for name in self._closed if name.endswith("/"))
+        return document in self._unread or document.startswith(closed)
+
     @property
     def _is_table(self) -> bool:
         return self._files[0] == self.path and self.path.suffix.lower() in ROW_SUFFIXES
 
     def __iter__(self) -> Iterator[Document]:
         """The documents; those that cannot be read are noted in `skipped`."""
-        self.skipped = []
+        self.skipped = [f"{name}: {why}" for name, why in self._closed.items()]
+        self._unread = set()
         if self._collection is not None:
             return (Document(one.id, one.text, one.meta) for one in self._collection())
         return self._rows() if self._is_table else self._texts()
@@ -114,17 +132,18 @@ class Source:
         root = self.path if self.path.is_dir() else self.path.parent
         for path in self._files:
             name = path.relative_to(root).as_posix()
+            known = PurePosixPath(name.encode("utf-8", "replace").decode())
             try:
                 content = read_bounded(path, name, MAX_BYTES, "too many; split the file.")
                 text = content.decode("utf-8-sig")
             except UnicodeDecodeError:
                 self.skipped.append(f"{name}: is not UTF-8; save it as UTF-8.")
-                continue
             except DataError as error:
                 self.skipped.append(str(error))
+            else:
+                yield Document(str(known), text, {"folder": str(known.parent)})
                 continue
-            known = PurePosixPath(name.encode("utf-8", "replace").decode())
-            yield Document(str(known), text, {"folder": str(known.parent)})
+            self._unread.add(str(known))
 
     def _rows(self) -> Iterator[Document]:
         for number, row in enumerate(self._table.rows(), 1):
@@ -148,6 +167,18 @@ def _without_indexes(files: list[Path]) -> list[Path]:
         if one.name == folder.FILE and (one.parent / catalogue.FILE).is_file()
     }
     return [one for one in files if indexes.isdisjoint(one.parents)]
+
+
+def listed(kinds: Mapping[str, int]) -> str:
+    """Kinds of files for people, the most frequent first.
+
+    >>> listed({".gz": 3, "": 9})
+    '9 without an ending, 3 .gz'
+    """
+    ordered = sorted(kinds.items(), key=lambda kind: (-kind[1], kind[0]))
+    named = [f"{count} {kind or 'without an ending'}" for kind, count in ordered[:6]]
+    rest = sum(count for _, count in ordered[6:])
+    return ", ".join([*named, f"{rest} others"] if rest else named)
 
 
 def _plain(value: Any) -> Any:

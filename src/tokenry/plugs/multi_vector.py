@@ -8,8 +8,15 @@ from typing import Any
 
 import torch
 
-from tokenry.errors import MissingExtraError
+from tokenry.errors import MissingExtraError, UsageError
 from tokenry.plugs.token_windows import Window, WindowStates
+from tokenry.zoo.loading import explained
+
+_STATED = {
+    "config_sentence_transformers.json": ("MultiVectorEncoder", "ColBERT"),
+    "config.json": ("HF_ColBERT", "ForRetrieval"),
+}
+"""What says that a checkpoint was trained for late interaction, and in which file."""
 
 _MARKS = 8
 """Room for prompts and special tokens that the checkpoint puts around a text."""
@@ -17,15 +24,12 @@ _MARKS = 8
 
 def is_multi_vector(folder: Path) -> bool:
     """Whether a local folder holds a checkpoint that was trained for late interaction."""
-    for name, marks in (
-        ("config_sentence_transformers.json", ("MultiVectorEncoder", "ColBERT")),
-        ("config.json", ("HF_ColBERT",)),
-    ):
+    for name, marks in _STATED.items():
         path = folder / name
         if path.is_file():
             content = json.loads(path.read_text(encoding="utf-8"))
             stated = [content.get("model_type"), *(content.get("architectures") or [])]
-            if any(mark in stated for mark in marks) or (
+            if any(str(one).endswith(marks) for one in stated) or (
                 "similarity_fn_name" in content
                 and (str(content["similarity_fn_name"]).lower().endswith("maxsim"))
             ):
@@ -37,12 +41,13 @@ class MultiVectorReader:
     """Token vectors of a `MultiVectorEncoder`, with its own prompts, projection and skip list.
 
     Args:
-        source: A folder, or a name on the Hub.
+        source: A folder, or a name on the Hub; weights are read from safetensors only.
         device: Where it computes.
         **kwargs: For `MultiVectorEncoder`.
 
     Raises:
         MissingExtraError: If sentence-transformers is not installed.
+        UsageError: If it cannot be loaded, or was not trained for late interaction.
     """
 
     def __init__(self, source: str, device: str | None = None, **kwargs: Any) -> None:
@@ -50,7 +55,19 @@ class MultiVectorReader:
             from sentence_transformers import MultiVectorEncoder
         except ImportError as error:
             raise MissingExtraError(source, 'pip install "tokenry[retrieval]"') from error
-        self.model: Any = MultiVectorEncoder(source, device=device or "cpu", **kwargs)
+        kwargs["model_kwargs"] = {"use_safetensors": True, **kwargs.get("model_kwargs", {})}
+        folder = Path(source).expanduser()
+        source = str(folder) if folder.is_dir() else source
+        where = {**kwargs, "cache_dir": kwargs.get("cache_folder")}
+        with explained(source, where):
+            folder = folder if folder.is_dir() else _description(source, where)
+        if not is_multi_vector(folder):
+            raise UsageError(
+                f"{source}: is no multi-vector model, and would be given a projection of random "
+                "weights; read it as a plain encoder, without `multivector:` before its name."
+            )
+        with explained(source, where):
+            self.model: Any = MultiVectorEncoder(source, device=device or "cpu", **kwargs)
         self.tokenizer = self.model.tokenizer
         limit = getattr(self.model, "max_seq_length", None) or self.tokenizer.model_max_length
         self.room = max(1, min(int(limit), 1 << 20) - _MARKS)
@@ -64,6 +81,15 @@ class MultiVectorReader:
         encode = self.model.encode_query if mode == "query" else self.model.encode_document
         made = encode([part.piece for part in parts], output_value=None, show_progress_bar=False)
         return [_states(part, one) for part, one in zip(parts, made, strict=True)]
+
+
+def _description(source: str, where: dict[str, Any]) -> Path:
+    """A folder with what a checkpoint on the Hub says of itself."""
+    from huggingface_hub import snapshot_download
+
+    names = ("cache_dir", "local_files_only", "revision", "token")
+    known = {name: where[name] for name in names if name in where}
+    return Path(snapshot_download(source, allow_patterns=list(_STATED), **known))
 
 
 def _states(part: Window, made: dict[str, Any]) -> WindowStates:
