@@ -120,7 +120,8 @@ def index(
             collection in the form of BEIR or TREC.
         out: The folder of the index.
         encoder: `zoo:NAME`, a folder, or a name on the Hub; zoo:minilm-l6 for a new index.
-        store: Where a new index keeps its token vectors; segments when not given.
+        store: Where a new index keeps its token vectors: segments (when not given), lance, graph
+            or qdrant, with settings as in "lance(ann=True)".
         dimension: Dimensions that a new index brings token vectors to; those of the encoder when
             not given.
         text_column: Tables: the column of texts.

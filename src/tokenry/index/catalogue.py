@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 
-from tokenry.errors import StoreError
+from tokenry.errors import StoreError, UsageError
 from tokenry.index.columns import REMEDY
 from tokenry.index.documents import Document
 from tokenry.index.filters import condition
@@ -110,7 +110,7 @@ class Catalogue:
         """Add documents; those of the same id go."""
         for entry in entries:
             self.drop([entry.document.id])
-            content = json.dumps(dict(entry.document.metadata), ensure_ascii=False)
+            content = _json(entry.document.metadata)
             text = _storable(entry.document.text)
             row = (entry.key, entry.document.id, text, content, entry.hash, _packed(entry.spans))
             self._run("INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?)", *row)
@@ -118,7 +118,7 @@ class Catalogue:
 
     def amend(self, document: Document) -> None:
         """Replace the metadata of a document."""
-        content = json.dumps(dict(document.metadata), ensure_ascii=False)
+        content = _json(document.metadata)
         self._run("UPDATE documents SET metadata = ? WHERE id = ?", content, document.id)
 
     def drop(self, ids: Sequence[str]) -> None:
@@ -220,6 +220,11 @@ class Catalogue:
         """Errors of SQLite in words."""
         try:
             yield
+        except UnicodeEncodeError as error:
+            raise UsageError(
+                f"{self.path}: {error.object!r} holds half of a character (a lone surrogate), as "
+                "no text that can be stored does; replace it."
+            ) from error
         except sqlite3.Error as error:
             if not isinstance(error, sqlite3.OperationalError):
                 raise StoreError(f"{self.path}: is damaged ({error}); {REMEDY}.") from error
@@ -260,6 +265,10 @@ def _places(text: str, marked: str) -> list[tuple[int, int]]:
 def _storable(text: str) -> str:
     """Without lone surrogates, which SQLite does not take; as many characters as before."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _json(metadata: Mapping[str, Any]) -> str:
+    return _storable(json.dumps(dict(metadata), ensure_ascii=False))
 
 
 def _packed(spans: Spans) -> bytes:

@@ -125,14 +125,14 @@ class Source:
         self.skipped = [f"{name}: {why}" for name, why in self._closed.items()]
         self._unread = set()
         if self._collection is not None:
-            return (Document(one.id, one.text, one.meta) for one in self._collection())
+            return (Document(_whole(one.id), one.text, one.meta) for one in self._collection())
         return self._rows() if self._is_table else self._texts()
 
     def _texts(self) -> Iterator[Document]:
         root = self.path if self.path.is_dir() else self.path.parent
         for path in self._files:
             name = path.relative_to(root).as_posix()
-            known = PurePosixPath(name.encode("utf-8", "replace").decode())
+            known = PurePosixPath(_whole(name))
             try:
                 content = read_bounded(path, name, MAX_BYTES, "too many; split the file.")
                 text = content.decode("utf-8-sig")
@@ -153,7 +153,7 @@ class Source:
                 continue
             given: dict[str, Any] = {"text": content}
             if self._id is not None and row.get(self._id) not in (None, ""):
-                given["id"] = row[self._id]
+                given["id"] = _whole(str(row[self._id]))
             mine = (self._text, self._id, None)  # csv puts surplus cells under None
             rest = {name: _plain(value) for name, value in row.items() if name not in mine}
             yield replace(Document.of(given), metadata=rest)
@@ -167,6 +167,11 @@ def _without_indexes(files: list[Path]) -> list[Path]:
         if one.name == folder.FILE and (one.parent / catalogue.FILE).is_file()
     }
     return [one for one in files if indexes.isdisjoint(one.parents)]
+
+
+def _whole(name: str) -> str:
+    """A name without halves of characters, which files and JSON may have and no id does."""
+    return name.encode("utf-8", "replace").decode()
 
 
 def listed(kinds: Mapping[str, int]) -> str:
