@@ -158,7 +158,7 @@ def index(
 @app.command
 def search(
     idx: Path,
-    query: str,
+    query: tuple[str, ...],
     /,
     *,
     k: Annotated[int, Parameter(name=["-k", "--k"])] = 10,
@@ -174,7 +174,7 @@ def search(
     ```
     tokenry search notes-index "how do I renew a certificate"
 
-    tokenry search idx "merge of tokens" -k 3 --rankers "bm25>maxsim" --where year=2024
+    tokenry search idx "merge of tokens" -k 3 --rankers "bm25>maxsim" --where "year>=2020"
     ```
 
     Args:
@@ -195,7 +195,7 @@ def search(
     console.quiet_models()
     wanted = _wanted(where or [])
     with Index.open(idx) as held:
-        hits = held.search(query, k, rankers=rankers or RANKERS, where=wanted or None)
+        hits = held.search(" ".join(query), k, rankers=rankers or RANKERS, where=wanted or None)
     if json:
         console.write_json([hit.to_dict() for hit in hits])
     elif not hits:
