@@ -98,6 +98,7 @@ def index(
     dimension: int | None = None,
     text_column: str | None = None,
     id_column: str | None = None,
+    encoding: str | None = None,
     forget: Flag = False,
     compact: Flag = False,
     compress: int | None = None,
@@ -126,6 +127,7 @@ def index(
             not given.
         text_column: Tables: the column of texts.
         id_column: Tables: the column of ids.
+        encoding: Of files that are not UTF-8, such as latin-1; they are left out when not given.
         forget: Take out what the source no longer holds.
         compact: Give back the space of what was taken out or changed, at the end.
         compress: Bits per dimension, 2 or 4, to compress all token vectors to at the end.
@@ -136,7 +138,7 @@ def index(
     from tokenry.index.sources import Source
 
     console.quiet_models()
-    read = Source(source, text_column=text_column, id_column=id_column)
+    read = Source(source, text_column=text_column, id_column=id_column, encoding=encoding)
     found = build(
         read,
         out,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tokenry.data import load_collection
-from tokenry.errors import DataError
+from tokenry.errors import DataError, UsageError
 from tokenry.index.sources import Source
 
 TEXT = "word " * 200
@@ -91,9 +91,31 @@ def assert_odd_files_are_left_out(notes, not_root):
         "up": "is a symbolic link to a folder or to another place.",
         "away.txt": "is a symbolic link to a folder or to another place.",
         "gone.txt": "cannot be read",
-        "latin.txt": "is not UTF-8; save it as UTF-8.",
+        "latin.txt": "is not UTF-8; save it as UTF-8, or give --encoding.",
     }
     assert [name for name in ("shut/b.txt", "latin.txt", "was.txt") if source.holds(name)] == [
         "shut/b.txt",
         "latin.txt",
     ]
+
+
+def test_files_in_another_encoding_are_read_where_it_is_given(tmp_path):
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (notes / "old.txt").write_bytes("caf\u00e9".encode("latin-1"))
+    (notes / "new.txt").write_bytes("th\u00e9".encode())
+    (tmp_path / "t.csv").write_bytes("id,text\n1,caf\u00e9\n".encode("latin-1"))
+    (tmp_path / "t.jsonl").write_bytes(b'{"id": 1, "text": "caf\xe9"}\n')
+    found = {one.id: one.text for one in Source(notes, encoding="latin-1")}
+    assert found == {"new.txt": "th\u00e9", "old.txt": "caf\u00e9"}
+    for name in ("t.csv", "t.jsonl"):
+        (row,) = Source(tmp_path / name, encoding="latin-1")
+        assert (row.id, row.text) == ("1", "caf\u00e9")
+        with pytest.raises(DataError, match="cannot be read as"):
+            Source(tmp_path / name)
+    for wrong in ("latin-0", "base64"):
+        with pytest.raises(UsageError, match="encoding=.* is unknown; give one"):
+            Source(notes, encoding=wrong)
+    source = Source(notes, encoding="ascii")
+    assert len(list(source)) == 1
+    assert source.skipped == ["old.txt: is not ASCII; save it as UTF-8, or give --encoding."]

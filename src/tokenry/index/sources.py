@@ -12,13 +12,14 @@ from tokenry.counted import counted
 from tokenry.data.collection_loader import collection_documents
 from tokenry.data.documents import SUFFIXES, TEXT_COLUMNS
 from tokenry.data.files import read_bounded, walk
-from tokenry.data.row_streams import ROW_SUFFIXES, RowTable, row_table
+from tokenry.data.row_streams import ROW_SUFFIXES, UTF8, RowTable, row_table
 from tokenry.data.rows import find_column
 from tokenry.errors import DataError, UsageError
 from tokenry.index import catalogue, folder
 from tokenry.index.documents import Document
 
 MAX_BYTES = 16 << 20
+_REMEDY = "save it as UTF-8, or give --encoding"
 
 
 class Source:
@@ -33,6 +34,7 @@ class Source:
         text_column: Tables: the column of texts; None for one with a usual name.
         id_column: Tables: the column of ids; None for `id`. Where there is neither, the id is
             made from the text.
+        encoding: Of files that are not UTF-8; None leaves them out, or refuses a table.
 
     Attributes:
         skipped: Why files or rows were left out, once they were read.
@@ -41,12 +43,18 @@ class Source:
     Raises:
         DataError: If there is nothing to read.
         UnknownNameError: If a column is not there.
+        UsageError: If there is no such encoding.
     """
 
     def __init__(
-        self, path: Path, *, text_column: str | None = None, id_column: str | None = None
+        self,
+        path: Path,
+        *,
+        text_column: str | None = None,
+        id_column: str | None = None,
+        encoding: str | None = None,
     ) -> None:
-        self.path = path
+        self.path, self._encoding = path, _known(encoding)
         self.skipped: list[str] = []
         self.others: Counter[str] = Counter()
         self._files: list[Path] = []
@@ -78,7 +86,7 @@ class Source:
             self._read_columns(text_column, id_column)
 
     def _read_columns(self, text_column: str | None, id_column: str | None) -> None:
-        self._table: RowTable = row_table(self.path)
+        self._table = self._rows_of(self.path)
         names = self._table.names
         text = find_column(self.path, names, text_column, TEXT_COLUMNS)
         self._id = find_column(self.path, names, id_column, ("id",))
@@ -88,6 +96,14 @@ class Source:
                 f"{', '.join(TEXT_COLUMNS)}; give --text-column."
             )
         self._text = text
+
+    def _rows_of(self, path: Path) -> RowTable:
+        try:
+            return row_table(path)
+        except DataError as error:
+            if self._encoding is None or not isinstance(error.__cause__, UnicodeError):
+                raise
+            return row_table(path, self._encoding)
 
     def check(self, out: Path) -> None:
         """Refuse a folder for an index in which texts of this source lie.
@@ -134,16 +150,25 @@ class Source:
             name = path.relative_to(root).as_posix()
             known = PurePosixPath(_whole(name))
             try:
-                content = read_bounded(path, name, MAX_BYTES, "too many; split the file.")
-                text = content.decode("utf-8-sig")
-            except UnicodeDecodeError:
-                self.skipped.append(f"{name}: is not UTF-8; save it as UTF-8.")
+                text = self._decoded(
+                    read_bounded(path, name, MAX_BYTES, "too many; split the file.")
+                )
+            except UnicodeDecodeError as error:
+                self.skipped.append(f"{name}: is not {error.encoding.upper()}; {_REMEDY}.")
             except DataError as error:
                 self.skipped.append(str(error))
             else:
                 yield Document(str(known), text, {"folder": str(known.parent)})
                 continue
             self._unread.add(str(known))
+
+    def _decoded(self, content: bytes) -> str:
+        try:
+            return content.decode(UTF8)
+        except UnicodeDecodeError:
+            if self._encoding is None:
+                raise
+            return content.decode(self._encoding)
 
     def _rows(self) -> Iterator[Document]:
         for number, row in enumerate(self._table.rows(), 1):
@@ -167,6 +192,17 @@ def _without_indexes(files: list[Path]) -> list[Path]:
         if one.name == folder.FILE and (one.parent / catalogue.FILE).is_file()
     }
     return [one for one in files if indexes.isdisjoint(one.parents)]
+
+
+def _known(encoding: str | None) -> str | None:
+    if encoding is not None:
+        try:
+            "".encode(encoding)
+        except LookupError:
+            raise UsageError(
+                f"index: encoding={encoding!r} is unknown; give one of Python's, such as latin-1."
+            ) from None
+    return encoding
 
 
 def _whole(name: str) -> str:
