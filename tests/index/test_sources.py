@@ -114,7 +114,7 @@ def test_files_in_another_encoding_are_read_where_it_is_given(tmp_path):
         with pytest.raises(DataError, match="cannot be read as"):
             Source(tmp_path / name)
     for wrong in ("latin-0", "base64"):
-        with pytest.raises(UsageError, match="encoding=.* is unknown; give one"):
+        with pytest.raises(UsageError, match=r"encoding=.* is unknown; give one"):
             Source(notes, encoding=wrong)
     source = Source(notes, encoding="ascii")
     assert len(list(source)) == 1
