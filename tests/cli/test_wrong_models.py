@@ -21,7 +21,9 @@ COMMANDS = (
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.split()[0])
 def test_it_is_told_at_once_and_nothing_is_left(tokenry, tmp_path, silent_hub, command):
     (tmp_path / "notes").mkdir()
-    (tmp_path / "notes" / "a.txt").write_text("# A heading\n\nthe cat sat on the mat\n" * 30)
+    for name in "abcdef":
+        text = f"# Of {name}\n\nthe cat {name} sat on the mat\n\n# More of {name}\n\na dog barked\n"
+        (tmp_path / "notes" / f"{name}.md").write_text(text)
     rows = [f"name{i},{('yes', 'no')[i % 2]}" for i in range(40)]
     (tmp_path / "t.csv").write_text("\n".join(["a,b", *rows]) + "\n")
     before = sorted(tmp_path.rglob("*"))

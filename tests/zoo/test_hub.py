@@ -1,6 +1,6 @@
 """Names on the Hub when nobody answers there: told at once, whatever is asked for."""
 
-import huggingface_hub
+import huggingface_hub.constants
 import pytest
 
 from tokenry.errors import UnknownNameError, UsageError

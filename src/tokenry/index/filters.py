@@ -54,7 +54,7 @@ def condition(wanted: Mapping[str, Any]) -> tuple[str, list[Any]]:
     return " AND ".join(tests) or "1", values
 
 
-def _order(name: str, order: str, bound: str | float) -> str:
+def _order(name: str, order: str, bound: str | int | float) -> str:
     if order not in ORDERS:
         raise UsageError(f"Index: where asks for {name!r} {order}; give {', '.join(ORDERS)}.")
     return (_TEXT if isinstance(bound, str) else _NUMBER).format(order)

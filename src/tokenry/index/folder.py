@@ -233,11 +233,8 @@ def lock(folder: Path) -> FileLock:
 
 
 def _keep_projection(folder: Path, projection: Float[Tensor, "d e"] | None) -> None:
-    from safetensors.torch import save_file
-
     if projection is not None:
-        with columns.explained(folder):
-            save_file({"projection": projection.contiguous()}, folder / PROJECTION)
+        columns.write_tensors(folder / PROJECTION, {"projection": projection.contiguous()})
         columns.sync_folder(folder)
 
 

@@ -22,16 +22,16 @@ def check_hub(name: str, settings: Mapping[str, Any]) -> None:
         ValueError: If no model of the Hub can have this name.
         ConnectionError: If the model is not in the cache, and the Hub does not answer.
     """
-    import huggingface_hub as hub
+    from huggingface_hub import constants, is_offline_mode, try_to_load_from_cache
     from huggingface_hub.utils import validate_repo_id
 
     validate_repo_id(name)
-    if settings.get("local_files_only") or hub.is_offline_mode():
+    if settings.get("local_files_only") or is_offline_mode():
         return
     file = "/".join(part for part in (settings.get("subfolder"), "config.json") if part)
     where = {key: settings.get(key) for key in ("cache_dir", "revision")}
-    if hub.try_to_load_from_cache(name, file, **where) is None:
-        _reach(hub.constants.ENDPOINT)
+    if try_to_load_from_cache(name, file, **where) is None:
+        _reach(constants.ENDPOINT)
 
 
 @cache
