@@ -18,6 +18,9 @@ _STATED = {
 }
 """What says that a checkpoint was trained for late interaction, and in which file."""
 
+_UNREAD = ["*.bin", "*.h5", "*.msgpack", "*.onnx", "*.ot", "*.pt", "*.pth", "openvino/*"]
+"""Weights in other forms, which are not downloaded."""
+
 _MARKS = 8
 """Room for prompts and special tokens that the checkpoint puts around a text."""
 
@@ -55,19 +58,19 @@ class MultiVectorReader:
             from sentence_transformers import MultiVectorEncoder
         except ImportError as error:
             raise MissingExtraError(source, 'pip install "tokenry[retrieval]"') from error
+        named = {name: kwargs.pop(name, None) for name in ("cache_folder", "revision", "token")}
+        where = {**named, "local_files_only": bool(kwargs.pop("local_files_only", False))}
+        where["cache_dir"] = where.pop("cache_folder")
         kwargs["model_kwargs"] = {"use_safetensors": True, **kwargs.get("model_kwargs", {})}
-        folder = Path(source).expanduser()
-        source = str(folder) if folder.is_dir() else source
-        where = {**kwargs, "cache_dir": kwargs.get("cache_folder")}
         with explained(source, where):
-            folder = folder if folder.is_dir() else _description(source, where)
+            folder = _folder(source, where)
         if not is_multi_vector(folder):
             raise UsageError(
                 f"{source}: is no multi-vector model, and would be given a projection of random "
                 "weights; read it as a plain encoder, without `multivector:` before its name."
             )
         with explained(source, where):
-            self.model: Any = MultiVectorEncoder(source, device=device or "cpu", **kwargs)
+            self.model: Any = MultiVectorEncoder(str(folder), device=device or "cpu", **kwargs)
         self.tokenizer = self.model.tokenizer
         limit = getattr(self.model, "max_seq_length", None) or self.tokenizer.model_max_length
         self.room = max(1, min(int(limit), 1 << 20) - _MARKS)
@@ -83,13 +86,18 @@ class MultiVectorReader:
         return [_states(part, one) for part, one in zip(parts, made, strict=True)]
 
 
-def _description(source: str, where: dict[str, Any]) -> Path:
-    """A folder with what a checkpoint on the Hub says of itself."""
+def _folder(source: str, where: dict[str, Any]) -> Path:
+    """The folder of a checkpoint, downloaded where it is on the Hub.
+
+    By its name, sentence-transformers would take one of which it does not find all for a plain
+    encoder.
+    """
     from huggingface_hub import snapshot_download
 
-    names = ("cache_dir", "local_files_only", "revision", "token")
-    known = {name: where[name] for name in names if name in where}
-    return Path(snapshot_download(source, allow_patterns=list(_STATED), **known))
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        return folder
+    return Path(snapshot_download(source, ignore_patterns=_UNREAD, **where))
 
 
 def _states(part: Window, made: dict[str, Any]) -> WindowStates:

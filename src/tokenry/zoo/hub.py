@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 
@@ -23,9 +24,9 @@ def check_hub(name: str, settings: Mapping[str, Any]) -> None:
         ConnectionError: If the model is not in the cache, and the Hub does not answer.
     """
     from huggingface_hub import constants, is_offline_mode, try_to_load_from_cache
-    from huggingface_hub.utils import validate_repo_id
 
-    validate_repo_id(name)
+    rules: Any = import_module("huggingface_hub.utils")
+    rules.validate_repo_id(name)
     if settings.get("local_files_only") or is_offline_mode():
         return
     file = "/".join(part for part in (settings.get("subfolder"), "config.json") if part)
