@@ -92,13 +92,13 @@ def silent_hub(monkeypatch):
 
     asked = []
 
-    class Session:
+    class Client:
         def head(self, address, timeout):
             asked.append(address)
             raise OSError("no route to host")
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(huggingface_hub, "get_session", Session)
+    monkeypatch.setattr(huggingface_hub, "get_session", Client)
     hub._reach.cache_clear()
     return asked
 

@@ -45,11 +45,11 @@ def test_what_was_downloaded_needs_no_hub(silent_hub, tmp_path):
 
 
 def test_an_answer_of_any_kind_is_enough_and_remembered(silent_hub, monkeypatch):
-    class Session:
+    class Client:
         def head(self, address, timeout):
             silent_hub.append(address)
 
-    monkeypatch.setattr(huggingface_hub, "get_session", Session)
+    monkeypatch.setattr(huggingface_hub, "get_session", Client)
     check_hub("some/model", {})
     check_hub("other/model", {})
     assert len(silent_hub) == 1

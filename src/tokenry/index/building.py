@@ -108,12 +108,5 @@ def build(
             index.compress(compress)
         if compact:
             index.compact()
-        return Built(
-            out,
-            changes,
-            deleted,
-            len(gone) - deleted,
-            tuple(source.skipped),
-            source.others,
-            index.size(),
-        )
+        left = (tuple(source.skipped), source.others)
+        return Built(out, changes, deleted, len(gone) - deleted, *left, index.size())
