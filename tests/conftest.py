@@ -83,6 +83,26 @@ def program(tmp_path_factory):
         running.stdin.close()
 
 
+@pytest.fixture
+def silent_hub(monkeypatch):
+    """A network on which the Hub does not answer: the addresses that were asked."""
+    import huggingface_hub.constants
+
+    from tokenry.zoo import hub
+
+    asked = []
+
+    class Client:
+        def head(self, address, timeout):
+            asked.append(address)
+            raise OSError("no route to host")
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub, "get_session", Client)
+    hub._reach.cache_clear()
+    return asked
+
+
 @pytest.fixture(scope="session")
 def recipes():
     """Load a recipe as a module: `recipes("landmark_toy")`."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import warnings
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +20,11 @@ from tokenry.errors import UsageError
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from tokenry.index.building import Built
     from tokenry.index.documents import Hit
+
+_REASONS = 10  # that are shown
+_WHERE = re.compile(r"([^<>=]+)(>=|<=|>|<|=)(.*)", re.DOTALL)
 
 app = App(name="tokenry", help_format="markdown")
 
@@ -92,7 +98,9 @@ def index(
     dimension: int | None = None,
     text_column: str | None = None,
     id_column: str | None = None,
+    encoding: str | None = None,
     forget: Flag = False,
+    compact: Flag = False,
     compress: int | None = None,
     json: Flag = False,
 ) -> None:
@@ -113,24 +121,29 @@ def index(
             collection in the form of BEIR or TREC.
         out: The folder of the index.
         encoder: `zoo:NAME`, a folder, or a name on the Hub; zoo:minilm-l6 for a new index.
-        store: Where a new index keeps its token vectors; segments when not given.
+        store: Where a new index keeps its token vectors: segments (when not given), lance, graph
+            or qdrant, with settings as in "lance(ann=True)".
         dimension: Dimensions that a new index brings token vectors to; those of the encoder when
             not given.
         text_column: Tables: the column of texts.
         id_column: Tables: the column of ids.
+        encoding: Of files that are not UTF-8, such as latin-1; they are left out when not given.
         forget: Take out what the source no longer holds.
+        compact: Give back the space of what was taken out or changed, at the end.
         compress: Bits per dimension, 2 or 4, to compress all token vectors to at the end.
         json: Print the findings for machines instead.
     """
     from tokenry.index.building import build
+    from tokenry.index.passages import printable
     from tokenry.index.sources import Source
 
     console.quiet_models()
-    read = Source(source, text_column=text_column, id_column=id_column)
+    read = Source(source, text_column=text_column, id_column=id_column, encoding=encoding)
     found = build(
         read,
         out,
         forget=forget,
+        compact=compact,
         compress=compress,
         encoder=encoder,
         store=store,
@@ -139,15 +152,15 @@ def index(
     if json:
         console.write_json(found.to_dict())
         return
-    for reason in found.skipped[:10]:
-        console.say(f"left out: {reason}")
+    for remark in _remarks(found):
+        console.say(printable(remark))
     console.write(str(found))
 
 
 @app.command
 def search(
     idx: Path,
-    query: str,
+    query: tuple[str, ...],
     /,
     *,
     k: Annotated[int, Parameter(name=["-k", "--k"])] = 10,
@@ -163,7 +176,7 @@ def search(
     ```
     tokenry search notes-index "how do I renew a certificate"
 
-    tokenry search idx "merge of tokens" -k 3 --rankers "bm25>maxsim" --where year=2024
+    tokenry search idx "merge of tokens" -k 3 --rankers "bm25>maxsim" --where "year>=2020"
     ```
 
     Args:
@@ -171,7 +184,8 @@ def search(
         query: What is looked for.
         k: Most documents.
         rankers: bm25, pooled, maxsim or xtr; a+b fuses two, a>b lets b order what a found.
-        where: What the metadata holds, as name=value; may be given several times.
+        where: What the metadata holds, as name=value, or bounds as in year>=2020; may be given
+            several times. Of several values of one name any will do, all else must hold.
         width: Letters of each document that are shown.
         json: Print the hits for machines instead.
     """
@@ -181,9 +195,9 @@ def search(
     if width < 1:
         raise UsageError(f"search: width={width} letters show nothing; give 1 or more.")
     console.quiet_models()
-    wanted = dict(_pair(one) for one in where or [])
+    wanted = _wanted(where or [])
     with Index.open(idx) as held:
-        hits = held.search(query, k, rankers=rankers or RANKERS, where=wanted or None)
+        hits = held.search(" ".join(query), k, rankers=rankers or RANKERS, where=wanted or None)
     if json:
         console.write_json([hit.to_dict() for hit in hits])
     elif not hits:
@@ -270,6 +284,21 @@ def copy(idx: Path, target: Path, /, *, store: str = "segments", json: Flag = Fa
         console.write(f"{target}: {held} in {store}.")
 
 
+def _remarks(found: Built) -> Iterator[str]:
+    """What was not read, and what is there no more."""
+    from tokenry.index.sources import listed
+
+    yield from (f"left out: {reason}" for reason in found.skipped[:_REASONS])
+    if len(found.skipped) > _REASONS:
+        yield f"left out: {len(found.skipped) - _REASONS} more, which --json lists."
+    if found.others:
+        count = counted(sum(found.others.values()), "file")
+        yield f"not read: {count} of other kinds ({listed(found.others)})."
+    if found.absent:
+        count = counted(found.absent, "document")
+        yield f"no longer in the source: {count}; --forget takes them out."
+
+
 def _marked(number: int, hit: Hit, width: int) -> Text:
     """A hit with its matching words set off: the nearer, the stronger."""
     from rich.text import Text
@@ -285,15 +314,30 @@ def _marked(number: int, hit: Hit, width: int) -> Text:
     return Text.assemble(head, f"  {hit.score:.3f}\n   {before}", body, f"{behind}\n")
 
 
-def _pair(text: str) -> tuple[str, Any]:
-    """`name=value`; a number, true or false is looked for as that and as a text."""
-    name, equals, value = text.partition("=")
-    if not (name and equals):
-        raise UsageError(f"search: where={text!r} is not like year=2024.")
-    if value in ("true", "false"):
-        return name, [value, value == "true"]
+def _wanted(where: list[str]) -> dict[str, Any]:
+    """What `Index.search` takes: of each name values or bounds."""
+    values: dict[str, list[Any]] = {}
+    bounds: dict[str, dict[str, Any]] = {}
+    for text in where:
+        found = _WHERE.fullmatch(text)
+        if not found:
+            raise UsageError(f"search: where={text!r} is not like year=2024 or year>=2020.")
+        name, sign, value = found.groups()
+        if sign == "=":
+            values.setdefault(name, []).extend(_values(value))
+        else:
+            bounds.setdefault(name, {})[sign] = _values(value)[-1]
+    if both := sorted(values.keys() & bounds.keys()):
+        raise UsageError(f"search: where asks for values and bounds of {both[0]!r}; give one.")
+    return {**values, **bounds}
+
+
+def _values(text: str) -> list[Any]:
+    """A number, true or false as that and as a text."""
+    if text in ("true", "false"):
+        return [text, text == "true"]
     try:
-        number = float(value)
+        number = int(text) if text.lstrip("-").isdigit() else float(text)
     except ValueError:
-        return name, value
-    return name, [value, int(number) if number.is_integer() else number]
+        return [text]
+    return [text, number] if abs(number) < 2**63 else [text]

@@ -34,7 +34,8 @@ def test_a_folder_becomes_searchable(tokenry, notes):
     done = tokenry("index", notes, "--out", "idx")
     assert done.code == 0, done.err
     assert "2 added, 0 changed, 0 unchanged, 0 deleted, 1 left out" in done.out
-    assert "bad.txt: is not UTF-8" in done.err
+    assert "left out: bad.txt: is not UTF-8" in done.err
+    assert "not read: 1 file of other kinds (1 .png)" in done.err
     found = tokenry("search", "idx", "dog barked", "-k", "1")
     assert found.code == 0, found.err
     assert "1. dog.md" in found.out
@@ -55,9 +56,13 @@ def test_only_what_changed_is_done_again(tokenry, notes):
     (notes / "hen.txt").write_text("an egg")
     found = json.loads(tokenry("index", notes, "--out", "idx", "--json").out)
     assert [found[name] for name in ("added", "changed", "unchanged", "deleted")] == [1, 1, 0, 0]
-    assert found["documents"] == 3
+    assert (found["documents"], found["absent"]) == (3, 1)
+    said = tokenry("index", notes, "--out", "idx").err
+    assert "no longer in the source: 1 document; --forget takes them out." in said
     found = json.loads(tokenry("index", notes, "--out", "idx", "--forget", "--json").out)
     assert [found[name] for name in ("added", "changed", "unchanged", "deleted")] == [0, 0, 2, 1]
+    less = json.loads(tokenry("index", notes, "--out", "idx", "--compact", "--json").out)
+    assert less["bytes"] < found["bytes"]
 
 
 def test_an_index_among_its_texts_is_no_text(tokenry, notes):

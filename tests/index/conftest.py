@@ -1,5 +1,7 @@
 """An encoder without a model: each word has a vector of its own, drawn from its letters."""
 
+import contextlib
+import os
 import re
 import zlib
 
@@ -45,3 +47,27 @@ class Words:
 @pytest.fixture
 def encoder():
     return Words()
+
+
+@pytest.fixture(scope="session")
+def words():
+    """For indexes that several tests share."""
+    return Words
+
+
+@pytest.fixture
+def not_root():
+    """Root may do everything, so what is inside goes on as a user that owns nothing."""
+
+    @contextlib.contextmanager
+    def not_root():
+        if os.geteuid() != 0:
+            yield
+            return
+        os.seteuid(65534)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+
+    return not_root

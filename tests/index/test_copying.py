@@ -59,3 +59,16 @@ def test_what_cannot_be_copied(index, tmp_path, encoder):
     Index(tmp_path / "empty", encoder).close()
     with pytest.raises(UsageError, match="holds no documents yet"):
         copy_index(tmp_path / "empty", tmp_path / "new", store="lance")
+
+
+def test_files_of_others_are_not_taken_for_vectors(index, tmp_path, encoder):
+    """What no manifest names is removed when a store is opened again."""
+    (tmp_path / "mine" / "tokens").mkdir(parents=True)
+    (tmp_path / "mine" / "tokens" / "precious.txt").write_text("here")
+    for make in (
+        lambda to: Index(to, encoder),
+        lambda to: copy_index(index.path, to, store="lance"),
+    ):
+        with pytest.raises(UsageError, match="'tokens' is something else there"):
+            make(tmp_path / "mine")
+    assert [path.name for path in (tmp_path / "mine").rglob("*")] == ["tokens", "precious.txt"]

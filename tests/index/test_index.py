@@ -162,6 +162,12 @@ def test_hostile_texts_come_back(index):
     hit = index.search('cat" OR ( NEAR * \udc80', rankers="bm25")
     assert {"\x1b]0;", "cat", "dog"} <= {one.id for one in hit}
     assert index.get("\x1b]0;").text == text.replace("\udc80", "\ufffd")
+    index.add([{"id": "half", "text": "a cat", "note": "\ud800"}])
+    assert index.get("half").metadata == {"note": "\ufffd"}
+    assert index.search("cat", where={"note": "\ufffd"})[0].id == "half"
+    for wrong in ({"id": "\ud800", "text": "x"}, {"id": "\ud800"}):
+        with pytest.raises(UsageError, match="holds half of a character"):
+            index.add([wrong]) if "text" in wrong else index.search("cat", where=wrong)
 
 
 @pytest.mark.parametrize("given", [3, {"id": "x"}, {"text": b"x"}, ("a", "b")])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tokenry import Index
+from tokenry.index.passages import passage
 
 
 def test_words_are_ranked_as_by_bm25s_after_every_kind_of_change(tmp_path, encoder):
@@ -32,3 +33,31 @@ def test_words_are_ranked_as_by_bm25s_after_every_kind_of_change(tmp_path, encod
             found = dict.fromkeys(held, 0.0) | {hit.id: hit.score for hit in hits}
             assert found == pytest.approx(expected, abs=1e-5)
             assert max(expected.values()) > 1
+
+
+def test_words_are_marked_in_the_form_that_they_have(tmp_path, encoder):
+    """One place of each, where they stand together."""
+    texts = {
+        "far": "renew it. "
+        + "so much else to say. " * 40
+        + "The Caf\u00e9's certificates: renewing.",
+        "once": "A certificate.",
+        "none": "tea",
+        "zero": "a certificate\x00 of a cafe",
+        "marks": "a \ufdd0certificate\ufdd1 of a cafe",
+    }
+    with Index(tmp_path, encoder) as index:
+        index.add([{"id": name, "text": text} for name, text in texts.items()])
+        query = "RENEW a cafe certificate"
+        hits = {hit.id: hit for hit in index.search(query, rankers="bm25")}
+    assert encoder.encoded == len(texts)  # no query was
+    assert set(hits) == set(texts) - {"none"}
+    found = {
+        name: [(query[slice(*m.query)], hit.text[slice(*m.document)]) for m in hit.matches]
+        for name, hit in hits.items()
+    }
+    together = [("RENEW", "renewing"), ("cafe", "Caf\u00e9"), ("certificate", "certificates")]
+    assert found["far"] == together
+    assert found["once"] == [("a", "A"), ("certificate", "certificate")]
+    assert found["zero"] == found["marks"] == []
+    assert passage(hits["far"], 60).text.endswith("The Caf\u00e9's certificates: renewing.")

@@ -1,6 +1,7 @@
 """Texts to token vectors: windows, spans, skip lists, projections, and other people's encoders."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -143,3 +144,17 @@ def test_a_multi_vector_checkpoint_is_read_by_its_library(folder, tmp_path):
     spans = [texts[0][a:b] for a, b in found.spans[:5].tolist() if b > a]
     assert spans == ["the", "cat", "sat"]
     json.dumps(encoder.fingerprint())
+    place = tmp_path / "models--some--colbert"
+    (place / "refs").mkdir(parents=True)
+    (place / "refs" / "main").write_text("abc")
+    shutil.copytree(tmp_path / "colbert", place / "snapshots" / "abc")
+    downloaded = TokenEncoder.load(
+        "multivector:some/colbert", cache_folder=str(tmp_path), local_files_only=True
+    )
+    assert downloaded.fingerprint() == encoder.fingerprint()
+
+
+def test_a_plain_encoder_gets_no_random_projection(folder):
+    pytest.importorskip("sentence_transformers")
+    with pytest.raises(UsageError, match="is no multi-vector model, and would be given"):
+        TokenEncoder.load(f"multivector:{folder}")

@@ -44,16 +44,24 @@ def place(root: Path, found: Sequence[Path]) -> list[Place]:
     return places
 
 
-def walk(root: Path) -> list[Path]:
+def walk(root: Path, left: dict[str, str] | None = None) -> list[Path]:
     """List all files below a folder in a fixed order; hidden files and folders are left out.
 
+    Args:
+        root: the folder.
+        left: takes the folders that cannot be listed and the links that are not followed, and
+            why; None refuses them.
+
     Raises:
-        DataError: a folder that cannot be listed, or a symbolic link that leaves the folder or
-            leads to a folder.
+        DataError: the folder cannot be listed; or, without `left`, one in it cannot, or there is a
+            symbolic link that leaves the folder or leads to a folder.
     """
 
     def fail(error: OSError) -> None:
-        raise DataError(f"{error.filename}: cannot be listed ({error.strerror}).") from error
+        if left is None or Path(error.filename) == root:
+            raise DataError(f"{error.filename}: cannot be listed ({error.strerror}).") from error
+        closed = Path(error.filename).relative_to(root).as_posix()
+        left[f"{closed}/"] = f"cannot be listed ({error.strerror})."
 
     files, strays = [], []
     inside = root.resolve()
@@ -62,16 +70,26 @@ def walk(root: Path) -> list[Path]:
         strays += [link for name in folders if (link := Path(at, name)).is_symlink()]
         for name in sorted(names):
             path = Path(at, name)
-            if path.is_symlink() and inside not in path.resolve().parents:
+            if path.is_symlink() and not _leads_into(inside, path):
                 strays.append(path)
             elif not name.startswith("."):
                 files.append(path)
-    if strays:
+    if strays and left is None:
         raise DataError(
             f"{root}: symbolic links that leave the folder or lead to a folder are not followed: "
             f"{', '.join(map(str, strays[:5]))} ({len(strays)} in all); copy the files instead."
         )
+    if left is not None:
+        why = "is a symbolic link to a folder or to another place."
+        left |= {path.relative_to(root).as_posix(): why for path in strays}
     return sorted(files, key=lambda path: path.relative_to(root).parts)
+
+
+def _leads_into(folder: Path, link: Path) -> bool:
+    try:
+        return folder in link.resolve().parents
+    except (OSError, RuntimeError):  # of a link that leads to itself, by the version of Python
+        return False
 
 
 def read_bounded(path: Path, name: str, most: int, advice: str) -> bytes:

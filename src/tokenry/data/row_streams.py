@@ -14,6 +14,9 @@ from tokenry.errors import DataError, MissingExtraError
 
 Row = dict[str, Any]
 
+UTF8 = "utf-8-sig"
+"""With or without the mark that some programs begin it with."""
+
 _BATCH = 1 << 10  # rows of parquet that are read together
 _LONGEST = 1 << 24  # letters of a csv cell; Python's own limit is 131,072, less than a long text
 
@@ -33,38 +36,39 @@ class RowTable:
     rows: Callable[[], Iterator[Row]]
 
 
-def csv_names(path: Path) -> list[str]:
+def csv_names(path: Path, encoding: str = UTF8) -> list[str]:
     """The columns of a csv table.
 
     Raises:
         DataError: If it cannot be read.
     """
-    with _as_csv(path), path.open(encoding="utf-8-sig", newline="") as file:
+    with _as_csv(path, encoding), path.open(encoding=encoding, newline="") as file:
         return list(csv.DictReader(file, strict=True).fieldnames or ())
 
 
-def csv_rows(path: Path) -> Iterator[Row]:
+def csv_rows(path: Path, encoding: str = UTF8) -> Iterator[Row]:
     """The rows of a csv table.
 
     Raises:
         DataError: If it cannot be read.
     """
-    with _as_csv(path), path.open(encoding="utf-8-sig", newline="") as file:
+    with _as_csv(path, encoding), path.open(encoding=encoding, newline="") as file:
         yield from csv.DictReader(file, strict=True)
 
 
 @contextmanager
-def _as_csv(path: Path) -> Iterator[None]:
+def _as_csv(path: Path, encoding: str) -> Iterator[None]:
     before = csv.field_size_limit(_LONGEST)
     try:
         yield
     except (OSError, UnicodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as UTF-8 csv ({error}).") from error
+        read = "UTF-8" if encoding == UTF8 else encoding
+        raise DataError(f"{path}: cannot be read as {read} csv ({error}).") from error
     finally:
         csv.field_size_limit(before)
 
 
-def jsonl_rows(path: Path) -> Iterator[Row]:
+def jsonl_rows(path: Path, encoding: str = UTF8) -> Iterator[Row]:
     """The objects of a jsonl table, one a line; empty lines are passed over.
 
     Raises:
@@ -72,7 +76,7 @@ def jsonl_rows(path: Path) -> Iterator[Row]:
     """
     number = 0
     try:
-        with path.open(encoding="utf-8-sig", newline="\n") as file:
+        with path.open(encoding=encoding, newline="\n") as file:
             for number, line in enumerate(file, 1):
                 if not line.strip():
                     continue
@@ -86,20 +90,21 @@ def jsonl_rows(path: Path) -> Iterator[Row]:
         raise DataError(f"{path}: cannot be read as jsonl ({error}).") from error
 
 
-def _csv(path: Path) -> RowTable:
-    count = sum(1 for _ in csv_rows(path))
-    return RowTable(csv_names(path), count, lambda: csv_rows(path))
+def _csv(path: Path, encoding: str) -> RowTable:
+    count = sum(1 for _ in csv_rows(path, encoding))
+    return RowTable(csv_names(path, encoding), count, lambda: csv_rows(path, encoding))
 
 
-def _jsonl(path: Path) -> RowTable:
+def _jsonl(path: Path, encoding: str) -> RowTable:
     names: dict[str, None] = {}
     count = 0
-    for count, row in enumerate(jsonl_rows(path), 1):  # noqa: B007 - the last number counts
+    rows = jsonl_rows(path, encoding)
+    for count, row in enumerate(rows, 1):  # noqa: B007 - the last number counts
         names |= dict.fromkeys(row)
-    return RowTable(list(names), count, lambda: jsonl_rows(path))
+    return RowTable(list(names), count, lambda: jsonl_rows(path, encoding))
 
 
-def _parquet(path: Path) -> RowTable:
+def _parquet(path: Path, encoding: str) -> RowTable:
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -127,11 +132,15 @@ ROW_SUFFIXES = tuple(_KINDS)
 """Of tables that are read."""
 
 
-def row_table(path: Path) -> RowTable:
+def row_table(path: Path, encoding: str = UTF8) -> RowTable:
     """A .csv, .jsonl or .parquet table to be read row by row.
+
+    Args:
+        path: Where it is.
+        encoding: Of csv and jsonl.
 
     Raises:
         DataError: If it cannot be read; of csv and jsonl every row is looked at.
         MissingExtraError: If it is parquet and pyarrow is not installed.
     """
-    return _KINDS[path.suffix.lower()](path)
+    return _KINDS[path.suffix.lower()](path, encoding)

@@ -1,4 +1,4 @@
-"""Ranked keys made hits that a person can read, with the tokens that answered."""
+"""Ranked keys made hits that a person can read, with the tokens or words that answered."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from tokenry.index.catalogue import Catalogue, Entry
 from tokenry.index.documents import Hit, Match
 from tokenry.index.rankers import Query
 from tokenry.index.store import Ranking, TokenStore
+from tokenry.index.words import word_matches
 
 
 def hits(query: Query, found: Ranking, catalogue: Catalogue, store: TokenStore) -> list[Hit]:
     """The documents of a ranking, without those that were deleted meanwhile."""
     entries = catalogue.entries(found.keys.tolist())
     answers: dict[int, tuple[Match, ...]] = {}
-    if query.tokens is not None and len(query.tokens):
+    if query.tokens is None:
+        for key, places in catalogue.places(query.text, list(entries)).items():
+            answers[key] = word_matches(query.text, entries[key].document.text, places)
+    elif len(query.tokens):
         for key, rows in zip(found.keys.tolist(), store.gather(found.keys), strict=True):
             if key in entries and len(rows):
                 answers[key] = _matches(query, entries[key], rows)

@@ -22,12 +22,14 @@ from jaxtyping import Int64
 from tokenry.errors import StoreError, UsageError
 from tokenry.index.columns import REMEDY
 from tokenry.index.documents import Document
+from tokenry.index.filters import condition
 from tokenry.index.store import Keys, Ranking
 
 FILE = "documents.sqlite3"
 MOST_WORDS = 256
 """Different words of a query that count."""
 
+_MARKS = ("\ufdd0", "\ufdd1")  # around words that are found; neither is a character
 _RESERVE = 1 << 12
 _PART = 500  # values in one statement
 _SCHEMA = """
@@ -108,7 +110,7 @@ class Catalogue:
         """Add documents; those of the same id go."""
         for entry in entries:
             self.drop([entry.document.id])
-            content = json.dumps(dict(entry.document.metadata), ensure_ascii=False)
+            content = _json(entry.document.metadata)
             text = _storable(entry.document.text)
             row = (entry.key, entry.document.id, text, content, entry.hash, _packed(entry.spans))
             self._run("INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?)", *row)
@@ -116,7 +118,7 @@ class Catalogue:
 
     def amend(self, document: Document) -> None:
         """Replace the metadata of a document."""
-        content = json.dumps(dict(document.metadata), ensure_ascii=False)
+        content = _json(document.metadata)
         self._run("UPDATE documents SET metadata = ? WHERE id = ?", content, document.id)
 
     def drop(self, ids: Sequence[str]) -> None:
@@ -154,27 +156,14 @@ class Catalogue:
         }
 
     def where(self, wanted: Mapping[str, Any]) -> Keys:
-        """The keys of the documents whose metadata has a value, or one of several."""
-        tests, values = [], []
-        for name, value in wanted.items():
-            options = list(value) if isinstance(value, list | tuple | set) else [value]
-            if '"' in name or not all(isinstance(one, str | int | float) for one in options):
-                raise UsageError(
-                    f"Index: where asks for {name!r}={value!r}; give a string, a number, a boolean "
-                    "or a list of them, under a name without quotes."
-                )
-            marks = ", ".join("?" * len(options))
-            tests.append(f"json_extract(metadata, ?) IN ({marks})")
-            values += [f'$."{name}"', *options]
-        condition = " AND ".join(tests) or "1"
-        query = f"SELECT key FROM documents WHERE {condition} ORDER BY key"  # noqa: S608
+        """The keys of the documents whose metadata are as `filters.condition` reads it."""
+        test, values = condition(wanted)
+        query = f"SELECT key FROM documents WHERE {test} ORDER BY key"  # noqa: S608
         return _keys(self._run(query, *values))
 
     def words(self, query: str, k: int, among: Keys | None = None) -> Ranking:
         """The documents by BM25 of the query's words (k1 = 1.2, b = 0.75)."""
-        found = dict.fromkeys(word.lower() for word in re.findall(r"\w+", _storable(query)))
-        match = " OR ".join(f'"{word}"' for word in list(found)[:MOST_WORDS])
-        rows: list[Any] = []
+        match, rows = _any_word(query), list[Any]()
         if match:
             subset = "" if among is None else "AND rowid IN (SELECT value FROM json_each(?))"
             given = () if among is None else (json.dumps(among.tolist()),)
@@ -185,6 +174,15 @@ class Catalogue:
             rows = self._run(statement, match, *given, k)
         scores = np.array([score for _, score in rows], np.float64)
         return Ranking.best(_keys(rows), scores, k)
+
+    def places(self, query: str, keys: Sequence[int]) -> dict[int, list[tuple[int, int]]]:
+        """Where documents say a word of a query, in whatever form."""
+        match, found = _any_word(query), dict[int, list[tuple[int, int]]]()
+        if match:
+            asked = "SELECT rowid, text, highlight(words, 0, ?, ?) FROM words WHERE words MATCH ?"
+            for key, text, marked in self._parts(f"{asked} AND rowid IN", keys, *_MARKS, match):
+                found[key] = _places(text, marked)
+        return found
 
     @contextmanager
     def whole(self) -> Iterator[None]:
@@ -212,16 +210,21 @@ class Catalogue:
         with self._explained():
             return self._base.execute(query, values).fetchall()
 
-    def _parts(self, query: str, values: Sequence[Any]) -> Iterator[Any]:
+    def _parts(self, query: str, values: Sequence[Any], *before: str) -> Iterator[Any]:
         for start in range(0, len(values), _PART):
             part = values[start : start + _PART]
-            yield from self._run(f"{query} ({', '.join('?' * len(part))})", *part)
+            yield from self._run(f"{query} ({', '.join('?' * len(part))})", *before, *part)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
         """Errors of SQLite in words."""
         try:
             yield
+        except UnicodeEncodeError as error:
+            raise UsageError(
+                f"{self.path}: {error.object!r} holds half of a character (a lone surrogate), as "
+                "no text that can be stored does; replace it."
+            ) from error
         except sqlite3.Error as error:
             if not isinstance(error, sqlite3.OperationalError):
                 raise StoreError(f"{self.path}: is damaged ({error}); {REMEDY}.") from error
@@ -235,9 +238,37 @@ def _keys(rows: Iterable[Any]) -> Keys:
     return np.array([row[0] for row in rows], np.int64)
 
 
+def _any_word(query: str) -> str:
+    """What the full-text table is asked; empty for a query without words."""
+    found = dict.fromkeys(word.lower() for word in re.findall(r"\w+", _storable(query)))
+    return " OR ".join(f'"{word}"' for word in list(found)[:MOST_WORDS])
+
+
+def _places(text: str, marked: str) -> list[tuple[int, int]]:
+    """What stands between marks, counted without them.
+
+    A text with a zero in it comes back without the rest, and one may hold marks of its own; in
+    these nothing is marked.
+    """
+    first, last = _MARKS
+    if marked.replace(first, "").replace(last, "") != text:
+        return []
+    spans, length = [], 0
+    for piece in marked.split(first):
+        inside, closed, after = piece.partition(last)
+        if closed:
+            spans.append((length, length + len(inside)))
+        length += len(inside) + len(after)
+    return spans
+
+
 def _storable(text: str) -> str:
     """Without lone surrogates, which SQLite does not take; as many characters as before."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _json(metadata: Mapping[str, Any]) -> str:
+    return _storable(json.dumps(dict(metadata), ensure_ascii=False))
 
 
 def _packed(spans: Spans) -> bytes:

@@ -166,6 +166,21 @@ def replace(path: Path, content: dict[str, Any]) -> None:
         sync_folder(path.parent)
 
 
+def write_tensors(path: Path, tensors: dict[str, Any]) -> None:
+    """Write a small safetensors file, and wait for the disk.
+
+    Raises:
+        StoreError: If it cannot be written.
+    """
+    from safetensors.torch import save
+
+    content = save(tensors)  # its own `save_file` raises no OSError where a disk is full
+    with explained(path), path.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
 def read(path: Path) -> dict[str, Any]:
     """What `replace` wrote.
 

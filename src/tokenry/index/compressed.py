@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tokenry.errors import StoreError
-from tokenry.index.columns import Column, explained
+from tokenry.index.columns import Column, explained, write_tensors
 from tokenry.index.segment import Places, Segment, ends_of
 from tokenry.index.store import Keys, Ranking, Shape
 from tokenry.ops.kmeans import spherical_kmeans
@@ -149,21 +150,20 @@ class CompressedSegment(Segment):
     def fill(self, source: Source, tokens: int) -> None:
         """Write the documents, which were `tokens` token vectors when they were counted."""
         codes = np.empty(tokens, np.int64)
-        plain = Column(self.folder / "plain.u8", "u1", self._codec.width, 0, write=True)
-        filled = 0
-        for keys, lists, pooled in source():
-            found, packed = self._codec.encode(lists.values.float())
-            codes[filled : filled + len(found)] = found.numpy()
-            plain.append(packed.numpy())
-            self._enter(keys, lists.offsets[1:].numpy() + filled, pooled)
-            filled += len(found)
-        order, bounds = grouped(codes, len(self._codec.centroids))
-        owners = np.repeat(np.arange(self.documents), np.diff(self.ends, prepend=0))
-        rows = np.empty(len(order), np.uint32)
-        rows[order] = np.arange(len(order), dtype=np.uint32)
-        self._write(plain, order, owners, rows, bounds)
-        plain.close()
-        plain.path.unlink()
+        filled, path = 0, self.folder / "plain.u8"
+        with closing(Column(path, "u1", self._codec.width, 0, write=True)) as plain:
+            for keys, lists, pooled in source():
+                found, packed = self._codec.encode(lists.values.float())
+                codes[filled : filled + len(found)] = found.numpy()
+                plain.append(packed.numpy())
+                self._enter(keys, lists.offsets[1:].numpy() + filled, pooled)
+                filled += len(found)
+            order, bounds = grouped(codes, len(self._codec.centroids))
+            owners = np.repeat(np.arange(self.documents), np.diff(self.ends, prepend=0))
+            rows = np.empty(len(order), np.uint32)
+            rows[order] = np.arange(len(order), dtype=np.uint32)
+            self._write(plain, order, owners, rows, bounds)
+        path.unlink()
 
     def copy_of(self, folder: Path, alive: NDArray[np.bool_]) -> CompressedSegment:
         """Write the documents that are alive to another folder, with the same codes."""
@@ -174,6 +174,14 @@ class CompressedSegment(Segment):
         made = CompressedSegment(
             folder, self.shape, 0, 0, write=True, probe=self._probe, room=len(places)
         )
+        try:
+            self._copy_to(made, places, alive)
+        except BaseException:
+            made.remove()
+            raise
+        return made
+
+    def _copy_to(self, made: CompressedSegment, places: Places, alive: NDArray[np.bool_]) -> None:
         starts, stops = self._ranges(places)
         made._enter(self.keys[places], (stops - starts).cumsum(), self.pooled(places))
         number = (alive.cumsum() - 1).astype(np.uint32)
@@ -184,7 +192,6 @@ class CompressedSegment(Segment):
         rows = np.searchsorted(stay, before[alive[owners[before]]])
         bounds = np.searchsorted(stay, self._bounds.view()[:, 0])
         made._write(self._packed, stay, number[owners], rows, bounds)
-        return made
 
     def _write(
         self,
@@ -227,8 +234,6 @@ def learn_codec(
     folder: Path, source: Source, amount: Amount, *, bits: int, seed: int = 0
 ) -> ResidualCodec:
     """Learn centroids and buckets from a sample of the tokens, and write them to the folder."""
-    from safetensors.torch import save_file
-
     count = centroid_count(amount.tokens)
     share = min(1.0, SAMPLE * count / max(amount.tokens, 1))
     draw = torch.Generator().manual_seed(seed)
@@ -252,7 +257,7 @@ def learn_codec(
     }
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(content, folder / CODEC)
+        write_tensors(folder / CODEC, content)
     return codec
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from tokenry.errors import StoreError, UsageError
 from tokenry.index import catalogue, columns
 from tokenry.index.catalogue import Catalogue
-from tokenry.index.folder import FILE, PROJECTION, TOKENS, Settings, lock
+from tokenry.index.folder import FILE, PROJECTION, TOKENS, Settings, check_free, lock
 from tokenry.index.store import Keys, Size, TokenStore
 from tokenry.index.stores import check_store, open_store
 
@@ -44,6 +44,7 @@ def copy_index(source: str | Path, target: str | Path, *, store: str) -> Size:
     settings = Settings.read(here)
     if settings.shape is None:
         raise UsageError(f"{here}: holds no documents yet; make a new index with store={store!r}.")
+    check_free(there)
     with columns.explained(there):
         there.mkdir(parents=True, exist_ok=True)
     with lock(there):

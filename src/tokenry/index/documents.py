@@ -67,12 +67,12 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The document token that answers a query token best.
+    """The document token that answers a query token best, or where a document says a word.
 
     Attributes:
         query: Where the query token begins and ends in the query.
         document: Where its answer begins and ends in the document.
-        similarity: How near they are, 1 for the same direction.
+        similarity: How near they are, 1 for the same direction and for the same word.
     """
 
     query: tuple[int, int]
@@ -89,8 +89,8 @@ class Hit:
         score: Greater is better; what it counts depends on the ranker.
         text: Its text.
         metadata: What was stored beside it.
-        matches: For each query token, which token of the document answered it; empty where the
-            ranker knows words only.
+        matches: For each query token, which token of the document answered it; where words alone
+            rank, a place of each word that the document says.
     """
 
     id: str

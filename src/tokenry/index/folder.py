@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tokenry.errors import StoreError, UsageError
 from tokenry.index import columns
+from tokenry.index.catalogue import FILE as CATALOGUE
 from tokenry.index.segments import check_format
 from tokenry.index.store import Shape
 from tokenry.index.stores import check_store
@@ -95,10 +96,11 @@ class Settings:
 
         Raises:
             StoreError: If the index cannot be read.
-            UsageError: If a setting of a new one is out of range.
+            UsageError: If a setting of a new one is out of range, or it has no place there.
         """
         wanted = {name: value for name, value in given.items() if value is not None}
         if not (folder / FILE).is_file():
+            check_free(folder)
             return cls.of(**wanted)
         held = cls.read(folder)
         return held if held.shape else cls.of(**{**asdict(held), **wanted})
@@ -197,6 +199,21 @@ class Settings:
             )
 
 
+def check_free(folder: Path) -> None:
+    """Refuse a folder without an index where its vectors would lie among other files.
+
+    What no manifest of theirs names is removed when they are opened again.
+
+    Raises:
+        UsageError: If there are some.
+    """
+    if (folder / TOKENS).exists() and not (folder / CATALOGUE).is_file():
+        raise UsageError(
+            f"{folder}: holds no index, and {TOKENS!r} is something else there; give an index a "
+            "folder of its own."
+        )
+
+
 def lock(folder: Path) -> FileLock:
     """The right to write to an index, for this process alone; a kill gives it back.
 
@@ -216,11 +233,8 @@ def lock(folder: Path) -> FileLock:
 
 
 def _keep_projection(folder: Path, projection: Float[Tensor, "d e"] | None) -> None:
-    from safetensors.torch import save_file
-
     if projection is not None:
-        with columns.explained(folder):
-            save_file({"projection": projection.contiguous()}, folder / PROJECTION)
+        columns.write_tensors(folder / PROJECTION, {"projection": projection.contiguous()})
         columns.sync_folder(folder)
 
 

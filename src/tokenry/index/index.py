@@ -16,6 +16,7 @@ from tokenry.index.documents import Changes, Document, batches, content_hash
 from tokenry.index.folder import FILE, Encoder, Settings, Skip, lock
 from tokenry.index.searching import Searchable
 from tokenry.index.stores import check_bits
+from tokenry.plugs.token_encoder import TokenEncoder
 
 BATCH = 64
 """Documents that are encoded and committed together."""
@@ -50,7 +51,8 @@ class Index(Searchable):
     Raises:
         StoreError: If the folder cannot be read or written, is damaged, was written by a newer
             version, or another process writes to it.
-        UsageError: If it was made with another encoder, or with other settings than those given.
+        UsageError: If it was made with another encoder, or with other settings than those given,
+            or nothing can be loaded by the encoder's name.
 
     >>> import tokenry
     >>> tokenry.Index.open("no/such/folder")
@@ -75,7 +77,9 @@ class Index(Searchable):
         if write:
             if self.path.exists() and not self.path.is_dir():
                 raise UsageError(f"{self.path}: is a file; an index is a folder, name another.")
-            Settings.planned(self.path, given)  # refused before anything is made
+            planned = Settings.planned(self.path, given)  # refused before anything is made
+            if isinstance(encoder, str) and planned.shape is None:
+                TokenEncoder.check_name(encoder)
             with columns.explained(self.path):
                 self.path.mkdir(parents=True, exist_ok=True)
             self._lock = lock(self.path)

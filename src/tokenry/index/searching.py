@@ -64,7 +64,9 @@ class Searchable:
             rankers: `bm25` by words, `pooled` by one vector, `maxsim` or `xtr` by tokens; a+b
                 fuses two rankings, a>b lets b put what a found in order.
             candidates: Documents that each ranker before `>` finds.
-            where: Metadata that a document has, each one value or a list of allowed ones.
+            where: Metadata that a document has: by name a value, a list of allowed ones, or bounds
+                such as `{">=": 2020}`, where a number is compared with numbers and texts that begin
+                with one, and a text with texts.
             among: Ids of the only documents that count.
 
         Raises:
@@ -167,8 +169,8 @@ class Searchable:
         writes = self._lock is not None
         self._catalogue = Catalogue(self.path, write=writes)
         self._strangers = False
-        if self.settings.shape is None:
-            return
+        if self.settings.shape is None or not (writes or self._catalogue.count()):
+            return  # a process that was killed may have left no store yet
         folder, shape = self.path / TOKENS, self.settings.shape
         self._store = open_store(self.settings.store, folder, shape, write=writes)
         held, known = self._store.keys(), self._catalogue.keys()

@@ -39,6 +39,7 @@ from tokenry.ops.surface import SurfaceForms
 from tokenry.plugs.moving import embeddings_of
 from tokenry.plugs.vocabulary import vocabulary
 from tokenry.progress import showing, track
+from tokenry.zoo.hub import check_hub
 
 _SPLIT = r"'s|'t|'re|'ve|'m|'ll|'d| ?[\p{L}\p{M}]+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 _CHARACTERS = 16  # of a text, for each token that is read of it
@@ -370,6 +371,7 @@ def fetch_hypernetwork(name: str) -> Path:
     """
     files = ["config.json", "model.safetensors"]
     try:
+        check_hub(name, {})
         return Path(snapshot_download(name, allow_patterns=files))
     except (OSError, ValueError) as error:
         raise UsageError(

@@ -46,7 +46,7 @@ def text_encoder(
         The encoder, in evaluation mode; its vectors have length one.
     """
     parts = sentence_transformers()
-    name = source if isinstance(source, str) else ""
+    name = str(source) if isinstance(source, str | PathLike) else ""
     with explained(name), tempfile.TemporaryDirectory() as kept:
         settings: dict[str, Any] = {} if longest is None else {"max_seq_length": longest}
         model = parts.Transformer(

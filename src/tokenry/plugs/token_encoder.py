@@ -22,8 +22,10 @@ from tokenry.plugs.device import device_of
 from tokenry.plugs.multi_vector import MultiVectorReader, is_multi_vector
 from tokenry.plugs.token_windows import PlainReader, Window, WindowStates, windows
 from tokenry.zoo import load, weights_hash
+from tokenry.zoo.loading import check_name
 
 Mode = Literal["document", "query"]
+_MULTI = "multivector:"
 
 
 @runtime_checkable
@@ -113,7 +115,7 @@ class TokenEncoder:
             MissingExtraError: If its package is not installed.
         """
         text, place = str(name), device_of(device)
-        hub = text.removeprefix("multivector:")
+        hub = text.removeprefix(_MULTI)
         if hub != text or is_multi_vector(Path(text).expanduser()):
             return cls(text, MultiVectorReader(hub, device, **kwargs), projection=projection)
         loaded = load(name, kind="text-encoder", **kwargs)
@@ -121,6 +123,16 @@ class TokenEncoder:
         reader = PlainReader(model, loaded.processor, length)
         skipped = punctuation(loaded.processor) if skip == "punctuation" else frozenset()
         return cls(text, reader, skipped, projection)
+
+    @staticmethod
+    def check_name(name: str) -> None:
+        """Refuse a name that `load` cannot load, as far as can be told at once.
+
+        Raises:
+            UsageError: If it is neither in the zoo nor a folder, and the Hub cannot have it or
+                does not answer.
+        """
+        check_name(name.removeprefix(_MULTI))
 
     @property
     def dimension(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from tokenry.errors import UsageError
 from tokenry.progress import shown
 from tokenry.zoo.cache import folder
+from tokenry.zoo.hub import check_hub
 from tokenry.zoo.registry import PREFIX, Kind, find, models
 from tokenry.zoo.saving import no_bars
 from tokenry.zoo.weights import first_not_finite
@@ -79,7 +80,7 @@ def load(
 
     hub = {key: kwargs[key] for key in _HUB_SETTINGS if key in kwargs}
     hub["trust_remote_code"] = trust_remote_code
-    with explained(name):
+    with explained(name, hub):
         config = transformers.AutoConfig.from_pretrained(source, **hub)
         kind = kind or _detect(config)
         model, info = _model_class(config, kind).from_pretrained(
@@ -112,6 +113,23 @@ def kind_of(name_or_path: str | PathLike[str]) -> Kind:
 
     with explained(name):
         return _detect(AutoConfig.from_pretrained(_local(name) or name))
+
+
+def check_name(name: str) -> None:
+    """Refuse a name under which nothing can be loaded, as far as can be told at once.
+
+    Args:
+        name: `zoo:NAME`, a folder, or a name on the Hub.
+
+    Raises:
+        UnknownNameError: no zoo model has this name.
+        UsageError: there is no such folder, and the Hub cannot have the name or does not answer.
+    """
+    if name.startswith(PREFIX):
+        find(name)
+        return
+    with explained(name):
+        return
 
 
 def load_saliency_decoder() -> SaliencyDecoder:
@@ -224,11 +242,20 @@ def _refuse_nan_weights(name: str, model: PreTrainedModel) -> None:
 
 
 @contextmanager
-def explained(name: str) -> Iterator[None]:
-    """Errors of transformers in words, for what is loaded by that name."""
+def explained(name: str, settings: Mapping[str, Any] | None = None) -> Iterator[None]:
+    """Errors of transformers in words, for what is loaded by that name.
+
+    A name that the Hub cannot have, and a Hub that does not answer, are found out at once.
+
+    Args:
+        name: `zoo:NAME`, a folder, or a name on the Hub; empty for what has none.
+        settings: For `from_pretrained`.
+    """
     from safetensors import SafetensorError
 
     try:
+        if name and not (name.startswith(PREFIX) or _local(name)):
+            check_hub(name, settings or {})
         with _quiet(progress=not name.startswith(PREFIX) and shown()):
             yield
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
