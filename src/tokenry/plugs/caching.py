@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from tokenry.errors import UsageError
 from tokenry.method import CachePolicy, KVView
-from tokenry.ops.attention import attend, attend_and_weigh, column_mass
+from tokenry.ops.attention import additive, attend, attend_and_weigh, column_mass
 from tokenry.ops.budget import kept_count
 from tokenry.ops.rope import angles, turn
 from tokenry.ops.slots import take_slots
@@ -42,8 +42,9 @@ class Caching(Attachment[CachePolicy]):
         self._decoder, row = find_decoder(model)
         refuse_second(model, self._decoder)
         self._attentions = row.attentions(self._decoder)
-        self._inv_freq = row.frequencies(self._decoder)
-        self._admission = Admission.of(method, self._decoder, self._inv_freq)
+        self._weighings = {i: row.weighing(one) for i, one in self._attentions.items()}
+        self._admission = Admission.of(method, self._decoder, row)
+        self._inv_freq = self._admission.inv_freq
         self._full = self._admission.full
         if method.keep < 1:
             method.check(len(self._full))
@@ -120,7 +121,7 @@ class Caching(Attachment[CachePolicy]):
                 now.real = None if now.real is None else now.real[:, : layer.seen]
                 every = stay[:, None].expand(-1, now.queries[index].shape[1], -1)
                 queries = take_slots(now.queries[index], every)
-                self._note(now, layer, queries, self._scale(index))
+                self._note(now, layer, index, queries, self._scale(index))
         self._refuse_too_few(now.layers[self._full[0]].seen)
         self._end(now)
 
@@ -129,7 +130,7 @@ class Caching(Attachment[CachePolicy]):
         # A copy: other models may share the config, and each must keep its own implementation.
         config = copy.copy(self._decoder.config)
         config._attn_implementation = implementation
-        modules = (self._decoder, *self._attentions)
+        modules = (self._decoder, *self._attentions.values())
         held = [module.config for module in modules]
         for module in modules:
             module.__dict__[MARK], module.config = self, config
@@ -146,7 +147,8 @@ class Caching(Attachment[CachePolicy]):
         self._pass = None
         if self._decoder.__dict__.get(MARK) is not self:
             return
-        for module, config in zip((self._decoder, *self._attentions), self._configs, strict=True):
+        modules = (self._decoder, *self._attentions.values())
+        for module, config in zip(modules, self._configs, strict=True):
             del module.__dict__[MARK]
             module.config = config
 
@@ -170,10 +172,13 @@ class Caching(Attachment[CachePolicy]):
         places = inputs.get("position_ids")
         if places is None:
             places = torch.arange(seen, seen + t, device=given.device)[None]
-        real = self._admission.padding(inputs.get("attention_mask"), seen + t)
+        if places.ndim == 3:  # time, height and width, perhaps with the text's own before them
+            places = places[0]
+        real, made = self._admission.columns(inputs.get("attention_mask"), seen + t)
         if self._tree is None:
             self._refuse_too_few(seen + t)
-        self._pass = Pass(layers, real, places.expand(b, -1), {}, self._tree)
+        real = None if real is None else real.expand(b, -1)
+        self._pass = Pass(layers, real, places.expand(b, -1), {}, self._tree, made=made)
         self._announce(self._pass)
         put_cache(inputs, cache)
         return (), inputs
@@ -210,18 +215,32 @@ class Caching(Attachment[CachePolicy]):
         if self._acts and self.method.selects:
             return self._read(layer, index, call, now)
         if now.tree is None and self._at_once(call):
-            return self._weighed(layer, call, now)
+            return self._weighed(layer, index, call, now)
         t = call.queries.shape[2]
         if layer.complete and (now.tree is None or t == 1):
             out = call.plain()
         else:
-            allowed = now.allowed(layer, t)
-            out = attend(call.queries, call.keys, call.values, call.scale, allowed, layer.bias())
-            out = out.transpose(1, 2)
+            out = self._cut_attention(layer, call, now.allowed(layer, t, call.mask))
         if now.tree is not None:
             now.queries[index] = call.queries
         elif self._acts:
-            self._note(now, layer, call.queries, call.scale)
+            self._note(now, layer, index, call.queries, call.scale, mask=call.mask)
+        return out
+
+    def _cut_attention(
+        self, layer: TrackedLayer, call: Call, allowed: Bool[Tensor, "b g t s"] | None
+    ) -> Tensor:
+        """One attention over the slots that are left, by what the model attends with."""
+        if call.base != "eager":
+            out = attend(call.queries, call.keys, call.values, call.scale, allowed, layer.bias())
+            return out.transpose(1, 2)
+        dtype, heads = call.queries.dtype, call.queries.shape[1] // call.keys.shape[1]
+        mask = None if allowed is None else additive(allowed, dtype)
+        bias = layer.bias()
+        if bias is not None:
+            bias = bias.unsqueeze(2).to(dtype)
+            mask = bias if mask is None else mask + bias
+        out, _ = call.under(None if mask is None else mask.repeat_interleave(heads, 1))
         return out
 
     def _at_once(self, call: Call) -> bool:
@@ -234,15 +253,16 @@ class Caching(Attachment[CachePolicy]):
         free = call.base == "sdpa" and call.queries.device.type == "cpu" and not learns
         return free and self._acts and self.method.weighs
 
-    def _weighed(self, layer: TrackedLayer, call: Call, now: Pass) -> Tensor:
+    def _weighed(self, layer: TrackedLayer, index: int, call: Call, now: Pass) -> Tensor:
         """One attention whose weights are summed as they come by."""
         t = call.queries.shape[2]
         real = now.last(t)
-        allowed = None if layer.complete and real is None else now.allowed(layer, t)
+        causal = layer.complete and real is None and not now.made
+        allowed = None if causal else now.allowed(layer, t, call.mask)
         out, mass = attend_and_weigh(
             call.queries, call.keys, call.values, call.scale, allowed, real, layer.bias()
         )
-        self._note(now, layer, call.queries, call.scale, mass)
+        self._note(now, layer, index, call.queries, call.scale, mass)
         return out.transpose(1, 2)
 
     def _read(self, layer: TrackedLayer, index: int, call: Call, now: Pass) -> Tensor:
@@ -259,9 +279,11 @@ class Caching(Attachment[CachePolicy]):
         self,
         now: Pass,
         layer: TrackedLayer,
+        index: int,
         queries: Float[Tensor, "b h t e"],
         scale: float,
         mass: Float[Tensor, "b h s"] | None = None,
+        mask: Tensor | None = None,
     ) -> None:
         """Keep what the policy will want to see of the last tokens, each behind the one before."""
         t = queries.shape[2]
@@ -269,8 +291,10 @@ class Caching(Attachment[CachePolicy]):
         if self.method.window:
             layer.remember(queries, real, self.method.window)
         if self.method.weighs and mass is None:
-            allowed = None if now.real is None else now.reach(layer, t)
-            mass = column_mass(queries, layer.keys, scale, allowed, real, layer.bias())
+            causal = now.real is None and not now.made
+            allowed = None if causal else now.reach(layer, t, mask)
+            bias, weighing = layer.bias(), self._weighings[index]
+            mass = column_mass(queries, layer.keys, scale, allowed, real, bias, weighing)
         if mass is not None:
             layer.weigh(mass)
 
@@ -297,6 +321,7 @@ class Caching(Attachment[CachePolicy]):
             memory=layer.memory,
             shared=now.layers[self._full[0]].shared,
             asked={name: held for name, held in asked.items() if held is not None},
+            weighing=self._weighings[index],
         )
 
     def _finish(self, decoder: nn.Module, args: tuple[Any, ...], output: Any) -> None:
