@@ -219,22 +219,28 @@ class Admission:
             )
 
     def columns(self, mask: Any, n: int) -> tuple[Bool[Tensor, "#b n"] | None, bool]:
-        """Which of `n` tokens are no padding, and whether the mask came ready made.
+        """Which of `n` tokens are no padding, and whether tokens see later ones.
 
-        What the last token sees of a ready-made mask is all that is no padding.
+        A mask may come ready made, as from models in which the tokens of a picture see each
+        other; what its last token sees is then all that is no padding.
 
         Raises:
             UsageError: If it is neither that nor one that says it token by token.
         """
         if isinstance(mask, dict) and _FULL in mask:
             mask = mask[_FULL]
-            if mask is None:
-                return None, True
-        if isinstance(mask, Tensor) and mask.ndim == 4 and mask.shape[1::2] == (1, n):
-            last = mask[:, 0, -1]
-            real = last if last.dtype == torch.bool else last == 0
-            return (None if bool(real.all()) else real), True
-        return self.padding(mask, n), False
+        if not isinstance(mask, Tensor) or mask.ndim != 4 or mask.shape[1::2] != (1, n):
+            return self.padding(mask, n), False
+        seen = (mask if mask.dtype == torch.bool else mask == 0)[:, 0]
+        real, t = seen[:, -1], seen.shape[1]
+        causal = torch.ones_like(seen[:1]).tril(n - t) & real.unsqueeze(1)
+        made = bool(((seen != causal) & real[:, -t:, None]).any())
+        if made and self.method.selects and self.method.keep < 1:
+            raise UsageError(
+                f"{self.owner}: the mask lets tokens see later ones, as those of a picture do, "
+                "which attention over selected slots cannot; take a policy that evicts."
+            )
+        return (None if bool(real.all()) else real), made
 
     def padding(self, mask: Any, n: int) -> Bool[Tensor, "b n"] | None:
         """Which of `n` tokens are none; None when all are.

@@ -101,7 +101,6 @@ _CLIP = Tower(
 TOWERS: dict[str, Tower] = {
     "ViTModel": _VIT,
     "ViTMSNModel": _VIT,
-    "IJepaModel": replace(_VIT, classes=0),
     "DeiTModel": replace(_VIT, classes=2),
     "Dinov2Model": _DINOV2,
     "Dinov2WithRegistersModel": _DINOV2,
@@ -116,7 +115,6 @@ MEAN_POOLED = frozenset(
         "CLIPForImageClassification",
         "Dinov2ForImageClassification",
         "Dinov2WithRegistersForImageClassification",
-        "IJepaForImageClassification",
         "MetaClip2ForImageClassification",
         "SiglipForImageClassification",
     }
@@ -124,11 +122,16 @@ MEAN_POOLED = frozenset(
 """Models whose head takes the plain mean over the patch rows that the tower returns."""
 
 _FULL_GRID = "its relative positions belong to the full grid"
+_MERGED = "its 2x2 patch merger needs the full grid and its images are packed into one sequence"
 _DRAWN = "it draws every patch of the picture, and so needs all rows"
 
 REFUSED = {
     "BeitModel": _FULL_GRID,
     "Data2VecVisionModel": _FULL_GRID,
+    "Qwen2VisionTransformerPretrainedModel": _MERGED,
+    "Qwen2_5_VisionTransformerPretrainedModel": _MERGED,
+    "Qwen3VLVisionModel": _MERGED,
+    "Qwen3_5VisionModel": _MERGED,
     "SwinModel": "its windows need the full grid",
     "Swinv2Model": "its windows need the full grid",
     "Siglip2VisionModel": "the pictures of a batch have grids of their own (NaFlex); take a "

@@ -25,8 +25,7 @@ class Pass:
         queries: Those of each layer, where `tree` says that some tokens may go.
         back: Angles that turn queries and keys back to no position.
         turns: Angles that layers share; see `tokenry.plugs.reading`.
-        made: Whether the mask came ready made, and says more than which tokens are padding: the
-            tokens of a picture see each other.
+        made: Whether the mask that came with the tokens lets some of them see later ones.
     """
 
     layers: dict[int, TrackedLayer]
