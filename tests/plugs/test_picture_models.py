@@ -161,7 +161,7 @@ def test_selecting_keys_that_turn_in_the_plane_is_refused():
 def test_selecting_among_tokens_that_see_later_ones_is_refused():
     model = built("Gemma3")
     with (
-        attach(model, TokenSelect(keep=0.99, init=2, local=4)),
+        attach(model, TokenSelect(keep=0.99)),
         pytest.raises(UsageError, match=r"TokenSelect: the mask lets tokens see later ones"),
     ):
         run(model, shown("Gemma3"))
