@@ -139,7 +139,9 @@ def test_rows_that_are_left_keep_their_rotation(build, images):
     hidden = torch.zeros(2, 1, 1, 68).masked_fill(~kept[:, None, None], float("-inf"))
     expected = model(images(2), attention_mask=hidden).last_hidden_state
     assert torch.allclose(rows.flatten(0, 1), expected[kept], atol=1e-5)
-    assert not torch.allclose(rows.flatten(0, 1), model(images(2)).last_hidden_state[kept], atol=0.1)
+    assert not torch.allclose(
+        rows.flatten(0, 1), model(images(2)).last_hidden_state[kept], atol=0.1
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,7 +30,10 @@ QWEN = {
     "spatial_merge_size": 2,
 }
 WINDOWS = {"layer_types": ["sliding_attention", "full_attention"], "sliding_window": 16}
-CLIP, SIGLIP = {**EYE, "model_type": "clip_vision_model"}, {**EYE, "model_type": "siglip_vision_model"}
+CLIP, SIGLIP = (
+    {**EYE, "model_type": "clip_vision_model"},
+    {**EYE, "model_type": "siglip_vision_model"},
+)
 MODELS = {
     "Llava": {
         "text_config": {**TEXT, "model_type": "llama"},
