@@ -41,7 +41,7 @@ MOVING = {
     "Granite": {"attention_multiplier": 0.3},
     "Starcoder2": {"sliding_window": None},
     "StableLm": {},
-    "GPTNeoX": {},
+    "GPTNeoX": {"num_key_value_heads": 4},
 }
 """Models whose keys can be placed anew."""
 
@@ -70,7 +70,7 @@ REFUSED = {
     "FalconH1ForCausalLM": ({"mamba_d_ssm": 32, "mamba_n_heads": 4}, "a recurrent state"),
     "T5ForConditionalGeneration": ({"d_model": 32, "num_heads": 4}, "an encoder-decoder"),
     "BartForConditionalGeneration": ({"d_model": 32}, "an encoder-decoder"),
-    "OPTForCausalLM": ({}, "holds no causal language model whose cache tokenry knows"),
+    "OPTForCausalLM": ({"num_attention_heads": 4}, "holds no causal language model whose cache tokenry knows"),
 }
 
 

@@ -98,12 +98,13 @@ def run(model, inputs):
     """Logits of the picture's turn, one of five tokens, and one more."""
     out = model(**inputs, use_cache=True)
     logits, mask = [out.logits], inputs["attention_mask"]
+    deltas = getattr(model.model, "rope_deltas", None)
     for t in (5, 1):
         mask = torch.nn.functional.pad(mask, (0, t), value=1)
-        ids = torch.arange(5, 5 + t).expand(len(mask), -1)
-        out = model(
-            input_ids=ids, attention_mask=mask, past_key_values=out.past_key_values, use_cache=True
-        )
+        given = {"attention_mask": mask, "past_key_values": out.past_key_values}
+        if deltas is not None:
+            given["position_ids"] = (mask.cumsum(1) - 1)[:, -t:].expand(3, -1, -1) + deltas
+        out = model(torch.arange(5, 5 + t).expand(len(mask), -1), **given, use_cache=True)
         logits.append(out.logits)
     return torch.cat(logits, 1)[mask.bool()]
 

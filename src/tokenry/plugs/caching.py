@@ -39,11 +39,10 @@ class Caching(Attachment[CachePolicy]):
         self.trace = None
         self._owner = type(method).__name__
         self._decoder: Any
-        self._decoder, row = find_decoder(model)
+        self._decoder, self._row = find_decoder(model)
         refuse_second(model, self._decoder)
-        self._attentions = row.attentions(self._decoder)
-        self._weighings = {i: row.weighing(one) for i, one in self._attentions.items()}
-        self._admission = Admission.of(method, self._decoder, row)
+        self._attentions = self._row.attentions(self._decoder)
+        self._admission = Admission.of(method, self._decoder, self._row)
         self._inv_freq = self._admission.inv_freq
         self._full = self._admission.full
         if method.keep < 1:
@@ -293,7 +292,7 @@ class Caching(Attachment[CachePolicy]):
         if self.method.weighs and mass is None:
             causal = now.real is None and not now.made
             allowed = None if causal else now.reach(layer, t, mask)
-            bias, weighing = layer.bias(), self._weighings[index]
+            bias, weighing = layer.bias(), self._row.weighing(self._attentions[index])
             mass = column_mass(queries, layer.keys, scale, allowed, real, bias, weighing)
         if mass is not None:
             layer.weigh(mass)
@@ -321,7 +320,7 @@ class Caching(Attachment[CachePolicy]):
             memory=layer.memory,
             shared=now.layers[self._full[0]].shared,
             asked={name: held for name, held in asked.items() if held is not None},
-            weighing=self._weighings[index],
+            weighing=self._row.weighing(self._attentions[index]),
         )
 
     def _finish(self, decoder: nn.Module, args: tuple[Any, ...], output: Any) -> None:

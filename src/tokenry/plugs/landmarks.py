@@ -185,8 +185,8 @@ class Landmarks(Caching):
         self._admission.refuse_weighing(self._decoder)
         if len(self._full) < self._decoder.config.num_hidden_layers:
             raise UnsupportedModelError(
-                f"{self._owner}: some layers of this {type(self._decoder).__name__} have a window or "
-                "keep a state; landmarks need full attention in every layer."
+                f"{self._owner}: some layers of this {type(self._decoder).__name__} have a window "
+                "or keep a state; landmarks need full attention in every layer."
             )
         self._admission.refuse_rotations(type(self._decoder).__name__)
         return int(token)
