@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import torch
 import transformers
 
 from tokenry import attach
-from tokenry.cache import H2O, SnapKV, StreamingLLM, TokenSelect
+from tokenry.cache import H2O, Landmark, SnapKV, StreamingLLM, TokenSelect
 from tokenry.checks.models import WORDS, liven, words
 from tokenry.errors import UnsupportedModelError
 from tokenry.method import CachePolicy, Slots
 from tokenry.ops.slots import top_slots
+from tokenry.plugs.blocks import TOWERS
+from tokenry.plugs.decoders import DECODERS
 from tokenry.plugs.landmarks import add_landmark
 
 WINDOWS = {"layer_types": ["sliding_attention", "full_attention"], "sliding_window": 16}
@@ -41,6 +44,7 @@ MOVING = {
     "Granite": {"attention_multiplier": 0.3},
     "Starcoder2": {"sliding_window": None},
     "StableLm": {},
+    "Lfm2": {"layer_types": ["conv", "full_attention"]},
     "GPTNeoX": {"num_key_value_heads": 4},
 }
 """Models whose keys can be placed anew."""
@@ -70,7 +74,10 @@ REFUSED = {
     "FalconH1ForCausalLM": ({"mamba_d_ssm": 32, "mamba_n_heads": 4}, "a recurrent state"),
     "T5ForConditionalGeneration": ({"d_model": 32, "num_heads": 4}, "an encoder-decoder"),
     "BartForConditionalGeneration": ({"d_model": 32}, "an encoder-decoder"),
-    "OPTForCausalLM": ({"num_attention_heads": 4}, "holds no causal language model whose cache tokenry knows"),
+    "OPTForCausalLM": (
+        {"num_attention_heads": 4},
+        "holds no causal language model whose cache tokenry knows",
+    ),
 }
 
 
@@ -177,8 +184,6 @@ def test_mass_is_that_of_the_models_own_softmax(name):
 
 @pytest.mark.parametrize(("name", "reason"), [("Qwen3Next", "keep a state"), ("Olmo3", "a window")])
 def test_landmarks_need_full_attention_in_every_layer(name, reason):
-    from tokenry.cache import Landmark
-
     model = built(name)
     add_landmark(model, block=4)
     with pytest.raises(UnsupportedModelError, match=reason):
@@ -194,3 +199,8 @@ def test_refused_models(name):
         model = getattr(transformers, name)(config(**given))
     with pytest.raises(UnsupportedModelError, match=rf"{name}: .*{reason}"):
         attach(model, StreamingLLM(keep=0.5))
+
+
+def test_the_page_of_models_names_them_all():
+    page = (Path(__file__).parents[2] / "docs/reference/models.md").read_text(encoding="utf-8")
+    assert [name for name in [*DECODERS, *TOWERS] if f"`{name}`" not in page] == []

@@ -89,6 +89,7 @@ DECODERS: dict[str, Decoder] = {
     "GlmModel": Decoder(still=_NEIGHBOURS),
     "Glm4Model": Decoder(still=_NEIGHBOURS),
     "GptOssModel": Decoder(sinks="sinks"),
+    "Lfm2Model": _LLAMA,
     "GPTNeoXModel": Decoder(attention="attention"),
     "GPT2Model": Decoder(layers="h", attention="attn", rotary="", still=_UNROTATED),
     "Qwen2VLTextModel": _VISUAL,

@@ -98,6 +98,12 @@ def _embeddings(owner: str, model: Any) -> tuple[nn.Embedding, nn.Linear]:
             f"{owner}: {type(model).__name__} does not read and write tokens with one vector each; "
             "give a causal language model whose head has the size of its embeddings and no bias."
         )
+    config = model.config.get_text_config(decoder=True)
+    if config.is_encoder_decoder or getattr(config, "hidden_size_per_layer_input", 0):
+        raise UnsupportedModelError(
+            f"{owner}: {type(model).__name__} reads tokens with more tables than one, those of its "
+            "encoder or of its layers; give a causal language model with one."
+        )
     return read, write
 
 
