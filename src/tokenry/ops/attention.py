@@ -247,22 +247,22 @@ def _chunks(
             scores += bias.flatten(0, 1)[pairs, None, None, :reach]
         ahead = triangle[:n, :n] if seen is None else ~seen[pairs, None, rows]
         scores[..., reach - ahead.shape[-1] :].masked_fill_(ahead, float("-inf"))
-        left = _beside_sinks(scores, weighing, g, pairs)
-        torch.softmax(scores, -1, out=scores)
-        if left is not None:
-            scores *= left
+        _soften(scores, weighing, g, pairs)
         if mute is not None:
             # Not a product: the row of a query that reads nothing is NaN.
             scores.masked_fill_(mute[pairs, None, rows, None], 0)
         yield pairs, rows, scores
 
 
-def _beside_sinks(
+def _soften(
     scores: Float[Tensor, "k r q n"], weighing: Weighing | None, g: int, pairs: slice
-) -> Float[Tensor, "k r q 1"] | None:
-    """The share of each softmax that a sink leaves to the keys; None without sinks."""
-    if weighing is None or weighing.sinks is None:
-        return None
-    which = torch.arange(pairs.start, pairs.stop, device=scores.device) % g
-    sinks = weighing.sinks.to(scores.dtype).view(g, -1)[which]
-    return torch.sigmoid(scores.logsumexp(-1, keepdim=True) - sinks[:, :, None, None])
+) -> None:
+    """Make weights of scores in place; sinks leave only a share of each softmax to the keys."""
+    left = None
+    if weighing is not None and weighing.sinks is not None:
+        which = torch.arange(pairs.start, pairs.stop, device=scores.device) % g
+        sinks = weighing.sinks.to(scores.dtype).view(g, -1)[which]
+        left = torch.sigmoid(scores.logsumexp(-1, keepdim=True) - sinks[:, :, None, None])
+    torch.softmax(scores, -1, out=scores)
+    if left is not None:
+        scores *= left
