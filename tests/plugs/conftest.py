@@ -114,6 +114,7 @@ class FullCache:
 
     def __init__(self, model, held):
         self.model, self.held, self.now = model, [None, *held], -1
+        self.config = model.config.get_text_config(decoder=True)
         self.full = [
             i
             for i, x in enumerate(DynamicCache(config=model.config).layers)
@@ -123,19 +124,19 @@ class FullCache:
     def __enter__(self):
         AttentionInterface.register("oracle", self.attention)
         AttentionMaskInterface.register("oracle", ALL_MASK_ATTENTION_FUNCTIONS["eager"])
-        self.before = self.model.config._attn_implementation
-        self.model.config._attn_implementation = "oracle"
+        self.before = self.config._attn_implementation
+        self.config._attn_implementation = "oracle"
         self.hook = self.model.base_model.register_forward_pre_hook(self.next_pass)
         return self.model
 
     def __exit__(self, *_):
-        self.model.config._attn_implementation = self.before
+        self.config._attn_implementation = self.before
         self.hook.remove()
 
     def next_pass(self, *_):
         self.now += 1
 
-    def attention(self, module, q, k, v, mask, scaling=None, **_):
+    def attention(self, module, q, k, v, mask, scaling=None, softcap=None, s_aux=None, **_):
         hidden = torch.zeros(k.shape[:3], dtype=torch.bool)
         if self.held[self.now] is not None and module.layer_idx in self.full:
             held = self.held[self.now][self.full.index(module.layer_idx)]
@@ -144,9 +145,13 @@ class FullCache:
         heads = []
         for h in range(q.shape[1]):
             g = h // (q.shape[1] // k.shape[1])
-            score = q[:, h] @ k[:, g].transpose(1, 2) * scaling + mask[:, 0]
+            score = q[:, h] @ k[:, g].transpose(1, 2) * scaling
+            score = score if softcap is None else softcap * (score / softcap).tanh()
+            score = score + mask[:, 0]
             score = score.masked_fill(hidden[:, g, None], torch.finfo(score.dtype).min)
-            heads.append(score.softmax(-1) @ v[:, g])
+            if s_aux is not None:
+                score = torch.cat([score, s_aux[h].expand(*score.shape[:2], 1)], -1)
+            heads.append(score.softmax(-1)[..., : k.shape[2]] @ v[:, g])
         return torch.stack(heads, 2), None
 
 

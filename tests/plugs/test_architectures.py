@@ -1,9 +1,14 @@
 """Every supported architecture: the generic block is its own, and keep=1 changes nothing."""
 
+from dataclasses import dataclass
+
 import pytest
 import torch
+import transformers
 
+from tokenry.checks.models import SHAPE, WORDS
 from tokenry.errors import UnsupportedModelError
+from tokenry.ops.attention import weights
 from tokenry.plugs.attach import attach
 from tokenry.plugs.blocks import TOWERS, find_tower
 from tokenry.plugs.encoder import blocks, encode, image_size, patch_size
@@ -19,6 +24,10 @@ MODELS = [
     "Dinov2ForImageClassification",
     "Dinov2WithRegistersModel",
     "Dinov2WithRegistersForImageClassification",
+    "DINOv3ViTModel",
+    "ViTMSNModel",
+    "MetaClip2VisionModel",
+    "MetaClip2ForImageClassification",
     "CLIPVisionModel",
     "CLIPVisionModelWithProjection",
     "CLIPModel",
@@ -66,12 +75,15 @@ def test_generic_block_equals_the_models_own(name, training, build):
     }
     model = build(name, **rates).train(training)
     tower, row = find_tower(model)
-    x = torch.randn(2, 9, 32, generator=torch.Generator().manual_seed(1))
+    source = torch.Generator().manual_seed(1)
+    x = torch.randn(2, 9, 32, generator=source)
+    turns = {"position_embeddings": torch.randn(2, 8, 8, generator=source)}
+    given = turns if name == "DINOv3ViTModel" else {}
     for block in row.blocks(tower)[:2]:
         torch.manual_seed(3)
-        expected = block(x, None)
+        expected = block(x, None, **given)
         torch.manual_seed(3)
-        assert torch.equal(row.feed(block, row.attend(block, x, None, {})), expected)
+        assert torch.equal(row.feed(block, row.attend(block, x, None, given)), expected)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -115,6 +127,78 @@ def test_encode_needs_a_pooled_output(build, images):
     model = build("SiglipVisionModel", vision_use_head=False)
     with pytest.raises(UnsupportedModelError, match="SiglipVisionModel: has no pooled output"):
         encode(model, images(1))
+
+
+@torch.no_grad()
+def test_rows_that_are_left_keep_their_rotation(build, images):
+    """Dropping patches before the first layer is hiding them from all others."""
+    model = build("DINOv3ViTModel", num_register_tokens=3)
+    with attach(model, Grid(keep=0.5)) as attachment:
+        rows = model(images(2)).last_hidden_state
+    kept = attachment.trace.origin >= 0
+    hidden = torch.zeros(2, 1, 1, 68).masked_fill(~kept[:, None, None], float("-inf"))
+    expected = model(images(2), attention_mask=hidden).last_hidden_state
+    assert torch.allclose(rows.flatten(0, 1), expected[kept], atol=1e-5)
+    assert not torch.allclose(
+        rows.flatten(0, 1), model(images(2)).last_hidden_state[kept], atol=0.1
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watch(ToMe):
+    """Notes attention weights, of queries and keys as they are compared."""
+
+    def observe(self, view):
+        view.memory.setdefault("seen", []).append(weights(*view.compared, view.scale, view.bias))
+        WATCHED[:] = view.memory["seen"]
+
+
+WATCHED = []
+
+
+@pytest.mark.parametrize("name", ["ViTModel", "DINOv3ViTModel"])
+@torch.no_grad()
+def test_methods_see_the_attention_that_the_model_pays(name, build, images):
+    """Before rows go and after."""
+    model = build(name, attn_implementation="eager", num_hidden_layers=3)
+    with attach(model, Watch(keep=0.6)):
+        expected = model(images(2), output_attentions=True).attentions
+    assert len({x.shape for x in expected}) == 3
+    for got, want in zip(WATCHED, expected, strict=True):
+        assert torch.allclose(got, want, atol=1e-6)
+
+
+PROMPTED = {
+    "LlavaForConditionalGeneration": (transformers.LlavaConfig, "clip_vision_model"),
+    "PaliGemmaForConditionalGeneration": (transformers.PaliGemmaConfig, "siglip_vision_model"),
+}
+
+
+@pytest.mark.parametrize("name", PROMPTED)
+def test_rows_that_stand_in_a_prompt_stay(name):
+    config, kind = PROMPTED[name]
+    text = {**WORDS, "model_type": "gemma", "num_hidden_layers": 1}
+    vision = {**SHAPE, "model_type": kind, "num_hidden_layers": 1}
+    model = getattr(transformers, name)(config(text_config=text, vision_config=vision))
+    with pytest.raises(UnsupportedModelError, match=r"ToMe: \w+ puts each row of its image.*cache"):
+        attach(model, "tome", keep=0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("BeitModel", "relative positions belong to the full grid"),
+        ("Data2VecVisionModel", "relative positions belong to the full grid"),
+        ("Siglip2VisionModel", "grids of their own"),
+        ("ViTForMaskedImageModeling", "draws every patch"),
+        ("DeiTForMaskedImageModeling", "draws every patch"),
+        ("ViTMAEModel", "holds no vision encoder that tokenry knows"),
+        ("Dinov2Backbone", "holds no vision encoder that tokenry knows"),
+    ],
+)
+def test_what_needs_the_full_grid_is_refused(name, reason, build):
+    with pytest.raises(UnsupportedModelError, match=rf"{name}: .*{reason}"):
+        attach(build(name, num_hidden_layers=1), "tome", keep=0.5)
 
 
 @torch.no_grad()

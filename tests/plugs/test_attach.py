@@ -201,8 +201,10 @@ def test_refused_architectures_say_why():
             vision_config={"depth": 1, "embed_dim": 8, "num_heads": 1, "hidden_size": 8},
         )
     )
-    with pytest.raises(UnsupportedModelError, match="2x2 patch merger needs the full grid"):
+    with pytest.raises(UnsupportedModelError, match=r"ToMe: Qwen2VL.* puts each row of its image"):
         attach(qwen, "tome", keep=0.5)
+    with pytest.raises(UnsupportedModelError, match="2x2 patch merger needs the full grid"):
+        attach(qwen.model.visual, "tome", keep=0.5)
     swin = SwinModel(SwinConfig(image_size=32, embed_dim=8, depths=[1], num_heads=[1]))
     with pytest.raises(UnsupportedModelError, match="windows need the full grid"):
         attach(swin, "tome", keep=0.5)

@@ -116,11 +116,15 @@ REFUSED = {
     "of another depth": (of_depth(3), "has 3 layers, but the model 2"),
     "use_cache=False": (given(use_cache=False), "use_cache=False"),
     "four dimensions": (
-        given(attention_mask=torch.zeros(1, 1, 30, 30)),
-        r"shape \(1, 1, 30, 30\); give one of two",
+        given(attention_mask=torch.zeros(1, 1, 30, 20)),
+        r"shape \(1, 1, 30, 20\); give one of two",
     ),
     "a mask too short": (given(attention_mask=torch.ones(1, 20)), r"shape \(1, 20\).*30 tokens"),
-    "a mask per kind of layer": (given(attention_mask={"full_attention": None}), "shape dict"),
+    "a mask per kind of layer": (given(attention_mask={"sliding_attention": None}), "shape dict"),
+    "tokens that see later ones": (
+        given(Unrotated(keep=0.5), attention_mask=torch.zeros(1, 1, 30, 30)),
+        "see later ones.*take a policy that evicts",
+    ),
     "checkpoints": (training, "gradient_checkpointing_disable"),
     "filled before": (plain_then(H2O(keep=0.5)), "filled without this policy"),
     "filled with rotation": (plain_then(Unrotated(keep=0.5)), "filled without this policy"),

@@ -115,6 +115,25 @@ def test_a_folder_is_loaded_with_its_processor(byte_reader, tmp_path, pictures):
     assert again.picture(pictures[:2]).shape == (2, 16)
 
 
+def test_pictures_may_have_grids_of_their_own(byte_reader, pictures):
+    """SigLIP 2 of variable size takes the patches of each picture, its grid and its padding."""
+
+    def patches(images, return_tensors="pt"):
+        shapes = torch.tensor([(2, 2), (2, 1)] * len(images))[: len(images)]
+        counts = shapes.prod(1)
+        values = pixels(images)["pixel_values"].unfold(2, 8, 8).unfold(3, 8, 8)
+        values = values.permute(0, 2, 3, 4, 5, 1).reshape(len(images), 4, -1)
+        real = torch.arange(4) < counts[:, None]
+        made = {"pixel_values": values * real[..., None], "pixel_attention_mask": real.long()}
+        return made | {"spatial_shapes": shapes, "never_asked_for": values}
+
+    made = built("Siglip2", byte_reader)
+    encoder = DualEncoder(made.model, byte_reader, patches, 32)
+    found = encoder.picture(pictures[:2])
+    assert found.shape == (2, 32)
+    assert np.allclose(found[:1], encoder.picture(pictures[:1]), atol=1e-5)
+
+
 def test_training_brings_pictures_to_their_texts(byte_reader, pictures):
     words = ["a", "b", "c", "d", "e", "f"]
 

@@ -179,3 +179,13 @@ def test_refusals_say_what_to_do(old, new):
     model.set_input_embeddings(torch.nn.Identity())
     with pytest.raises(UnsupportedModelError, match="Identity"):
         transplant(model, old, new, "fvt")
+
+
+def test_a_second_table_of_tokens_is_refused(old, new):
+    config = transformers.Gemma3nTextConfig(
+        vocab_size=300, hidden_size=32, num_hidden_layers=1, num_kv_shared_layers=0
+    )
+    with torch.device("meta"):
+        model = transformers.Gemma3nForCausalLM(config)
+    with pytest.raises(UnsupportedModelError, match="has a second table of tokens"):
+        transplant(model, old, new, "fvt")

@@ -5,7 +5,14 @@ import shutil
 
 import pytest
 import torch
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+import transformers
+from transformers import (
+    BertConfig,
+    BertModel,
+    PreTrainedTokenizerFast,
+    RobertaConfig,
+    RobertaModel,
+)
 
 from tokenry.checks.models import liven
 from tokenry.errors import UnsupportedModelError, UsageError
@@ -158,3 +165,35 @@ def test_a_plain_encoder_gets_no_random_projection(folder):
     pytest.importorskip("sentence_transformers")
     with pytest.raises(UsageError, match="is no multi-vector model, and would be given"):
         TokenEncoder.load(f"multivector:{folder}")
+
+
+@pytest.mark.parametrize("name", ["T5Model", "BartModel"])
+def test_of_an_encoder_decoder_the_encoder_reads(name):
+    cls = getattr(transformers, name)
+    sizes = {"d_model": 16, "d_kv": 8, "num_heads": 2, "num_layers": 1, "d_ff": 32}
+    more = {"encoder_layers": 1, "decoder_layers": 1, "max_position_embeddings": 32}
+    both = liven(cls(cls.config_class(vocab_size=16, decoder_start_token_id=0, **sizes, **more)))
+    made = TokenEncoder("tiny", PlainReader(both, tokenizer())).encode(["the cat", "a"])
+    ids = torch.tensor([[2, 5, 6, 3]])
+    with torch.no_grad():
+        expected = both.get_encoder()(input_ids=ids).last_hidden_state[0, 1:3]
+    expected = torch.nn.functional.normalize(expected, dim=-1).half()
+    torch.testing.assert_close(made.tokens.values[:2], expected, atol=2e-3, rtol=0)
+
+
+def test_positions_that_begin_behind_padding_are_not_overrun():
+    """RoBERTa's table of 34 holds 32 tokens."""
+    config = RobertaConfig(
+        vocab_size=16,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=34,
+        pad_token_id=1,
+    )
+    reader = tokenizer()
+    reader.model_max_length = 10**30
+    made = PlainReader(liven(RobertaModel(config, add_pooling_layer=False)), reader)
+    assert made.room == 30
+    assert len(TokenEncoder("tiny", made).encode(["the cat " * 40]).tokens.values) == 80

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import pytest
 import torch
+import transformers
 from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -183,6 +184,35 @@ def test_other_decoders(kind):
     model, ids = tiny_decoder(kind), words(2, 7)
     with torch.no_grad(), tokenry.attach(model, "lexinvariant") as attachment:
         assert model(ids).logits.shape[-1] == attachment.rows.shape[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learned(RowSampler):
+    """Every text has the model's own rows."""
+
+    def rows(self, learned, special, count, source):
+        return learned.expand(count, -1, -1)
+
+
+@pytest.mark.parametrize("kind", ["llama", "gemma", "gemma3"])
+@torch.no_grad()
+def test_the_models_own_rows_are_the_model(kind):
+    """Gemma multiplies what it reads."""
+    model, ids = tiny_decoder(kind, tie_word_embeddings=True), words(2, 7)
+    expected = model(ids).logits
+    with tokenry.attach(model, Learned()):
+        torch.testing.assert_close(model(ids).logits, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["BartForConditionalGeneration", "Gemma3nForCausalLM"])
+def test_a_second_table_of_tokens_is_refused(name):
+    cls = getattr(transformers, name)
+    sizes = {"d_model": 32, "hidden_size": 32, "vocab_size": 97, "num_hidden_layers": 1}
+    sizes |= {"vocab_size_per_layer_input": 97, "num_kv_shared_layers": 0}
+    with torch.device("meta"):
+        model = cls(cls.config_class(**sizes))
+    with pytest.raises(UnsupportedModelError, match=f"{name} reads tokens with more tables"):
+        tokenry.attach(model, "lexinvariant")
 
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz "

@@ -97,7 +97,9 @@ class SnapKV(CachePolicy):
         g, rows = view.keys.shape[1], view.query_tokens
         allowed = reachable(view.tokens, rows, view.valid)
         bias = None if view.size is None else view.size.log()
-        mass = column_mass(view.queries, view.keys, view.scale, allowed, rows >= 0, bias)
+        mass = column_mass(
+            view.queries, view.keys, view.scale, allowed, rows >= 0, bias, view.weighing
+        )
         score = by_key_head(mass, g).mean(2)
         real = torch.ones_like(score) if view.valid is None else view.valid.to(score.dtype)
         score = self._smooth(score) / self._smooth(real).clamp(min=1 / self.pool)

@@ -89,7 +89,7 @@ def liven(model: nn.Module, seed: int = 0) -> nn.Module:
     with torch.no_grad():
         for weight in model.parameters():
             noise = torch.randn(weight.shape, generator=source)
-            if weight.ndim > 1:
+            if weight.ndim > 1 and weight.numel():
                 weight.copy_(noise * weight[0].numel() ** -0.5)
             else:
                 weight.add_(noise * 0.1)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
     from torch import Tensor
 
+    from tokenry.ops.attention import Weighing
+
 
 @dataclass(frozen=True, slots=True)
 class KVView:
@@ -36,6 +38,7 @@ class KVView:
         memory: What the policy noted of this layer; tensors in it have the batch first.
         shared: The same for all layers of this cache together; they are asked in order.
         asked: What only some policies ask for, by name; see the properties.
+        weighing: What the model's softmax has beside scores; None for the plain one.
     """
 
     layer: int
@@ -52,6 +55,7 @@ class KVView:
     memory: dict[str, Any]
     shared: dict[str, Any]
     asked: dict[str, Tensor]
+    weighing: Weighing | None = None
 
     @property
     def queries(self) -> Float[Tensor, "b h t e"]:

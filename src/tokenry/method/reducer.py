@@ -10,6 +10,8 @@ from tokenry.errors import UsageError
 from tokenry.method.base import In, Keep, Method
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jaxtyping import Bool, Float, Int
     from torch import Tensor
 
@@ -24,11 +26,15 @@ Schedule = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Heads:
-    """Queries and keys of one attention, before any rotation, and its scale."""
+    """Queries and keys of one attention, before any rotation, and its scale.
+
+    `turn` rotates them to where their rows stand; None where rows are not rotated.
+    """
 
     queries: Float[Tensor, "b h n e"]
     keys: Float[Tensor, "b h n e"]
     scale: float
+    turn: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,14 @@ class LayerView:
     def keys(self) -> Float[Tensor, "b h n e"]:
         """Keys of the last attention that ran, before any rotation."""
         return self._attended().keys
+
+    @property
+    def compared(self) -> tuple[Float[Tensor, "b h n e"], Float[Tensor, "b h n e"]]:
+        """Queries and keys as the last attention compared them, rotated where it rotates."""
+        heads = self._attended()
+        if heads.turn is None:
+            return heads.queries, heads.keys
+        return heads.turn(heads.queries, heads.keys)
 
     @property
     def scale(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import product
 
 import torch
@@ -11,6 +12,20 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 _SCORES = 2**20  # scores that exist at once, so that they stay near the processor
+
+
+@dataclass(frozen=True, slots=True)
+class Weighing:
+    r"""How a model makes weights of scores, where that is not the plain softmax.
+
+    Attributes:
+        cap: Scores are $c \tanh(x / c)$ (Gemma 2); None for as they are.
+        sinks: A learned score for each query head that takes its share of the softmax and gives
+            nothing for it (GPT-OSS); None for none.
+    """
+
+    cap: float | None = None
+    sinks: Float[Tensor, " h"] | None = None
 
 
 def weights(
@@ -130,6 +145,7 @@ def column_mass(
     allowed: Bool[Tensor, "b g t s"] | None = None,
     real: Bool[Tensor, "b t"] | None = None,
     bias: Float[Tensor, "b g s"] | None = None,
+    weighing: Weighing | None = None,
 ) -> Float[Tensor, "b h s"]:
     r"""Attention that each key gets, summed over the queries: $m_j = \sum_i A_{ij}$.
 
@@ -142,10 +158,11 @@ def column_mass(
         allowed: Which query may read which slot; None for causal, the queries being the last.
         real: False where a query is padding and has no say.
         bias: Added to the scores of each key.
+        weighing: What the model's softmax has beside that.
     """
     (b, h, _, _), (g, s) = queries.shape, keys.shape[1:3]
     mass = queries.new_zeros(b * g, h // g, s, dtype=torch.float32)
-    for pairs, _, chunk in _chunks(queries, keys, scale, allowed, real, bias):
+    for pairs, _, chunk in _chunks(queries, keys, scale, allowed, real, bias, weighing):
         mass[pairs, :, : chunk.shape[-1]] += chunk.sum(-2)
     return mass.view(b, h, s)
 
@@ -197,6 +214,7 @@ def _chunks(
     allowed: Bool[Tensor, "b g t s"] | None,
     real: Bool[Tensor, "b t"] | None,
     bias: Float[Tensor, "b g s"] | None,
+    weighing: Weighing | None = None,
 ) -> Iterator[tuple[slice, slice, Float[Tensor, "k r q n"]]]:
     """Attention weights piece by piece: pairs of text and key head, queries, and their weights.
 
@@ -223,12 +241,28 @@ def _chunks(
         asked = by_key_head(queries, g).flatten(0, 1)[pairs, :, rows].to(wide) * scale
         torch.bmm(asked.flatten(1, 2), columns[pairs, :, :reach], out=flat)
         scores = flat.view(-1, heads, n, reach)
+        if weighing is not None and weighing.cap is not None:
+            scores.div_(weighing.cap).tanh_().mul_(weighing.cap)
         if bias is not None:
             scores += bias.flatten(0, 1)[pairs, None, None, :reach]
         ahead = triangle[:n, :n] if seen is None else ~seen[pairs, None, rows]
         scores[..., reach - ahead.shape[-1] :].masked_fill_(ahead, float("-inf"))
-        torch.softmax(scores, -1, out=scores)
+        _soften(scores, weighing, g, pairs)
         if mute is not None:
             # Not a product: the row of a query that reads nothing is NaN.
             scores.masked_fill_(mute[pairs, None, rows, None], 0)
         yield pairs, rows, scores
+
+
+def _soften(
+    scores: Float[Tensor, "k r q n"], weighing: Weighing | None, g: int, pairs: slice
+) -> None:
+    """Make weights of scores in place; sinks leave only a share of each softmax to the keys."""
+    left = None
+    if weighing is not None and weighing.sinks is not None:
+        which = torch.arange(pairs.start, pairs.stop, device=scores.device) % g
+        sinks = weighing.sinks.to(scores.dtype).view(g, -1)[which]
+        left = torch.sigmoid(scores.logsumexp(-1, keepdim=True) - sinks[:, :, None, None])
+    torch.softmax(scores, -1, out=scores)
+    if left is not None:
+        scores *= left

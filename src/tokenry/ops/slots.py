@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float, Int, Real
+from jaxtyping import Bool, Float, Int, Real, Shaped
 from torch import Tensor
 
 
@@ -76,3 +76,22 @@ def reachable(
         allowed = allowed & valid.unsqueeze(-2)
         allowed = allowed | ~allowed.any(-1, keepdim=True)
     return allowed
+
+
+def seen_slots(
+    mask: Shaped[Tensor, "#b 1 t n"], tokens: Int[Tensor, "b g s"]
+) -> Bool[Tensor, "b g t s"]:
+    """Which query may read which slot, by a mask over all tokens.
+
+    Args:
+        mask: True, or 0 of an additive one, where a query sees a token.
+        tokens: Which token each slot holds.
+
+    >>> mask = torch.tensor([[[[True, False, True]]]])
+    >>> seen_slots(mask, torch.tensor([[[1, 2]]])).tolist()
+    [[[[False, True]]]]
+    """
+    seen = mask if mask.dtype == torch.bool else mask == 0
+    every = tokens.unsqueeze(-2).expand(-1, -1, mask.shape[-2], -1)
+    allowed = seen.expand(*every.shape[:3], -1).gather(-1, every)
+    return allowed | ~allowed.any(-1, keepdim=True)

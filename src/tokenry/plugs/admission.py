@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
@@ -12,7 +13,9 @@ from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 from tokenry.errors import UnsupportedModelError, UsageError
 from tokenry.method import CachePolicy
 from tokenry.plugs.cache import TrackedLayer
-from tokenry.plugs.decoders import FIXED_ROTATIONS
+from tokenry.plugs.decoders import FIXED_ROTATIONS, Decoder
+
+_FULL = "full_attention"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +26,18 @@ class Admission:
         method: The policy.
         config: The decoder's configuration.
         inv_freq: Its rotary frequencies; None without rotation.
+        row: How its architecture names its parts.
         full: Indices of its layers with full attention.
     """
 
     method: CachePolicy
     config: Any
     inv_freq: Tensor | None
+    row: Decoder
     full: tuple[int, ...]
 
     @classmethod
-    def of(cls, method: CachePolicy, decoder: nn.Module, inv_freq: Tensor | None) -> Admission:
+    def of(cls, method: CachePolicy, decoder: nn.Module, row: Decoder) -> Admission:
         """Look at a decoder.
 
         Raises:
@@ -41,7 +46,7 @@ class Admission:
         config: Any = decoder.config
         layers = DynamicCache(config=config).layers
         full = tuple(i for i, layer in enumerate(layers) if type(layer) is DynamicLayer)
-        admission = cls(method, config, inv_freq, full)
+        admission = cls(method, config, row.frequencies(decoder), row, full)
         if not full:
             raise UnsupportedModelError(
                 f"{admission.owner}: no layer of this {type(decoder).__name__} has full "
@@ -54,6 +59,8 @@ class Admission:
             )
         if method.unrotated:
             admission.refuse_rotations(type(decoder).__name__)
+        if method.selects:
+            admission.refuse_weighing(decoder)
         return admission
 
     @property
@@ -74,7 +81,7 @@ class Admission:
         """
         if self.inv_freq is None:
             raise UnsupportedModelError(
-                f"{self.owner}: {decoder} does not rotate its keys, so that they cannot be placed "
+                f"{self.owner}: {decoder} {self.row.still}, so that they cannot be placed "
                 "anew; take a policy that evicts."
             )
         parameters = getattr(self.config, "rope_parameters", None) or {}
@@ -84,6 +91,19 @@ class Admission:
                 f"{self.owner}: the rotary embedding is of the kind {sorted(kinds)}, whose "
                 "frequencies change with the length of the text; allowed are "
                 f"{', '.join(sorted(FIXED_ROTATIONS))}."
+            )
+
+    def refuse_weighing(self, decoder: nn.Module) -> None:
+        """Refuse a decoder whose softmax is not the plain one that a policy would take.
+
+        Raises:
+            UnsupportedModelError: If it caps scores or has sinks.
+        """
+        attentions = self.row.attentions(decoder).values()
+        if any(self.row.weighing(attention) is not None for attention in attentions):
+            raise UnsupportedModelError(
+                f"{self.owner}: {type(decoder).__name__} caps its scores or has learned sinks, "
+                "which attention over selected slots leaves out; take a policy that evicts."
             )
 
     def refuse_checkpoints(self, decoder: nn.Module) -> None:
@@ -197,6 +217,30 @@ class Admission:
                 f"{tuple(keys.shape)}, but this model and input need ({b}, {heads}, slots, "
                 f"{width}); the cache belongs to another model or batch."
             )
+
+    def columns(self, mask: Any, n: int) -> tuple[Bool[Tensor, "#b n"] | None, bool]:
+        """Which of `n` tokens are no padding, and whether tokens see later ones.
+
+        A mask may come ready made, as from models in which the tokens of a picture see each
+        other; what its last token sees is then all that is no padding.
+
+        Raises:
+            UsageError: If it is neither that nor one that says it token by token.
+        """
+        if isinstance(mask, dict) and _FULL in mask:
+            mask = mask[_FULL]
+        if not isinstance(mask, Tensor) or mask.ndim != 4 or mask.shape[1::2] != (1, n):
+            return self.padding(mask, n), False
+        seen = (mask if mask.dtype == torch.bool else mask == 0)[:, 0]
+        real, t = seen[:, -1], seen.shape[1]
+        causal = torch.ones_like(seen[:1]).tril(n - t) & real.unsqueeze(1)
+        made = bool(((seen != causal) & real[:, -t:, None]).any())
+        if made and self.method.selects and self.method.keep < 1:
+            raise UsageError(
+                f"{self.owner}: the mask lets tokens see later ones, as those of a picture do, "
+                "which attention over selected slots cannot; take a policy that evicts."
+            )
+        return (None if bool(real.all()) else real), made
 
     def padding(self, mask: Any, n: int) -> Bool[Tensor, "b n"] | None:
         """Which of `n` tokens are none; None when all are.

@@ -36,13 +36,14 @@ class Call:
         keys: What the cache gave, `(b, g, s, e)`.
         values: The same, `(b, g, s, v)`.
         scale: The factor before the softmax.
+        mask: What the model made for the full cache, `(b, 1, t, s)`; None where it needs none.
         base: The name of what the module would have done.
         note: What the attachment gave to the pass under the name `tokenry_pass`.
         weights: The matrix that `plain` came by, if it gave one.
     """
 
     def __init__(self, base: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self.module, self.queries, self.keys, self.values, self._mask = args
+        self.module, self.queries, self.keys, self.values, self.mask = args
         self.note = kwargs.pop("tokenry_pass", None)
         self.base, self._kwargs = base, kwargs
         self.weights: Any = None
@@ -51,12 +52,13 @@ class Call:
 
     def plain(self) -> Tensor:
         """What the module does without a policy."""
-        run = _implementation(self.base, self.module)
-        out: Tensor
-        out, self.weights = run(
-            self.module, self.queries, self.keys, self.values, self._mask, **self._kwargs
-        )
+        out, self.weights = self.under(self.mask)
         return out
+
+    def under(self, mask: Tensor | None) -> tuple[Tensor, Any]:
+        """What the module does under another mask: output and weights."""
+        run = _implementation(self.base, self.module)
+        return run(self.module, self.queries, self.keys, self.values, mask, **self._kwargs)
 
 
 def install(base: str, method: Method) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -100,27 +100,14 @@ _CLIP = Tower(
 
 TOWERS: dict[str, Tower] = {
     "ViTModel": _VIT,
-    "DeiTModel": Tower(
-        layers="layers",
-        norm1="layernorm_before",
-        attention="attention",
-        norm2="layernorm_after",
-        mlp="mlp",
-        drop="dropout",
-        classes=2,
-    ),
+    "ViTMSNModel": _VIT,
+    "DeiTModel": replace(_VIT, classes=2),
     "Dinov2Model": _DINOV2,
     "Dinov2WithRegistersModel": _DINOV2,
+    "DINOv3ViTModel": replace(_DINOV2, layers="model.layer"),
     "CLIPVisionModel": _CLIP,
-    "SiglipVisionModel": Tower(
-        layers="encoder.layers",
-        norm1="layer_norm1",
-        attention="self_attn",
-        norm2="layer_norm2",
-        mlp="mlp",
-        classes=0,
-        pool="head.attention",
-    ),
+    "MetaClip2VisionModel": _CLIP,
+    "SiglipVisionModel": replace(_CLIP, classes=0, pool="head.attention"),
 }
 
 MEAN_POOLED = frozenset(
@@ -128,17 +115,29 @@ MEAN_POOLED = frozenset(
         "CLIPForImageClassification",
         "Dinov2ForImageClassification",
         "Dinov2WithRegistersForImageClassification",
+        "MetaClip2ForImageClassification",
         "SiglipForImageClassification",
     }
 )
 """Models whose head takes the plain mean over the patch rows that the tower returns."""
 
+_FULL_GRID = "its relative positions belong to the full grid"
+_MERGED = "its 2x2 patch merger needs the full grid and its images are packed into one sequence"
+_DRAWN = "it draws every patch of the picture, and so needs all rows"
+
 REFUSED = {
-    "Qwen2VisionTransformerPretrainedModel": "its 2x2 patch merger needs the full grid and its "
-    "images are packed into one sequence; reduce after the merger instead",
-    "Qwen2_5_VisionTransformerPretrainedModel": "its windowed attention and 2x2 patch merger need "
-    "the full grid; reduce after the merger instead",
+    "BeitModel": _FULL_GRID,
+    "Data2VecVisionModel": _FULL_GRID,
+    "Qwen2VisionTransformerPretrainedModel": _MERGED,
+    "Qwen2_5_VisionTransformerPretrainedModel": _MERGED,
+    "Qwen3VLVisionModel": _MERGED,
+    "Qwen3_5VisionModel": _MERGED,
     "SwinModel": "its windows need the full grid",
+    "Swinv2Model": "its windows need the full grid",
+    "Siglip2VisionModel": "the pictures of a batch have grids of their own (NaFlex); take a "
+    "checkpoint of a fixed size, which loads as SigLIP",
+    "ViTForMaskedImageModeling": _DRAWN,
+    "DeiTForMaskedImageModeling": _DRAWN,
 }
 
 
@@ -161,15 +160,32 @@ def find_tower(model: nn.Module) -> tuple[nn.Module, Tower]:
         UnsupportedModelError: If no module of `model` has a row in `TOWERS`.
     """
     for module in model.modules():
-        row = TOWERS.get(type(module).__name__)
-        if row is not None:
-            return module, row
-    for module in model.modules():
         reason = REFUSED.get(type(module).__name__)
         if reason is not None:
             raise UnsupportedModelError(f"{type(module).__name__}: not supported: {reason}.")
+    for module in model.modules():
+        row = TOWERS.get(type(module).__name__)
+        if row is not None:
+            return module, row
     raise UnsupportedModelError(
         f"{type(model).__name__}: holds no vision encoder that tokenry knows; it knows "
         f"{', '.join(sorted(TOWERS))}. A pre-norm encoder is added with one row of names in "
         "tokenry.plugs.blocks.TOWERS."
     )
+
+
+def refuse_prompts(owner: str, model: nn.Module) -> None:
+    """Refuse a model in which the rows of its encoder stand in a prompt, one for each placeholder.
+
+    Raises:
+        UnsupportedModelError: If it is one.
+    """
+    for module in model.modules():
+        settings = getattr(module, "config", None)
+        if any(hasattr(settings, name) for name in ("image_token_id", "image_token_index")):
+            raise UnsupportedModelError(
+                f"{owner}: {type(module).__name__} puts each row of its image encoder in the place "
+                "of a token that its processor wrote into the prompt, so none of them can go; "
+                "attach a cache policy, which lets image tokens go once they are read, or attach "
+                "to an image encoder that is used by itself."
+            )

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from tokenry.errors import UsageError
 from tokenry.method import CachePolicy, KVView
-from tokenry.ops.attention import attend, attend_and_weigh, column_mass
+from tokenry.ops.attention import additive, attend, attend_and_weigh, column_mass
 from tokenry.ops.budget import kept_count
 from tokenry.ops.rope import angles, turn
 from tokenry.ops.slots import take_slots
@@ -102,7 +102,7 @@ class Caching(OnDecoder[CachePolicy]):
                 now.real = None if now.real is None else now.real[:, : layer.seen]
                 every = stay[:, None].expand(-1, now.queries[index].shape[1], -1)
                 queries = take_slots(now.queries[index], every)
-                self._note(now, layer, queries, self._scale(index))
+                self._note(now, layer, index, queries, self._scale(index))
         self._refuse_too_few(now.layers[self._full[0]].seen)
         self._end(now)
 
@@ -126,10 +126,13 @@ class Caching(OnDecoder[CachePolicy]):
         places = inputs.get("position_ids")
         if places is None:
             places = torch.arange(seen, seen + t, device=given.device)[None]
-        real = self._admission.padding(inputs.get("attention_mask"), seen + t)
+        if places.ndim == 3:  # time, height and width, perhaps with the text's own before them
+            places = places[0]
+        real, made = self._admission.columns(inputs.get("attention_mask"), seen + t)
         if self._tree is None:
             self._refuse_too_few(seen + t)
-        self._pass = Pass(layers, real, places.expand(b, -1), {}, self._tree)
+        real = None if real is None else real.expand(b, -1)
+        self._pass = Pass(layers, real, places.expand(b, -1), {}, self._tree, made=made)
         self._announce(self._pass)
         put_cache(inputs, cache)
         return (), inputs
@@ -166,18 +169,32 @@ class Caching(OnDecoder[CachePolicy]):
         if self._acts and self.method.selects:
             return self._read(layer, index, call, now)
         if now.tree is None and self._at_once(call):
-            return self._weighed(layer, call, now)
+            return self._weighed(layer, index, call, now)
         t = call.queries.shape[2]
         if layer.complete and (now.tree is None or t == 1):
             out = call.plain()
         else:
-            allowed = now.allowed(layer, t)
-            out = attend(call.queries, call.keys, call.values, call.scale, allowed, layer.bias())
-            out = out.transpose(1, 2)
+            out = self._cut_attention(layer, call, now.allowed(layer, t, call.mask))
         if now.tree is not None:
             now.queries[index] = call.queries
         elif self._acts:
-            self._note(now, layer, call.queries, call.scale)
+            self._note(now, layer, index, call.queries, call.scale, mask=call.mask)
+        return out
+
+    def _cut_attention(
+        self, layer: TrackedLayer, call: Call, allowed: Bool[Tensor, "b g t s"] | None
+    ) -> Tensor:
+        """One attention over the slots that are left, by what the model attends with."""
+        if call.base != "eager":
+            out = attend(call.queries, call.keys, call.values, call.scale, allowed, layer.bias())
+            return out.transpose(1, 2)
+        dtype, heads = call.queries.dtype, call.queries.shape[1] // call.keys.shape[1]
+        mask = None if allowed is None else additive(allowed, dtype)
+        bias = layer.bias()
+        if bias is not None:
+            bias = bias.unsqueeze(2).to(dtype)
+            mask = bias if mask is None else mask + bias
+        out, _ = call.under(None if mask is None else mask.repeat_interleave(heads, 1))
         return out
 
     def _at_once(self, call: Call) -> bool:
@@ -190,15 +207,16 @@ class Caching(OnDecoder[CachePolicy]):
         free = call.base == "sdpa" and call.queries.device.type == "cpu" and not learns
         return free and self._acts and self.method.weighs
 
-    def _weighed(self, layer: TrackedLayer, call: Call, now: Pass) -> Tensor:
+    def _weighed(self, layer: TrackedLayer, index: int, call: Call, now: Pass) -> Tensor:
         """One attention whose weights are summed as they come by."""
         t = call.queries.shape[2]
         real = now.last(t)
-        allowed = None if layer.complete and real is None else now.allowed(layer, t)
+        causal = layer.complete and real is None and not now.made
+        allowed = None if causal else now.allowed(layer, t, call.mask)
         out, mass = attend_and_weigh(
             call.queries, call.keys, call.values, call.scale, allowed, real, layer.bias()
         )
-        self._note(now, layer, call.queries, call.scale, mass)
+        self._note(now, layer, index, call.queries, call.scale, mass)
         return out.transpose(1, 2)
 
     def _read(self, layer: TrackedLayer, index: int, call: Call, now: Pass) -> Tensor:
@@ -215,9 +233,11 @@ class Caching(OnDecoder[CachePolicy]):
         self,
         now: Pass,
         layer: TrackedLayer,
+        index: int,
         queries: Float[Tensor, "b h t e"],
         scale: float,
         mass: Float[Tensor, "b h s"] | None = None,
+        mask: Tensor | None = None,
     ) -> None:
         """Keep what the policy will want to see of the last tokens, each behind the one before."""
         t = queries.shape[2]
@@ -225,8 +245,10 @@ class Caching(OnDecoder[CachePolicy]):
         if self.method.window:
             layer.remember(queries, real, self.method.window)
         if self.method.weighs and mass is None:
-            allowed = None if now.real is None else now.reach(layer, t)
-            mass = column_mass(queries, layer.keys, scale, allowed, real, layer.bias())
+            causal = now.real is None and not now.made
+            allowed = None if causal else now.reach(layer, t, mask)
+            bias, weighing = layer.bias(), self._row.weighing(self._attentions[index])
+            mass = column_mass(queries, layer.keys, scale, allowed, real, bias, weighing)
         if mass is not None:
             layer.weigh(mass)
 
@@ -253,6 +275,7 @@ class Caching(OnDecoder[CachePolicy]):
             memory=layer.memory,
             shared=now.layers[self._full[0]].shared,
             asked={name: held for name, held in asked.items() if held is not None},
+            weighing=self._row.weighing(self._attentions[index]),
         )
 
     def _finish(self, decoder: nn.Module, args: tuple[Any, ...], output: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -98,8 +99,11 @@ class DualEncoder:
     def of_pictures(self, pictures: Sequence[Any]) -> Float[Tensor, "b d"]:
         """Vectors of a batch of pictures, with a gradient where there is one to be had."""
         images = [opened(one, f"picture {i}") for i, one in enumerate(pictures)]
-        pixels = self.pictures(images, return_tensors="pt")["pixel_values"].to(self._device())
-        return _vectors(self.model.get_image_features(pixel_values=pixels))
+        made = self.pictures(images, return_tensors="pt")
+        # SigLIP 2 of variable size also takes the grid of each picture, and what of it is padding.
+        takes = {"pixel_values", *inspect.signature(self.model.get_image_features).parameters}
+        given = {name: made[name].to(self._device()) for name in made if name in takes}
+        return _vectors(self.model.get_image_features(**given))
 
     def _device(self) -> torch.device:
         device: torch.device = next(iter(self.model.parameters())).device

@@ -179,10 +179,11 @@ class Landmarks(OnDecoder[MarkedPolicy]):
                 f"{self._owner}: block={self.method.block}, but this model has a landmark after "
                 f"every {block} tokens; set block={block}."
             )
-        if len(self._admission.full) < len(self._attentions):
+        self._admission.refuse_weighing(self._decoder)
+        if len(self._admission.full) < self._decoder.config.num_hidden_layers:
             raise UnsupportedModelError(
-                f"{self._owner}: some layers of this {type(self._decoder).__name__} have a window; "
-                "landmarks need full attention in every layer."
+                f"{self._owner}: some layers of this {type(self._decoder).__name__} have a window "
+                "or keep a state; landmarks need full attention in every layer."
             )
         self._admission.refuse_rotations(type(self._decoder).__name__)
         return int(token)

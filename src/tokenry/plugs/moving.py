@@ -212,6 +212,12 @@ def embeddings_of(model: Any, source: Vocab) -> Embeddings:
                 f"{type(layer).__name__}; only nn.Embedding and nn.Linear have rows to replace. "
                 "Load the model without quantisation."
             )
+    if getattr(model.config.get_text_config(decoder=True), "hidden_size_per_layer_input", 0):
+        raise UnsupportedModelError(
+            f"transplant: {type(model).__name__} has a second table of tokens for its layers "
+            "(hidden_size_per_layer_input), whose rows no method makes; take a model with one "
+            "table."
+        )
     if len(source) > len(table.weight):
         raise UsageError(
             f"transplant: {source.name} has {len(source)} tokens, but {type(model).__name__} only "

@@ -32,11 +32,11 @@ class OnDecoder(Attachment[P]):
         self.trace = None
         self._owner = type(method).__name__
         self._decoder: Any
-        self._decoder, row = find_decoder(model)
+        self._decoder, self._row = find_decoder(model)
         refuse_second(model, self._decoder)
-        self._attentions = row.attentions(self._decoder)
-        self._inv_freq = row.frequencies(self._decoder)
-        self._admission = Admission.of(method, self._decoder, self._inv_freq)
+        self._attentions = self._row.attentions(self._decoder)
+        self._admission = Admission.of(method, self._decoder, self._row)
+        self._inv_freq = self._admission.inv_freq
         if method.keep < 1:
             method.check(len(self._admission.full))
         self._configs: list[Any] = []
@@ -63,7 +63,7 @@ class OnDecoder(Attachment[P]):
         # A copy: other models may share the config, and each must keep its own implementation.
         config = copy.copy(self._decoder.config)
         config._attn_implementation = install(config._attn_implementation, self.method)
-        modules = (self._decoder, *self._attentions)
+        modules = (self._decoder, *self._attentions.values())
         self._configs = [module.config for module in modules]
         for module in modules:
             module.__dict__[MARK], module.config = self, config
@@ -83,6 +83,7 @@ class OnDecoder(Attachment[P]):
         self._pass = None
         if self._decoder.__dict__.get(MARK) is not self:
             return
-        for module, config in zip((self._decoder, *self._attentions), self._configs, strict=True):
+        modules = (self._decoder, *self._attentions.values())
+        for module, config in zip(modules, self._configs, strict=True):
             del module.__dict__[MARK]
             module.config = config

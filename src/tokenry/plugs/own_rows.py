@@ -33,6 +33,7 @@ class OwnRows(Attachment[RowSampler]):
         self._owner = type(method).__name__
         self._model: Any = model
         self._input, self._output = _embeddings(self._owner, model)
+        self._scale = _scale(self._owner, model, self._input)
         if any(MARK in module.__dict__ for module in model.modules()):
             raise AttachError(
                 f"attach: {type(model).__name__} already carries a method, and {self._owner} is "
@@ -76,7 +77,8 @@ class OwnRows(Attachment[RowSampler]):
 
     def _read(self, ids: Int[Tensor, "b n"]) -> Float[Tensor, "b n d"]:
         rows = self._drawn()
-        return rows.gather(1, ids[..., None].expand(-1, -1, rows.shape[-1]))
+        read = rows.gather(1, ids[..., None].expand(-1, -1, rows.shape[-1]))
+        return read if self._scale is None else read * self._scale.to(read.dtype)
 
     def _write(self, hidden: Float[Tensor, "b n d"]) -> Float[Tensor, "b n v"]:
         return hidden @ self._drawn().transpose(1, 2)
@@ -96,7 +98,24 @@ def _embeddings(owner: str, model: Any) -> tuple[nn.Embedding, nn.Linear]:
             f"{owner}: {type(model).__name__} does not read and write tokens with one vector each; "
             "give a causal language model whose head has the size of its embeddings and no bias."
         )
+    config = model.config.get_text_config(decoder=True)
+    if config.is_encoder_decoder or getattr(config, "hidden_size_per_layer_input", 0):
+        raise UnsupportedModelError(
+            f"{owner}: {type(model).__name__} reads tokens with more tables than one, those of its "
+            "encoder or of its layers; give a causal language model with one."
+        )
     return read, write
+
+
+def _scale(owner: str, model: nn.Module, read: nn.Embedding) -> Tensor | None:
+    """What an embedding multiplies its rows by, as those of Gemma do; None for nothing."""
+    scale = getattr(read, "embed_scale", None)
+    if scale is None and type(read) is not nn.Embedding:
+        raise UnsupportedModelError(
+            f"{owner}: {type(model).__name__} reads its tokens with a {type(read).__name__}, which "
+            "does more than look up rows; give a model that reads them with nn.Embedding."
+        )
+    return None if scale is None else torch.as_tensor(scale, device=read.weight.device)
 
 
 def _special(model: Any, size: int) -> Tensor:

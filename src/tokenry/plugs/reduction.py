@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cache
+import sys
+from functools import cache, partial
 from typing import Any, cast
 
 import torch
@@ -13,7 +14,7 @@ from tokenry.method import Heads, LayerView, TokenReducer
 from tokenry.ops.budget import Budget
 from tokenry.ops.plan import Plan
 from tokenry.plugs.attachment import MARK, Attachment, refuse_second
-from tokenry.plugs.blocks import MEAN_POOLED, config, find_tower, interpolating
+from tokenry.plugs.blocks import MEAN_POOLED, config, find_tower, interpolating, refuse_prompts
 from tokenry.plugs.trace import TokenState, Trace, grid_origin
 
 
@@ -28,6 +29,7 @@ class Reduction(Attachment[TokenReducer]):
     def __init__(self, model: nn.Module, method: TokenReducer) -> None:
         self.method = method
         self.trace: Trace | None = None
+        refuse_prompts(type(method).__name__, model)
         self._tower, self._row = find_tower(model)
         self._mean_pooled = type(model).__name__ in MEAN_POOLED
         self._protected = self._row.protected(self._tower)
@@ -138,11 +140,12 @@ class Reduction(Attachment[TokenReducer]):
         if state is None:  # a block called on its own, outside the tower
             return cast(Tensor, plain(x, mask, **kwargs))
         before = self.method.place == "before"
+        state.see(kwargs)
         if before and self._reduces(state, index, x):
             x = state.apply(x, state.plan or self._plan(state, index, x))
             state.plan = None
         if state.touched:
-            mask = state.bias(x.dtype)
+            mask, kwargs = state.bias(x.dtype), state.turned(kwargs)
         entered = x.shape[1]
         plans = self._reduces(state, index + before, x)
         state.listens = plans or self._observes
@@ -204,7 +207,17 @@ class Reduction(Attachment[TokenReducer]):
         queries, keys = (
             x.view(b, n, h, d // h).transpose(1, 2) for x in (state.queries, state.keys)
         )
-        return Heads(queries, keys, (d // h) ** -0.5)
+        turn = None if state.turns is None else partial(self._turned, turns=state.turns)
+        return Heads(queries, keys, (d // h) ** -0.5, turn)
+
+    def _turned(
+        self, queries: Tensor, keys: Tensor, turns: tuple[Tensor, ...]
+    ) -> tuple[Tensor, Tensor]:
+        """Queries and keys with the rotation that the attention gives them."""
+        attention = self._row.blocks(self._tower)[0].get_submodule(self._row.attention)
+        rule: Any = sys.modules[type(attention).__module__]
+        turned: tuple[Tensor, Tensor] = rule.apply_rotary_pos_emb(queries, keys, *turns)
+        return turned
 
     def _counts(self, n: int) -> tuple[int, ...]:
         """Rows left after each layer for `n` rows at the input, worked out once per `n`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -88,7 +88,7 @@ class PlainReader:
     """Token states of a transformers encoder: its last hidden state.
 
     Args:
-        model: In evaluation mode.
+        model: In evaluation mode; of an encoder-decoder its encoder reads.
         tokenizer: A fast one, which knows where tokens stand.
         length: Most tokens of a window, special ones included; None for what the model can.
 
@@ -102,10 +102,12 @@ class PlainReader:
                 f"{type(tokenizer).__name__}: does not say where tokens stand in a text; take a "
                 "checkpoint with a tokenizer.json."
             )
-        self.model, self.tokenizer = model, tokenizer
-        self._before, self._behind = _frame(tokenizer)
         held: Any = model.config
-        limit = min(tokenizer.model_max_length, getattr(held, "max_position_embeddings", 1 << 30))
+        both = getattr(held, "is_encoder_decoder", False)
+        self.model: nn.Module = cast("Any", model).get_encoder() if both else model
+        self.tokenizer = tokenizer
+        self._before, self._behind = _frame(tokenizer)
+        limit = min(tokenizer.model_max_length, _places(self.model))
         framing = len(self._before) + len(self._behind)
         self.room = min(length or limit, limit) - framing
         self.dimension = self.pooled = int(held.hidden_size)
@@ -137,6 +139,18 @@ class PlainReader:
                 row[: len(whole)].sum(0),
                 len(whole),
             )
+
+
+def _places(model: nn.Module) -> int:
+    """How many tokens a model has positions for; RoBERTa and its kin count behind the padding's."""
+    held: Any = model.config
+    tables = (
+        one
+        for name, one in model.named_modules()
+        if name.endswith("position_embeddings") and isinstance(one, nn.Embedding)
+    )
+    taken = next((one.padding_idx + 1 for one in tables if one.padding_idx is not None), 0)
+    return int(getattr(held, "max_position_embeddings", 1 << 30)) - taken
 
 
 def _frame(tokenizer: Any) -> tuple[list[int], list[int]]:

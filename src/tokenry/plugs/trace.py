@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from tokenry.ops.attention import key_bias
-from tokenry.ops.plan import Plan, unmerge
+from tokenry.ops.plan import Plan, take_rows, unmerge
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,17 @@ class TokenState:
     plan: Plan | None = None
     merged: bool = False
     touched: bool = False
+    turns: tuple[Tensor, ...] | None = None  # cosines and sines of the patches, (b, 1, n, e)
+
+    def see(self, kwargs: dict[str, Any]) -> None:
+        """Note the rotation that layers are called with, before the first row goes."""
+        turns = kwargs.get("position_embeddings")
+        if turns is not None and self.turns is None:
+            self.turns = tuple(x.expand(len(self.size), 1, -1, -1) for x in turns)
+
+    def turned(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The same with the rotation of the rows that are left."""
+        return kwargs if self.turns is None else {**kwargs, "position_embeddings": self.turns}
 
     def apply(self, x: Float[Tensor, "b n d"], plan: Plan) -> Float[Tensor, "b k d"]:
         """Carry out `plan` on the rows and on everything that is known of them."""
@@ -79,6 +90,9 @@ class TokenState:
             self.valid = self.valid.gather(1, plan.keep)
         self.merged = self.merged or plan.source is not None
         self.touched = True
+        if self.turns is not None:  # a merged row stands where the one that stayed stood
+            patches = plan.keep[:, self.protected :] - self.protected
+            self.turns = tuple(take_rows(x[:, 0], patches)[:, None] for x in self.turns)
         x, self.size = plan.merge(x, self.size)
         return x
 

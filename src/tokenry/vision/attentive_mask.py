@@ -140,7 +140,7 @@ class AttentiveMask(TokenReducer):
         """Add up the class token's attention over the layers that score."""
         if view.keys.shape[2] != view.origin.shape[1]:
             return
-        votes = class_weights(view.queries, view.keys, view.scale, view.bias, view.protected)
+        votes = class_weights(*view.compared, view.scale, view.bias, view.protected)
         votes = votes[:, view.protected :]
         view.memory["votes"] = view.memory.get("votes", 0) + votes
 

@@ -142,7 +142,7 @@ class TokenCorr(TokenReducer):
         """Note what the low layer looks at, and its keys where density is asked for."""
         if view.layer != min(self.low_layer, self.layers(view.depth)[0] - 1):
             return
-        attention = class_weights(view.queries, view.keys, view.scale, view.bias, view.protected)
+        attention = class_weights(*view.compared, view.scale, view.bias, view.protected)
         view.memory["low"] = attention[:, view.protected :]
         if self.adaptive:
             keys = view.keys.transpose(1, 2).flatten(2)[:, view.protected :]
@@ -151,7 +151,7 @@ class TokenCorr(TokenReducer):
     def reduce(self, x: Float[Tensor, "b n d"], view: LayerView) -> Plan:
         """Keep outliers and draws, and average every other row into the nearest of them."""
         p, n = view.protected, x.shape[1]
-        deep = class_weights(view.queries, view.keys, view.scale, view.bias, p)[:, p:]
+        deep = class_weights(*view.compared, view.scale, view.bias, p)[:, p:]
         low = view.memory["low"]
         stands_out = outliers(deep)
         order = self._rank(deep, low, stands_out)

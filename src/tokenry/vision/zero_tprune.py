@@ -207,7 +207,7 @@ class ZeroTPrune(TokenReducer):
         bias = torch.zeros_like(start).masked_fill(~real, float("-inf"))
         images = max(1, _SCORES // rows.shape[1] ** 2)
         heads = []
-        for queries, keys in zip(view.queries.unbind(1), view.keys.unbind(1), strict=True):
+        for queries, keys in zip(*(x.unbind(1) for x in view.compared), strict=True):
             scores = []
             inputs = (queries, keys, rows, bias, start)
             for q, key, row, away, first in zip(
