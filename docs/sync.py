@@ -93,7 +93,8 @@ def pages() -> dict[str, str]:
     cards = catalog.entries()
     slugs = "\n".join(card["slug"] for card in cards)
     index = (
-        "# Methods\n\nMade from the cards in the methods' own files.\n\n"
+        "# Methods\n\nEvery method on a page of its own: how it is used, its settings, what its paper claims, "
+        "and what came out here. Say what you want, or look in the tables below.\n\n"
         f"{find_box(cards)}\n\n"
         f"## I have, I want\n\n{chooser(cards)}\n\n"
         f"## All\n\n{method_table(cards, '{slug}.md')}\n\n"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tokenry.compare.rivals import rivals
+from tokenry.counted import counted
 from tokenry.report import slots, words
 from tokenry.report.answer import MAX_LOSS, answer, best_linker, chosen_of, headline
 from tokenry.report.disagreements import curves, disagreements
@@ -66,6 +67,7 @@ def content(results: Results) -> dict[str, Any]:
             for label in results.methods
             if results.card(label)
         ],
+        "run": _run(results, keeps),
         "environment": [
             (words.clean(key), words.clean(value, 200))
             for key, value in results.environment.items()
@@ -123,9 +125,24 @@ def _least(results: Results, task: TaskInfo, lines: Sequence[Entry]) -> list[str
     return [f"Least {words.listing(titles)}: {one}. {why[one]}" for one, titles in found.items()]
 
 
+def _run(results: Results, keeps: Sequence[float]) -> list[tuple[str, str]]:
+    """What was asked for, to ask for it again."""
+    labels = [words.clean(label, 120) for label in results.methods if results.card(label)]
+    said = [
+        ("Model", words.clean(results.source.name or results.model, 120)),
+        ("Data", f"{words.clean(results.data)}, {counted(results.examples, 'example')}"),
+        ("Methods", ", ".join(labels)),
+        ("Keep", ", ".join(f"{keep:.3g}" for keep in (1, *keeps)) if keeps else ""),
+        ("Tasks", ", ".join(words.clean(task.slug) for task in results.tasks)),
+        ("Seed", str(results.seed)),
+    ]
+    return [(term, value) for term, value in said if value]
+
+
 def _count(results: Results, lines: Sequence[Entry]) -> str:
     done, wanted = lines[0].summary.n, results.examples
-    return f"{done} examples" if done >= wanted else f"{done} of {wanted} examples"
+    all_of = counted(wanted, "example")
+    return all_of if done >= wanted else f"{done:,} of {all_of}"
 
 
 def _task(results: Results, task: TaskInfo, keeps: Sequence[float]) -> dict[str, Any]:

@@ -12,6 +12,14 @@ from tokenry.report.graphs import picture
 from tokenry.report.vega import Spec, load, to_svg
 from tokenry.report.weights import waterfall
 
+PARTNERS = {
+    "best_left": "each left row its best partner",
+    "best_right": "each right row its best partner",
+    "one_to_one": "at most one partner for each row, the best sum of scores",
+    "mutual": "only rows that are each other's best",
+    "many": "any number of partners",
+}
+"""What each assignment allows."""
 WIDE, NARROW = 640, 290
 """Pixels of a histogram, and of one on a telephone."""
 
@@ -184,6 +192,12 @@ def _blocking(run: Mapping[str, Any]) -> list[tuple[str, str]]:
     return lines
 
 
+def _assignment(name: str) -> str:
+    """The name with what it allows."""
+    said = words.clean(name, 40)
+    return f"{said}: {PARTNERS[name]}" if name in PARTNERS else said
+
+
 def _settings(run: Mapping[str, Any]) -> list[tuple[str, str]]:
     left, right = run["on"] or ([], [])
     on = [a if a == b else f"{a} = {b}" for a, b in zip(left, right, strict=True)]
@@ -191,6 +205,6 @@ def _settings(run: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Keys", ", ".join(words.clean(name, 60) for name in on)),
         ("Method", words.clean(run["method"], 120)),
         ("Threshold", "" if run["threshold"] is None else words.digits_of(run["threshold"])),
-        ("Assignment", words.clean(run["assign"], 40)),
+        ("Assignment", _assignment(run["assign"])),
     ]
     return [(name, value) for name, value in found if value]
