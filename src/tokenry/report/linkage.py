@@ -115,7 +115,7 @@ def _figures(run: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         note = "whatever they score" if cut is None else f"from {words.digits_of(cut)} on"
         figures.append(("Links", f"{run['links']:,}", note))
     if run["alone"]:
-        figures.append(("Rows without a partner", f"{run['unlinked'][0]:,}", ""))
+        figures.append(("Rows without a partner", f"{_alone(run):,}", f"of {run['rows'][0]:,}"))
     else:
         notes = [f"of {count:,}" for count in run["rows"]]
         for name, count, note in zip(("Left", "Right"), run["unlinked"], notes, strict=True):
@@ -124,6 +124,12 @@ def _figures(run: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         figures.append(("Time", words.seconds(seconds), "all stages"))
         figures.append(("Peak memory", f"{words.megabytes(peak)}\u202fMB", "the whole process"))
     return figures[:5]
+
+
+def _alone(run: Mapping[str, Any]) -> int:
+    """Rows of one table that nothing is the same as: where there are clusters, those of one row."""
+    made = run.get("clustering")
+    return made["clusters"] - made["several"] if made else run["unlinked"][0]
 
 
 def _chart(run: Mapping[str, Any], width: int) -> Spec:
@@ -179,12 +185,12 @@ def _blocking(run: Mapping[str, Any]) -> list[tuple[str, str]]:
     pairs = left * (left - 1) // 2 if run["alone"] else left * right
     lines = []
     if "candidates" in facts:
-        share = f", {facts['candidates'] / pairs:.3%} of all pairs" if pairs else ""
+        share = f", {_percent(facts['candidates'] / pairs)} of all pairs" if pairs else ""
         lines.append(("Candidates", f"{facts['candidates']:,}{share}"))
     if facts.get("dropped_pairs"):
         lines.append(("Left out, blocks too large", counted(facts["dropped_pairs"], "pair")))
     if "blocking_recall" in facts:
-        lines.append(("Gold among the candidates", f"{facts['blocking_recall']:.2%}"))
+        lines.append(("Gold among the candidates", _percent(facts["blocking_recall"])))
     lines += [
         (f"Links by {words.clean(name, 60)}", f"{count:,}")
         for name, count in run["sources"].items()
@@ -196,6 +202,10 @@ def _assignment(name: str) -> str:
     """The name with what it allows."""
     said = words.clean(name, 40)
     return f"{said}: {PARTNERS[name]}" if name in PARTNERS else said
+
+
+def _percent(share: float) -> str:
+    return f"{words.digits(100 * share)}\u202f%" if share >= 1e-5 or not share else "<0.001\u202f%"
 
 
 def _settings(run: Mapping[str, Any]) -> list[tuple[str, str]]:

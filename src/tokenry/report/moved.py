@@ -136,7 +136,7 @@ def _figures(moves: Moves, best: MovedBy) -> list[tuple[str, str, str]]:
     span = words.reach(_percent(moves.saved.low), _percent(moves.saved.high))
     saves = f"{_percent(moves.saved.value)}\u202f%"
     return [
-        ("Tokens saved", saves, f"{span}; {before:,} to {after:,}"),
+        ("Tokens saved", saves, f"{span}; {after:,} instead of {before:,}"),
         ("Bits per byte", _bits(best.end), f"{_bits(moves.before)} before"),
         (
             "Without a known row",

@@ -21,6 +21,7 @@ class Phrases:
         drawn: Which of the two the panels draw.
         unlabelled: What an example without label is called.
         hidden: Heads of columns that say nothing here.
+        base: What methods are compared with.
     """
 
     keep: str
@@ -34,6 +35,12 @@ class Phrases:
     drawn: slice
     unlabelled: str
     hidden: tuple[str, ...] = ()
+    base: str = "the untouched model"
+
+    @property
+    def untouched(self) -> str:
+        """The same as the name of a line."""
+        return self.base.removeprefix("the ").capitalize()
 
 
 PHRASES = {
@@ -93,6 +100,7 @@ PHRASES = {
         rows=("", ""),
         drawn=slice(2),
         unlabelled="Prompt",
+        hidden=("Tokens",),
     ),
     "text-encoder": Phrases(
         keep="The share of the documents\u2019 tokens that is indexed. Queries stay whole. At "
@@ -113,6 +121,7 @@ PHRASES = {
         rows=("tokens indexed", "looked at"),
         drawn=slice(1),
         unlabelled="Query",
+        base="all token vectors",
     ),
     "linker": Phrases(
         keep="Linkers have no dial. The score is F1 of all links, at a threshold that was chosen "
@@ -135,5 +144,6 @@ PHRASES = {
         drawn=slice(2),
         unlabelled="Record",
         hidden=("Keep", "Tokens", "GFLOPs"),
+        base="the encoder alone",
     ),
 }
