@@ -17,6 +17,7 @@ PARTNERS = {
     "best_right": "each right row its best partner",
     "one_to_one": "at most one partner for each row, the best sum of scores",
     "mutual": "only rows that are each other's best",
+    "greedy": "at most one partner for each row, the best pair first",
     "many": "any number of partners",
 }
 """What each assignment allows."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from tokenry.counted import counted
 from tokenry.report import words
 from tokenry.report.vega import load, to_svg
 
@@ -47,7 +48,7 @@ def content(moves: Moves) -> dict[str, Any]:
         "model": words.clean(moves.model),
         "source": _named(first["source"]),
         "target": _named(first["target"]),
-        "size": f"{len(moves.texts)} texts, {words.digits(first['held_out_bytes'] / 1e3)} kB",
+        "size": f"{counted(len(moves.texts), 'text')}, {words.digits(first['held_out_bytes'] / 1e3)} kB",
         "headline": _headline(moves, best),
         "lead": _lead(moves, best),
         "intro": MASKED if moves.masked else WRITTEN,
