@@ -22,6 +22,19 @@ from find_box import find_box  # noqa: E402
 BEGIN = "<!-- methods: written by `make sync` -->"
 END = "<!-- end of methods -->"
 SIMILAR = 4
+HEADINGS = {
+    "vision": "Pictures",
+    "cache": "Long texts",
+    "decoding": "Writing",
+    "vocab": "Tokenizers",
+    "codes": "Codes",
+    "diffusion": "Diffusion",
+    "retrieval": "Search",
+    "linking": "Tables",
+    "training": "Training",
+    "probes": "Looking inside",
+}
+"""What the page of methods calls the families."""
 
 Cards = list[dict[str, Any]]
 
@@ -53,15 +66,18 @@ def method_table(cards: Cards, link: str = "") -> str:
 
 
 def chooser(cards: Cards) -> str:
-    """The table "I have ..., I want ...", one row for each pair, plain baselines left out."""
-    rows: dict[tuple[str, str], list[str]] = {}
-    for card in cards:
-        if card["arxiv"]:
-            link = f"[{card['name']}]({card['slug']}.md)"
-            rows.setdefault((card["have"], card["want"]), []).append(link)
-    lines = ["| I have | I want | Look at |", "|---|---|---|"]
-    lines += [f"| {have} | {want} | {', '.join(links)} |" for (have, want), links in rows.items()]
-    return "\n".join(lines)
+    """A table "I have ..., I want ..." for each family, plain baselines left out."""
+    parts = []
+    for family, title in HEADINGS.items():
+        rows: dict[tuple[str, str], list[str]] = {}
+        for card in cards:
+            if card["arxiv"] and card["family"] == family:
+                link = f"[{card['name']}]({card['slug']}.md)"
+                rows.setdefault((card["have"], card["want"]), []).append(link)
+        lines = [f"### {title}", "", "| I have | I want | Look at |", "|---|---|---|"]
+        lines += [f"| {have} | {want} | {', '.join(links)} |" for (have, want), links in rows.items()]
+        parts += ["\n".join(lines)] if rows else []
+    return "\n\n".join(parts)
 
 
 def method_page(cls: type[Method], near: Sequence[Found] = ()) -> str:
