@@ -68,14 +68,16 @@ def method_table(cards: Cards, link: str = "") -> str:
 def chooser(cards: Cards) -> str:
     """A table "I have ..., I want ..." for each family, plain baselines left out."""
     parts = []
-    for family, title in HEADINGS.items():
+    for family in FAMILIES:
         rows: dict[tuple[str, str], list[str]] = {}
         for card in cards:
             if card["arxiv"] and card["family"] == family:
                 link = f"[{card['name']}]({card['slug']}.md)"
                 rows.setdefault((card["have"], card["want"]), []).append(link)
-        lines = [f"### {title}", "", "| I have | I want | Look at |", "|---|---|---|"]
-        lines += [f"| {have} | {want} | {', '.join(links)} |" for (have, want), links in rows.items()]
+        lines = [f"### {HEADINGS[family]}", "", "| I have | I want | Look at |", "|---|---|---|"]
+        lines += [
+            f"| {have} | {want} | {', '.join(links)} |" for (have, want), links in rows.items()
+        ]
         parts += ["\n".join(lines)] if rows else []
     return "\n\n".join(parts)
 
@@ -109,8 +111,8 @@ def pages() -> dict[str, str]:
     cards = catalog.entries()
     slugs = "\n".join(card["slug"] for card in cards)
     index = (
-        "# Methods\n\nEvery method on a page of its own: how it is used, its settings, what its paper claims, "
-        "and what came out here. Say what you want, or look in the tables below.\n\n"
+        "# Methods\n\nEvery method on a page of its own: how it is used, its settings, what its "
+        "paper claims, and what came out here. Say what you want, or look in the tables below.\n\n"
         f"{find_box(cards)}\n\n"
         f"## I have, I want\n\n{chooser(cards)}\n\n"
         f"## All\n\n{method_table(cards, '{slug}.md')}\n\n"
