@@ -43,12 +43,13 @@ def content(moves: Moves) -> dict[str, Any]:
     best = min(moves.moves, key=lambda one: one.end.per_byte.value)
     first = moves.moves[0].figures
     order = _order(moves, best)
+    held = words.digits(first["held_out_bytes"] / 1e3)
     return {
         "title": words.clean(moves.model),
         "model": words.clean(moves.model),
         "source": _named(first["source"]),
         "target": _named(first["target"]),
-        "size": f"{counted(len(moves.texts), 'text')}, {words.digits(first['held_out_bytes'] / 1e3)} kB",
+        "size": f"{counted(len(moves.texts), 'text')}, {held} kB",
         "headline": _headline(moves, best),
         "lead": _lead(moves, best),
         "intro": MASKED if moves.masked else WRITTEN,
