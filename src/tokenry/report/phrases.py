@@ -129,10 +129,10 @@ PHRASES = {
         drawn=slice(1),
         unlabelled="Query",
         base="all token vectors",
-        terms="MaxSim adds up, over the tokens of the query, the cosine to the nearest token of the "
-        "document; \u201call token vectors\u201d does that exactly. MRR@10 is one over the rank of "
-        "the first right document, and 0 beyond rank 10; recall@100 is the share of the right "
-        "documents among the first 100.",
+        terms="MaxSim adds up, over the tokens of the query, the cosine to the nearest token of "
+        "the document; \u201call token vectors\u201d does that exactly. MRR@10 is one over the "
+        "rank of the first right document, and 0 beyond rank 10; recall@100 is the share of the "
+        "right documents among the first 100.",
     ),
     "linker": Phrases(
         keep="Linkers have no dial. The score is F1 of all links, at a threshold that was chosen "
