@@ -71,8 +71,13 @@ def content(run: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _title(run: Mapping[str, Any]) -> str:
-    left, right = (words.clean(name) for name in run["names"])
+    left, right = (words.clean(_file(name)) for name in run["names"])
     return left if run["alone"] else f"{left} and {right}"
+
+
+def _file(name: str) -> str:
+    """Of a table that was read from a file, the file's name."""
+    return name.partition(" (")[2].removesuffix(")") or name
 
 
 def _headline(run: Mapping[str, Any]) -> str:
@@ -193,7 +198,12 @@ def _blocking(run: Mapping[str, Any]) -> list[tuple[str, str]]:
     if "blocking_recall" in facts:
         lines.append(("Gold among the candidates", _percent(facts["blocking_recall"])))
     lines += [
-        (f"Links by {words.clean(name, 60)}", f"{count:,}")
+        (
+            "Links among the nearest"
+            if name == "nearest"
+            else f"Links in block {words.clean(name, 60)}",
+            f"{count:,}",
+        )
         for name, count in run["sources"].items()
     ]
     return lines
