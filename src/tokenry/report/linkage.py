@@ -197,15 +197,9 @@ def _blocking(run: Mapping[str, Any]) -> list[tuple[str, str]]:
         lines.append(("Left out, blocks too large", counted(facts["dropped_pairs"], "pair")))
     if "blocking_recall" in facts:
         lines.append(("Gold among the candidates", _percent(facts["blocking_recall"])))
-    lines += [
-        (
-            "Links among the nearest"
-            if name == "nearest"
-            else f"Links in block {words.clean(name, 60)}",
-            f"{count:,}",
-        )
-        for name, count in run["sources"].items()
-    ]
+    for name, count in run["sources"].items():
+        where = "among the nearest" if name == "nearest" else f"in block {words.clean(name, 60)}"
+        lines.append((f"Links {where}", f"{count:,}"))
     return lines
 
 
