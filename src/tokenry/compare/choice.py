@@ -102,4 +102,4 @@ def _shown(summary: Summary, task: TaskInfo, worst: float, share: str = "") -> s
 
 def _amount(value: float, task: TaskInfo) -> str:
     """A score or a difference of scores: per cent where answers are right or wrong."""
-    return f"{100 * value:.4g} %" if task.binary else f"{value:.4g}"
+    return f"{100 * value:.3g} %" if task.binary else f"{value:.3g}"

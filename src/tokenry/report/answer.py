@@ -96,7 +96,7 @@ def headline(best: Best, entries: Sequence[Entry]) -> str:
     chosen = chosen_of(best, entries)
     if chosen is not None:
         name = f"{chosen.name} {chosen.setting}".rstrip()
-        return f"{name}: {chosen.speedup} faster, {_loss(chosen)}"
+        return f"{name}: {chosen.speedup} as fast, {_loss(chosen)}"
     speeds = {e.summary.faster for e in entries if e.acts}
     if "faster" in speeds:
         return f"What is faster here may lose more than {_allowed(entries)}"

@@ -38,6 +38,16 @@ SECTIONS = {
     "papers": "Papers",
 }
 """Parts of the page, and what the menu calls them."""
+TERMS = {
+    "model": "hash of the weights",
+    "processor": "hash of the processor",
+    "data": "hash of the data",
+    "class": "class of the model",
+    "dtype": "type of the weights",
+    "image_size": "side of a picture",
+    "batch_size": "batch size",
+}
+"""What the page calls facts whose names say too little."""
 
 
 def content(results: Results) -> dict[str, Any]:
@@ -69,7 +79,7 @@ def content(results: Results) -> dict[str, Any]:
         ],
         "run": _run(results, keeps),
         "environment": [
-            (words.clean(key), words.clean(value, 200))
+            (words.clean(TERMS.get(key, key)), words.clean(value, 200))
             for key, value in results.environment.items()
         ],
         "skipped": [
@@ -134,7 +144,6 @@ def _run(results: Results, keeps: Sequence[float]) -> list[tuple[str, str]]:
         ("Methods", ", ".join(labels)),
         ("Keep", ", ".join(f"{keep:.3g}" for keep in (1, *keeps)) if keeps else ""),
         ("Tasks", ", ".join(words.clean(task.slug) for task in results.tasks)),
-        ("Seed", str(results.seed)),
     ]
     return [(term, value) for term, value in said if value]
 
