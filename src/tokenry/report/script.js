@@ -118,7 +118,9 @@ for (const table of document.querySelectorAll("table.sortable, table.facing, tab
     const file = new Blob([csv(heads, rows)], { type: "text/csv" });
     const link = document.createElement("a");
     link.href = URL.createObjectURL(file);
-    link.download = `tokenry-${table.closest("[id]").id}.csv`;
+    const place = table.closest("[id]");
+    const number = [...place.querySelectorAll("table")].indexOf(table);
+    link.download = `tokenry-${place.id}${number ? `-${number + 1}` : ""}.csv`;
     link.click();
     URL.revokeObjectURL(link.href);
   });
