@@ -59,9 +59,10 @@ def best_linker(
     rivals = [e.name for e in entries if e.summary.method in even and e is not top]
     if rivals:
         said += f" Not shown to be worse: {words.listing(rivals)}."
+    alone = ("Encoder alone", untouched.score, f"95\u202f% {untouched.score_span}")
     figures = [
         (metric, top.score, f"95\u202f% {top.score_span}"),
-        ("Encoder alone", untouched.score, f"95\u202f% {untouched.score_span}"),
+        *([] if top is untouched else [alone]),
         ("Time per example", top.seconds, f"encoder alone {untouched.seconds}"),
         (
             "Peak memory",

@@ -69,6 +69,7 @@ def content(results: Results) -> dict[str, Any]:
         "least": _least(results, first, lines),
         "tasks": [_task(results, task, keeps) for task in results.tasks],
         "keeps": [f"{keep:.3g}" for keep in keeps],
+        "dialled": bool(keeps) and "Keep" not in PHRASES[first.kind].hidden,
         "chosen": keeps.index(best.keep) if best.keep in keeps else len(keeps) // 2,
         "phrases": PHRASES[first.kind],
         **_drawn(results, first, keeps),
@@ -137,12 +138,13 @@ def _least(results: Results, task: TaskInfo, lines: Sequence[Entry]) -> list[str
 
 def _run(results: Results, keeps: Sequence[float]) -> list[tuple[str, str]]:
     """What was asked for, to ask for it again."""
+    dialled = keeps and "Keep" not in PHRASES[results.tasks[0].kind].hidden
     labels = [words.clean(label, 120) for label in results.methods if results.card(label)]
     said = [
         ("Model", words.clean(results.source.name or results.model, 120)),
         ("Data", f"{words.clean(results.data)}, {counted(results.examples, 'example')}"),
         ("Methods", ", ".join(labels)),
-        ("Keep", ", ".join(f"{keep:.3g}" for keep in (1, *keeps)) if keeps else ""),
+        ("Keep", ", ".join(f"{keep:.3g}" for keep in (1, *keeps)) if dialled else ""),
         ("Tasks", ", ".join(words.clean(task.slug) for task in results.tasks)),
     ]
     return [(term, value) for term, value in said if value]
