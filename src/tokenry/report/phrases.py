@@ -49,7 +49,8 @@ PHRASES = {
     "vision": Phrases(
         keep="The mean share of tokens that the encoder\u2019s layers really process, so that "
         "methods with different schedules stand on one axis. At keep 1 nothing is removed. The "
-        "share in the table is the measured one.",
+        "share in the table is the measured one; where a method scores tokens in a whole pass of "
+        "its own, that pass is counted too.",
         time="Seconds per example of a forward pass over a batch",
         profile="One forward pass over a batch.",
         layers="Above: milliseconds in each layer, method as bars, untouched model as a line. "
