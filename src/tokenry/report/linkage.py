@@ -135,7 +135,7 @@ def _figures(run: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 def _alone(run: Mapping[str, Any]) -> int:
     """Rows of one table that nothing is the same as: where there are clusters, those of one row."""
     made = run.get("clustering")
-    return made["clusters"] - made["several"] if made else run["unlinked"][0]
+    return int(made["clusters"] - made["several"] if made else run["unlinked"][0])
 
 
 def _chart(run: Mapping[str, Any], width: int) -> Spec:
