@@ -13,7 +13,7 @@ BOX = """```{{raw}} html
 <script src="../_static/find.js" defer></script>
 <script type="application/json" id="find-index">{index}</script>
 <div id="find" role="search" hidden>
-<input type="search" aria-label="Find a system by what it does" autocomplete="off"
+<input type="search" aria-label="Find a method by what it does" autocomplete="off"
  placeholder="What do you want? For example: merge similar image tokens">
 <p class="find-status" role="status"></p>
 <ol></ol>

@@ -22,6 +22,19 @@ from find_box import find_box  # noqa: E402
 BEGIN = "<!-- methods: written by `make sync` -->"
 END = "<!-- end of methods -->"
 SIMILAR = 4
+HEADINGS = {
+    "vision": "Pictures",
+    "cache": "Long texts",
+    "decoding": "Writing",
+    "vocab": "Tokenizers",
+    "codes": "Codes",
+    "diffusion": "Diffusion",
+    "retrieval": "Search",
+    "linking": "Tables",
+    "training": "Training",
+    "probes": "Looking inside",
+}
+"""What the page of methods calls the families."""
 
 Cards = list[dict[str, Any]]
 
@@ -53,15 +66,20 @@ def method_table(cards: Cards, link: str = "") -> str:
 
 
 def chooser(cards: Cards) -> str:
-    """The table "I have ..., I want ...", one row for each pair, plain baselines left out."""
-    rows: dict[tuple[str, str], list[str]] = {}
-    for card in cards:
-        if card["arxiv"]:
-            link = f"[{card['name']}]({card['slug']}.md)"
-            rows.setdefault((card["have"], card["want"]), []).append(link)
-    lines = ["| I have | I want | Look at |", "|---|---|---|"]
-    lines += [f"| {have} | {want} | {', '.join(links)} |" for (have, want), links in rows.items()]
-    return "\n".join(lines)
+    """A table "I have ..., I want ..." for each family, plain baselines left out."""
+    parts = []
+    for family in FAMILIES:
+        rows: dict[tuple[str, str], list[str]] = {}
+        for card in cards:
+            if card["arxiv"] and card["family"] == family:
+                link = f"[{card['name']}]({card['slug']}.md)"
+                rows.setdefault((card["have"], card["want"]), []).append(link)
+        lines = [f"### {HEADINGS[family]}", "", "| I have | I want | Look at |", "|---|---|---|"]
+        lines += [
+            f"| {have} | {want} | {', '.join(links)} |" for (have, want), links in rows.items()
+        ]
+        parts += ["\n".join(lines)] if rows else []
+    return "\n\n".join(parts)
 
 
 def method_page(cls: type[Method], near: Sequence[Found] = ()) -> str:
@@ -93,7 +111,8 @@ def pages() -> dict[str, str]:
     cards = catalog.entries()
     slugs = "\n".join(card["slug"] for card in cards)
     index = (
-        "# Methods\n\nMade from the cards in the methods' own files.\n\n"
+        "# Methods\n\nEvery method on a page of its own: how it is used, its settings, what its "
+        "paper claims, and what came out here. Say what you want, or look in the tables below.\n\n"
         f"{find_box(cards)}\n\n"
         f"## I have, I want\n\n{chooser(cards)}\n\n"
         f"## All\n\n{method_table(cards, '{slug}.md')}\n\n"

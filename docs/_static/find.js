@@ -111,9 +111,9 @@
     status.textContent = !query.trim()
       ? ""
       : found.length
-        ? `${found.length} of ${index.cards.length} systems, best first` +
+        ? `${found.length} of ${index.cards.length} methods, best first` +
           (found.length > SHOWN ? `; ${SHOWN} are shown` : "")
-        : "No card holds any of these words.";
+        : "No description holds any of these words. They are in English; try other words.";
   }
 
   document.addEventListener("DOMContentLoaded", () => {

@@ -105,7 +105,7 @@ def find(
         console.write_json([one.to_dict() for one in found])
         return
     if not found:
-        console.write("No card holds any of these words; `tokenry list` shows all methods.")
+        console.write("No description holds any of these words; `tokenry list` shows all methods.")
         return
     table = console.table("Method", "What it does", "Family", "Found by")
     for one in found:

@@ -37,8 +37,8 @@ SUBJECTS = {
 
 _STOP = """
 a all an and any are as at be but by can do does each every for from has have how i if in into is it
-its me more most my no not of on once one only or other says so than that the their them then there
-these they this to was we were what when where which who whose will with you your
+its make me more most my no not of on once one only or other says so than that the their them then
+there these they this to too was we were what when where which who whose will with you your
 """
 STOP = frozenset(_STOP.split())
 
@@ -50,6 +50,7 @@ ALIKE = tuple(
         "prune drop evict discard",
         "merge combine pool",
         "faster speed latency accelerate speculative",
+        "slow latency accelerate speculative",
         "kv cache",
         "retrieve search find",
         "duplicate dedupe",
@@ -127,10 +128,10 @@ def find(
     """
     if bool(query.strip()) == (like is not None):
         raise UsageError(
-            f"find: query={query!r} and like={like!r}; give one of them, words or a system's name."
+            f"find: query={query!r} and like={like!r}; give one of them, words or a method's name."
         )
     if k < 1:
-        raise UsageError(f"find: k={k} systems are none; ask for 1 or more.")
+        raise UsageError(f"find: k={k} methods are none; ask for 1 or more.")
     index = _index(catalog.names())
     found = index.search(query) if like is None else index.like(like)
     return [one for one in found if family in (None, one.family)][:k]

@@ -63,7 +63,7 @@ def test_best_is_the_fastest_that_is_shown_to_lose_little():
     best = found.best(max_loss=0.01)
     assert (best.method, best.keep) == ("tome", 0.5)
     assert best.summary in found.summary()
-    assert "cosine loses no more than 0.005" in best.confidence
+    assert "the loss in cosine is at most 0.005" in best.confidence
     assert "2.0" in best.confidence
     assert 'attach(model, "tome", keep=0.5)' in best.code.replace("'", '"')
     assert found.best(max_loss=0.1).keep == 0.25
@@ -82,14 +82,14 @@ def test_a_mean_loss_below_the_limit_is_not_enough():
     noisy = rows("tome", 0.5, 0.005 + 100 * NOISE, [0.5] * 10)
     best = results(PLAIN + noisy).best(max_loss=0.01)
     assert (best.method, best.keep) == ("none", 1.0)
-    assert "no method is shown to lose so little" in best.confidence
+    assert "no method is shown to lose at most" in best.confidence
     assert "attach" not in best.code
 
 
 def test_the_untouched_model_is_best_when_nothing_is_faster():
     best = results(PLAIN + SLOW).best(max_loss=0.01)
     assert best.method == "none"
-    assert "one configuration loses so little, but is not shown to be faster" in best.confidence
+    assert "one configuration loses at most 0.01 in cosine, but is not shown" in best.confidence
 
 
 def test_best_where_lower_is_better():
@@ -148,7 +148,7 @@ def test_right_answers_alone_do_not_show_that_little_is_lost():
     assert results(same, (right,)).best(0.05).method == "none"
     best = results(same, (right,)).best(0.1)
     assert best.method == "tome"
-    assert "loses no more than 0.0881 (mean difference +0 on 40 examples)" in best.confidence
+    assert "is at most 8.81 % (mean difference 0 % on 40 examples)" in best.confidence
     exact = replace(TOME, card={"slug": "tome", "exact": True})
     assert results(same, (right,), (exact,)).best(0).method == "tome"
 

@@ -30,7 +30,7 @@ def test_a_stack_has_a_row_for_each_keep_of_its_policy(language, texts, tmp_path
     assert rows[HALF].figures["passes"] < 1
     assert rows[HALF].score.value < 1, "a cut cache changes what is written"
     assert rows[f"{STACK}(keep=1.0)"].verdict == "identical"
-    assert "prompt lookup(budget=6) + StreamingLLM(keep=0.5)" in html(results)
+    assert "Prompt lookup(budget=6) + StreamingLLM(keep=0.5)" in html(results)
 
 
 @pytest.mark.parametrize("stack", [HALF, ["prompt-lookup(budget=6)", "streaming-llm(keep=.5)"]])

@@ -75,7 +75,7 @@ def test_records_on_which_methods_disagree_come_first(results, linkers):
     assert all(one["label"] for one in found)
     for one in found:
         assert sum(choice["open"] for choice in one["choices"]) <= 1
-        assert {choice["name"] for choice in one["choices"]} == {"Untouched model", "Overlap"}
+        assert {choice["name"] for choice in one["choices"]} == {"Encoder alone", "Overlap"}
 
 
 def test_the_page_of_linkers_holds_curves_and_records_and_escapes(results, linkers):
@@ -100,7 +100,7 @@ def test_the_page_of_links_holds_what_was_barely_linked(links, linkers, tmp_path
     run = links.told()
     assert isinstance(links, linkage.Told)
     assert f"{len(links):,} links between 48 and 36 rows" in page
-    assert "Barely linked" in page
+    assert "Links with the lowest scores" in page
     assert len(run["stages"]) == len(links.stages)
     linked = [one["score"] for one in run["examples"] if one["linked"]]
     assert linked == sorted(links.scores)[: len(linked)]

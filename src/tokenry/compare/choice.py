@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from tokenry.compare import stats
 from tokenry.compare.records import Figure, Summary, TaskInfo
+from tokenry.counted import counted
 from tokenry.errors import UnknownNameError
 
 _NOTHING = 1e-12  # what rounding leaves of an end at zero
@@ -79,21 +80,26 @@ def _cost(task: TaskInfo, name: str) -> Figure:
 
 
 def _untouched(summary: Summary, task: TaskInfo, max_loss: float, safe: int, better: str) -> Choice:
+    little = f"at most {_amount(max_loss, task)} in {task.metric}"
     why = {
-        0: "no method is shown to lose so little",
-        1: f"one configuration loses so little, but is not shown to be {better}",
-    }.get(safe, f"{safe} configurations lose so little, but none is shown to be {better}")
-    return Choice(
-        summary,
-        f"Keep the untouched model: of the allowed loss of {max_loss:g} in {task.metric}, {why} on "
-        f"{summary.n} examples.",
-    )
+        0: f"no method is shown to lose {little}",
+        1: f"one configuration loses {little}, but is not shown to be {better}",
+    }.get(safe, f"{safe} configurations lose {little}, but none is shown to be {better}")
+    on = counted(summary.n, "example")
+    return Choice(summary, f"Keep the untouched model: {why} on {on}.")
 
 
 def _shown(summary: Summary, task: TaskInfo, worst: float, share: str = "") -> str:
+    change = summary.difference.value
+    sign = "+" if change > 0 else ""
     return (
-        f"With 95 % confidence, {task.metric} loses no more than {max(0, -worst):.4g} (mean "
-        f"difference {summary.difference.value:+.4g} on {summary.n} examples), {share}and a pass "
-        f"is {summary.speedup.value:.2f} times as fast ({summary.speedup.low:.2f} to "
-        f"{summary.speedup.high:.2f})."
+        f"With 95 % confidence, the loss in {task.metric} is at most "
+        f"{_amount(max(0, -worst), task)} (mean difference {sign}{_amount(change, task)} on "
+        f"{counted(summary.n, 'example')}), {share}and it is {summary.speedup.value:.2f} times as "
+        f"fast ({summary.speedup.low:.2f} to {summary.speedup.high:.2f})."
     )
+
+
+def _amount(value: float, task: TaskInfo) -> str:
+    """A score or a difference of scores: per cent where answers are right or wrong."""
+    return f"{100 * value:.3g} %" if task.binary else f"{value:.3g}"

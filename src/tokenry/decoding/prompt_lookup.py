@@ -37,7 +37,7 @@ class PromptLookup(Drafter):
 
     card: ClassVar[Card] = Card(
         slug="prompt-lookup",
-        name="prompt lookup",
+        name="Prompt lookup",
         title="Draft what followed the last tokens where they occurred before",
         summary="Copies from the text itself; the plain reference for drafting.",
         family="decoding",

@@ -59,9 +59,10 @@ def best_linker(
     rivals = [e.name for e in entries if e.summary.method in even and e is not top]
     if rivals:
         said += f" Not shown to be worse: {words.listing(rivals)}."
+    alone = ("Encoder alone", untouched.score, f"95\u202f% {untouched.score_span}")
     figures = [
         (metric, top.score, f"95\u202f% {top.score_span}"),
-        ("Encoder alone", untouched.score, f"95\u202f% {untouched.score_span}"),
+        *([] if top is untouched else [alone]),
         ("Time per example", top.seconds, f"encoder alone {untouched.seconds}"),
         (
             "Peak memory",
@@ -72,7 +73,7 @@ def best_linker(
     return {
         "task": words.clean(top.task.title),
         "setting": words.setting(top.task.settings),
-        "headline": f"{'Encoder alone' if top is untouched else top.name}: {metric} {top.score}",
+        "headline": f"{top.name}: {metric} {top.score}",
         "explanation": f"{said} {_cheapest(best, top, entries)}".rstrip(),
         "figures": figures,
         "code": words.code(code(top.summary.method, top.summary.keep)),
@@ -96,7 +97,7 @@ def headline(best: Best, entries: Sequence[Entry]) -> str:
     chosen = chosen_of(best, entries)
     if chosen is not None:
         name = f"{chosen.name} {chosen.setting}".rstrip()
-        return f"{name}: {chosen.speedup} faster, {_loss(chosen)}"
+        return f"{name}: {chosen.speedup} as fast, {_loss(chosen)}"
     speeds = {e.summary.faster for e in entries if e.acts}
     if "faster" in speeds:
         return f"What is faster here may lose more than {_allowed(entries)}"
@@ -146,7 +147,7 @@ def _figures(chosen: Entry, untouched: Entry | None) -> list[tuple[str, str, str
     ]
     if untouched is not None:
         figures += [
-            ("Time per example", chosen.seconds, f"untouched {untouched.seconds}"),
+            ("Time per example", chosen.seconds, f"{untouched.name.lower()} {untouched.seconds}"),
             *_memory(chosen, untouched),
         ]
     return figures
@@ -157,12 +158,12 @@ def _memory(chosen: Entry, untouched: Entry) -> list[tuple[str, str, str]]:
     own = [f for f in chosen.task.figures if f.unit == "bytes"]
     if not own:
         peak, before = (words.megabytes(e.summary.peak_bytes) for e in (chosen, untouched))
-        return [("Peak memory", f"{peak}\u202fMB", f"untouched {before}\u202fMB")]
+        return [("Peak memory", f"{peak}\u202fMB", f"{untouched.name.lower()} {before}\u202fMB")]
     return [
         (
             words.clean(f.title, 40),
             words.figure(chosen.summary.figures[f.name], f.unit),
-            f"untouched {words.figure(untouched.summary.figures[f.name], f.unit)}",
+            f"{untouched.name.lower()} {words.figure(untouched.summary.figures[f.name], f.unit)}",
         )
         for f in own
     ]

@@ -83,7 +83,8 @@ def _size(audit: Audit) -> str:
     total = sum(one.size for one in audit.categories)
     many = len(audit.categories)
     categories = f"{many} categories" if many > 1 else "one category"
-    return f"{words.digits(total / 1e6)} MB in {categories}"
+    size = f"{words.digits(total / 1e6)} MB" if total >= 1e6 else f"{words.digits(total / 1e3)} kB"
+    return f"{size} in {categories}"
 
 
 def _headline(audit: Audit) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tokenry.counted import counted
 from tokenry.report import words
 from tokenry.report.bars import bar, bars
 
@@ -33,8 +34,8 @@ def content(chunks: Chunks) -> dict[str, Any]:
     ranked = sorted(chunks.chunkers, key=lambda one: -one.figures["iou"].value)
     page: dict[str, Any] = {
         "title": f"Chunks of {words.clean(chunks.data)}",
-        "size": f"{chunks.documents:,} documents, {chunks.size:,} tokens, "
-        f"{len(chunks.questions):,} questions",
+        "size": f"{counted(chunks.documents, 'document')}, {chunks.size:,} tokens, "
+        f"{counted(len(chunks.questions), 'question')}",
         "headline": _headline(chunks, best),
         "lead": _lead(chunks, best),
         "figures": [

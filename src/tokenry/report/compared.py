@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tokenry.compare.records import UNTOUCHED
 from tokenry.compare.rivals import rivals
+from tokenry.counted import counted
 from tokenry.report import slots, words
 from tokenry.report.answer import MAX_LOSS, answer, best_linker, chosen_of, headline
 from tokenry.report.disagreements import curves, disagreements
@@ -38,6 +39,16 @@ SECTIONS = {
     "papers": "Papers",
 }
 """Parts of the page, and what the menu calls them."""
+TERMS = {
+    "model": "hash of the weights",
+    "processor": "hash of the processor",
+    "data": "hash of the data",
+    "class": "class of the model",
+    "dtype": "type of the weights",
+    "image_size": "side of a picture",
+    "batch_size": "batch size",
+}
+"""What the page calls facts whose names say too little."""
 
 
 def content(results: Results) -> dict[str, Any]:
@@ -59,6 +70,7 @@ def content(results: Results) -> dict[str, Any]:
         "least": _least(results, first, lines),
         "tasks": [_task(results, task, keeps) for task in results.tasks],
         "keeps": [f"{keep:.3g}" for keep in keeps],
+        "dialled": bool(keeps) and "Keep" not in PHRASES[first.kind].hidden,
         "chosen": keeps.index(best.keep) if best.keep in keeps else len(keeps) // 2,
         "phrases": PHRASES[first.kind],
         **_drawn(results, first, keeps),
@@ -67,8 +79,9 @@ def content(results: Results) -> dict[str, Any]:
             for label in results.methods
             if results.card(label)
         ],
+        "run": _run(results, keeps),
         "environment": [
-            (words.clean(key), words.clean(value, 200))
+            (words.clean(TERMS.get(key, key)), words.clean(value, 200))
             for key, value in results.environment.items()
         ],
         "skipped": [
@@ -124,9 +137,24 @@ def _least(results: Results, task: TaskInfo, lines: Sequence[Entry]) -> list[str
     return [f"Least {words.listing(titles)}: {one}. {why[one]}" for one, titles in found.items()]
 
 
+def _run(results: Results, keeps: Sequence[float]) -> list[tuple[str, str]]:
+    """What was asked for, to ask for it again."""
+    dialled = keeps and "Keep" not in PHRASES[results.tasks[0].kind].hidden
+    labels = [words.clean(label, 120) for label in results.methods if results.card(label)]
+    said = [
+        ("Model", words.clean(results.source.name or results.model, 120)),
+        ("Data", f"{words.clean(results.data)}, {counted(results.examples, 'example')}"),
+        ("Methods", ", ".join(labels)),
+        ("Keep", ", ".join(f"{keep:.3g}" for keep in (1, *keeps)) if dialled else ""),
+        ("Tasks", ", ".join(words.clean(task.slug) for task in results.tasks)),
+    ]
+    return [(term, value) for term, value in said if value]
+
+
 def _count(results: Results, lines: Sequence[Entry]) -> str:
     done, wanted = lines[0].summary.n, results.examples
-    return f"{done} examples" if done >= wanted else f"{done} of {wanted} examples"
+    all_of = counted(wanted, "example")
+    return all_of if done >= wanted else f"{done:,} of {all_of}"
 
 
 def _task(results: Results, task: TaskInfo, keeps: Sequence[float]) -> dict[str, Any]:

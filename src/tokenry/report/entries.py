@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tokenry.compare.records import UNTOUCHED
 from tokenry.report import words
+from tokenry.report.phrases import PHRASES
 
 if TYPE_CHECKING:
     from tokenry.compare.records import Figure, Summary, TaskInfo
@@ -146,6 +147,8 @@ def display_name(results: Results, label: str) -> str:
 
     Of names that are alike because they were shortened, each gets a number.
     """
+    if label == "none":
+        return PHRASES[results.tasks[0].kind].untouched
     name = words.name(label, results.card(label))
     alike = [other for other in results.methods if words.name(other, results.card(other)) == name]
     return f"{name} {alike.index(label) + 1}" if label in alike and len(alike) > 1 else name

@@ -14,7 +14,7 @@ from tokenry.report import words
 SIZE = 260
 """Pixels of a picture's side."""
 DOT, EDGE = 11, 16
-COLORS = ("accent", "loss", "grey", "mute", "ink")
+COLORS = ("accent", "loss", "mute", "ink")
 """Names of the colours that clusters get in turn."""
 
 

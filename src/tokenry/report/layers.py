@@ -52,6 +52,7 @@ def layers(
     for part, top in zip(spec["vconcat"], (top_ms, top_rows), strict=True):
         part["encoding"]["x"]["scale"]["domain"] = [0.5, depth + 0.5]
         part["encoding"]["y"]["scale"]["domain"] = [0, top]
+    spec["vconcat"][1]["encoding"]["y"]["axis"]["title"] = rows[0].split()[0]
     spec["vconcat"][1]["encoding"]["x"]["axis"]["values"] = sorted({1, (depth + 1) // 2, depth})
     return spec
 

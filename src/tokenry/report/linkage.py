@@ -12,6 +12,15 @@ from tokenry.report.graphs import picture
 from tokenry.report.vega import Spec, load, to_svg
 from tokenry.report.weights import waterfall
 
+PARTNERS = {
+    "best_left": "each left row its best partner",
+    "best_right": "each right row its best partner",
+    "one_to_one": "at most one partner for each row, the best sum of scores",
+    "mutual": "only rows that are each other's best",
+    "greedy": "at most one partner for each row, the best pair first",
+    "many": "any number of partners",
+}
+"""What each assignment allows."""
 WIDE, NARROW = 640, 290
 """Pixels of a histogram, and of one on a telephone."""
 
@@ -62,8 +71,13 @@ def content(run: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _title(run: Mapping[str, Any]) -> str:
-    left, right = (words.clean(name) for name in run["names"])
+    left, right = (words.clean(_file(name)) for name in run["names"])
     return left if run["alone"] else f"{left} and {right}"
+
+
+def _file(name: str) -> str:
+    """Of a table that was read from a file, the file's name."""
+    return name.partition(" (")[2].removesuffix(")") or name
 
 
 def _headline(run: Mapping[str, Any]) -> str:
@@ -107,7 +121,7 @@ def _figures(run: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         note = "whatever they score" if cut is None else f"from {words.digits_of(cut)} on"
         figures.append(("Links", f"{run['links']:,}", note))
     if run["alone"]:
-        figures.append(("Rows without a partner", f"{run['unlinked'][0]:,}", ""))
+        figures.append(("Rows without a partner", f"{_alone(run):,}", f"of {run['rows'][0]:,}"))
     else:
         notes = [f"of {count:,}" for count in run["rows"]]
         for name, count, note in zip(("Left", "Right"), run["unlinked"], notes, strict=True):
@@ -116,6 +130,12 @@ def _figures(run: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         figures.append(("Time", words.seconds(seconds), "all stages"))
         figures.append(("Peak memory", f"{words.megabytes(peak)}\u202fMB", "the whole process"))
     return figures[:5]
+
+
+def _alone(run: Mapping[str, Any]) -> int:
+    """Rows of one table that nothing is the same as: where there are clusters, those of one row."""
+    made = run.get("clustering")
+    return int(made["clusters"] - made["several"] if made else run["unlinked"][0])
 
 
 def _chart(run: Mapping[str, Any], width: int) -> Spec:
@@ -171,17 +191,26 @@ def _blocking(run: Mapping[str, Any]) -> list[tuple[str, str]]:
     pairs = left * (left - 1) // 2 if run["alone"] else left * right
     lines = []
     if "candidates" in facts:
-        share = f", {facts['candidates'] / pairs:.3%} of all pairs" if pairs else ""
+        share = f", {_percent(facts['candidates'] / pairs)} of all pairs" if pairs else ""
         lines.append(("Candidates", f"{facts['candidates']:,}{share}"))
     if facts.get("dropped_pairs"):
         lines.append(("Left out, blocks too large", counted(facts["dropped_pairs"], "pair")))
     if "blocking_recall" in facts:
-        lines.append(("Gold among the candidates", f"{facts['blocking_recall']:.2%}"))
-    lines += [
-        (f"Links by {words.clean(name, 60)}", f"{count:,}")
-        for name, count in run["sources"].items()
-    ]
+        lines.append(("Gold among the candidates", _percent(facts["blocking_recall"])))
+    for name, count in run["sources"].items():
+        where = "among the nearest" if name == "nearest" else f"in block {words.clean(name, 60)}"
+        lines.append((f"Links {where}", f"{count:,}"))
     return lines
+
+
+def _assignment(name: str) -> str:
+    """The name with what it allows."""
+    said = words.clean(name, 40)
+    return f"{said}: {PARTNERS[name]}" if name in PARTNERS else said
+
+
+def _percent(share: float) -> str:
+    return f"{words.digits(100 * share)}\u202f%" if share >= 1e-5 or not share else "<0.001\u202f%"
 
 
 def _settings(run: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -191,6 +220,6 @@ def _settings(run: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Keys", ", ".join(words.clean(name, 60) for name in on)),
         ("Method", words.clean(run["method"], 120)),
         ("Threshold", "" if run["threshold"] is None else words.digits_of(run["threshold"])),
-        ("Assignment", words.clean(run["assign"], 40)),
+        ("Assignment", _assignment(run["assign"])),
     ]
     return [(name, value) for name, value in found if value]

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenry.compare.records import UNTOUCHED
 from tokenry.report import words
 from tokenry.report.entries import display_name
 from tokenry.report.stored import reading
@@ -59,9 +58,7 @@ def _query(
         ],
         "figures": [
             {
-                "name": "All token vectors"
-                if picture.method == UNTOUCHED
-                else display_name(results, picture.method),
+                "name": display_name(results, picture.method),
                 "keep": keeps.index(picture.keep) if picture.keep in keeps else None,
                 "score": f"{words.clean(task.metric, 40)} {words.amount(picture.score, task)}",
                 "ranks": _ranks(picture.groups, len(documents)),
@@ -95,8 +92,8 @@ def _ranks(groups: NDArray[np.int16], documents: int) -> str:
     if not groups.shape[1]:
         return "the query has no tokens"
     ranks = groups[4 : 4 + documents, 0].tolist()
-    said = [f"rank {rank}" if rank else "not found" for rank in ranks]
-    return said[0] if documents == 1 else f"{said[0]}; the other {said[1]}"
+    said = [f"at rank {rank}" if rank else "not found" for rank in ranks]
+    return f"right document {said[0]}" + (f", wrong one {said[1]}" if documents > 1 else "")
 
 
 def _rows(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from tokenry.counted import counted
 from tokenry.report import words
 from tokenry.report.bars import bar, bars
 
@@ -41,12 +42,13 @@ def content(moves: Moves) -> dict[str, Any]:
     best = min(moves.moves, key=lambda one: one.end.per_byte.value)
     first = moves.moves[0].figures
     order = _order(moves, best)
+    held = words.digits(first["held_out_bytes"] / 1e3)
     return {
         "title": words.clean(moves.model),
         "model": words.clean(moves.model),
         "source": _named(first["source"]),
         "target": _named(first["target"]),
-        "size": f"{len(moves.texts)} texts, {words.digits(first['held_out_bytes'] / 1e3)} kB",
+        "size": f"{counted(len(moves.texts), 'text')}, {held} kB",
         "headline": _headline(moves, best),
         "lead": _lead(moves, best),
         "intro": MASKED if moves.masked else WRITTEN,
@@ -135,7 +137,7 @@ def _figures(moves: Moves, best: MovedBy) -> list[tuple[str, str, str]]:
     span = words.reach(_percent(moves.saved.low), _percent(moves.saved.high))
     saves = f"{_percent(moves.saved.value)}\u202f%"
     return [
-        ("Tokens saved", saves, f"{span}; {before:,} to {after:,}"),
+        ("Tokens saved", saves, f"{span}; {after:,} instead of {before:,}"),
         ("Bits per byte", _bits(best.end), f"{_bits(moves.before)} before"),
         (
             "Without a known row",

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
+import platform
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ from tokenry.compare.audits import Audit
 from tokenry.compare.chunked import Chunks
 from tokenry.compare.moves import Moves
 from tokenry.compare.results import Results
+from tokenry.counted import counted
 from tokenry.errors import UsageError
 from tokenry.report import audited, chunking, compared, linkage, moved, tokens
 from tokenry.report.linkage import Told
@@ -79,9 +83,20 @@ def _rendered(template: str, page: dict[str, Any]) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     return environment.get_template(template).render(
         page=page,
+        made=_made(),
         palette=PALETTE,
         hatch=tokens.HATCH,
         style=(HERE / "style.css").read_text(encoding="utf-8"),
         script=script,
         script_hash=f"sha256-{digest}",
     )
+
+
+def _made() -> dict[str, str]:
+    """What wrote the page; of links, chunks and audits also what measured it."""
+    return {
+        "tokenry": version("tokenry"),
+        "python": platform.python_version(),
+        "system": platform.platform(terse=True),
+        "cores": counted(os.cpu_count() or 1, "core"),
+    }

@@ -21,6 +21,8 @@ class Phrases:
         drawn: Which of the two the panels draw.
         unlabelled: What an example without label is called.
         hidden: Heads of columns that say nothing here.
+        base: What methods are compared with.
+        terms: What words of the page mean that not everybody knows.
     """
 
     keep: str
@@ -34,13 +36,21 @@ class Phrases:
     drawn: slice
     unlabelled: str
     hidden: tuple[str, ...] = ()
+    base: str = "the untouched model"
+    terms: str = ""
+
+    @property
+    def untouched(self) -> str:
+        """The same as the name of a line."""
+        return self.base.removeprefix("the ").capitalize()
 
 
 PHRASES = {
     "vision": Phrases(
         keep="The mean share of tokens that the encoder\u2019s layers really process, so that "
         "methods with different schedules stand on one axis. At keep 1 nothing is removed. The "
-        "share in the table is the measured one.",
+        "share in the table is the measured one; where a method scores tokens in a whole pass of "
+        "its own, that pass is counted too.",
         time="Seconds per example of a forward pass over a batch",
         profile="One forward pass over a batch.",
         layers="Above: milliseconds in each layer, method as bars, untouched model as a line. "
@@ -60,9 +70,9 @@ PHRASES = {
         keep="The share of the full cache\u2019s slots that is held, or for methods that select, "
         "read, over all layers. At keep 1 the cache is complete. The share in the table is the "
         "measured one, at the end. Bytes held and read are those of keys and values.",
-        time="Seconds per example: reading the prompt, cutting the cache, and all tokens after it, "
-        "of which only the first few of a given continuation are timed, one by one; the others "
-        "count as much",
+        time="Seconds per example: reading the prompt (prefill), cutting the cache, and all tokens "
+        "after it, of which only the first few of a given continuation are timed, one by one; the "
+        "others count as much",
         profile="The last 256 tokens of the prompt and the first two after it.",
         layers="Above: milliseconds in each layer for 256 tokens of the prompt and two more, "
         "method as bars, "
@@ -78,6 +88,8 @@ PHRASES = {
         rows=("slots held", "read"),
         drawn=slice(1, 2),
         unlabelled="Text",
+        terms="A slot is the key and the value that one layer keeps of one token. Evicting methods "
+        "drop slots, so that the cache is smaller; selecting methods keep all and read a part.",
     ),
     "writer": Phrases(
         keep="Drafting has no dial: the text stays the same, what changes is how many passes of "
@@ -93,14 +105,18 @@ PHRASES = {
         rows=("", ""),
         drawn=slice(2),
         unlabelled="Prompt",
+        hidden=("Tokens",),
+        terms="A drafter proposes tokens ahead; one pass of the model verifies them all, and those "
+        "that it would have written itself stay. Accepted per pass counts these.",
     ),
     "text-encoder": Phrases(
         keep="The share of the documents\u2019 tokens that is indexed. Queries stay whole. At "
         "keep 1 the index holds a vector for each token. A scorer, or an index with its own "
         "rankers, has no dial and one row.",
         time="Seconds per query, from its text to the ranking: encoding, where the method needs "
-        "vectors, and search; p50 and p95 are over the queries. Build is the time to encode all "
-        "documents, once, and to make what the method searches",
+        "vectors, and search; half of the queries take no longer than p50, 95 of 100 no longer "
+        "than p95. Build is the time to encode all documents, once, and to make what the method "
+        "searches",
         profile="One query.",
         layers="",
         tokens="The worst queries come first. For each token of the query, the token of the "
@@ -113,6 +129,11 @@ PHRASES = {
         rows=("tokens indexed", "looked at"),
         drawn=slice(1),
         unlabelled="Query",
+        base="all token vectors",
+        terms="MaxSim adds up, over the tokens of the query, the cosine to the nearest token of "
+        "the document; \u201call token vectors\u201d does that exactly. MRR@10 is one over the "
+        "rank of the first right document, and 0 beyond rank 10; recall@100 is the share of the "
+        "right documents among the first 100.",
     ),
     "linker": Phrases(
         keep="Linkers have no dial. The score is F1 of all links, at a threshold that was chosen "
@@ -135,5 +156,8 @@ PHRASES = {
         drawn=slice(2),
         unlabelled="Record",
         hidden=("Keep", "Tokens", "GFLOPs"),
+        base="the encoder alone",
+        terms="Precision is the share of links that are right, recall the share of true links that "
+        "were found, F1 their harmonic mean.",
     ),
 }

@@ -116,8 +116,8 @@ def span(interval: Interval, task: TaskInfo, *, signed: bool = False) -> str:
 def seconds(value: float) -> str:
     r"""A duration with three digits.
 
-    >>> seconds(0.0416), seconds(2.5), seconds(0.00042)
-    ('41.6\u202fms', '2.50\u202fs', '0.420\u202fms')
+    >>> seconds(0.0416), seconds(2.5), seconds(0)
+    ('41.6\u202fms', '2.50\u202fs', '0\u202fms')
     """
     scaled, unit = (value, "s") if value >= 1 else (value * 1e3, "ms")
     return f"{digits(scaled)}\u202f{unit}"
@@ -126,10 +126,10 @@ def seconds(value: float) -> str:
 def digits(value: float) -> str:
     """Three significant digits without an exponent.
 
-    >>> digits(41.63), digits(1234.5), digits(0.42)
-    ('41.6', '1234', '0.420')
+    >>> digits(41.63), digits(1234.5), digits(0.42), digits(0)
+    ('41.6', '1234', '0.420', '0')
     """
-    if value >= 100:
+    if value >= 100 or value == 0:
         return f"{value:.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 1 else f"{value:.3f}"
 
@@ -138,24 +138,29 @@ def digits_of(value: float) -> str:
     r"""Three significant digits of any number, with its sign.
 
     >>> digits_of(-0.5) == "\N{MINUS SIGN}0.500", digits_of(0.0)
-    (True, '0.000')
+    (True, '0')
     """
     return f"{chr(0x2212) * (value < 0)}{digits(abs(value))}"
 
 
 def times(value: float) -> str:
-    r"""A ratio.
+    r"""A ratio: two decimals, and from ten on three digits.
 
     >>> times(1.418) == "1.42\N{MULTIPLICATION SIGN}"
     True
     """
-    return f"{value:.2f}\N{MULTIPLICATION SIGN}"
+    return f"{_ratio(value)}\N{MULTIPLICATION SIGN}"
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.2f}" if value < 10 else digits(value)
 
 
 def times_span(interval: Interval) -> str:
     """The ends of a 95 % interval of ratios; over few observations they can be very far apart."""
-    low = f"{interval.low:.2f}" if interval.low >= 0.01 else "<0.01"
-    high = f"{interval.high:.2f}" if interval.high <= 100 else ">100"
+    most = max(100, 10 * interval.value)
+    low = _ratio(interval.low) if interval.low >= 0.01 else "<0.01"
+    high = _ratio(interval.high) if interval.high <= most else f">{_ratio(most)}"
     return f"{low} to {high}"
 
 
@@ -171,9 +176,11 @@ def reach(first: str, last: str) -> str:
 def megabytes(value: int) -> str:
     """Bytes as MB.
 
-    >>> megabytes(312_400_000)
-    '312'
+    >>> megabytes(312_400_000), megabytes(90_000)
+    ('312', '<1')
     """
+    if value < 5e5:
+        return "<1"
     return f"{value / 1e6:,.0f}".replace(",", "\u202f")
 
 

@@ -29,7 +29,7 @@ class MaxSim(LateScorer):
     card: ClassVar[Card] = Card(
         slug="maxsim",
         name="MaxSim",
-        title="ColBERT's score: the best document token of each query token, summed",
+        title="ColBERT's late interaction: the best document token of each query token, summed",
         summary="What every faster or smaller way of scoring tokens is measured against.",
         family="retrieval",
         have="token vectors of queries and documents",
