@@ -6,7 +6,8 @@ Rankers learn from paragraphs that do, with the name taken out, and are judged o
 With `--index`, Debian's packages and their facets are taken instead: a file `Packages`, or what
 `apt-cache dumpavail` prints.
 
-Run from the repository root (a minute; several with `--encoder`, which reads everything):
+Run from the repository root (a minute; several with `--encoder`, which reads everything with
+zoo:minilm-l6 and then trains it as a whole on each theme):
 
     python recipes/precedent_study.py
     python recipes/precedent_study.py --encoder
@@ -130,13 +131,15 @@ class Found(NamedTuple):
     figures: dict[str, float]
 
 
-def study(parts: Split, theme: Theme, by: Any, *, leak: bool = False, embed: Any = None) -> Found:
+def study(
+    parts: Split, theme: Theme, by: Any, *, leak: bool = False, embed: Any = None, train: Any = None
+) -> Found:
     """What one ranker finds; with `leak` it sees the name of the theme."""
     from sklearn.metrics import average_precision_score, precision_score, recall_score
 
     citation = "" if leak else theme.citation
     method = BindingPrecedent(by=by, citation=citation, rules=theme.rules)
-    finder = method.learn(parts.seen, parts.labels, embed)
+    finder = method.learn(parts.seen, parts.labels, embed, train)
     scores, held = finder.score(parts.rest), finder.score(parts.held)
     found = scores >= finder.threshold
     cited = np.r_[np.ones(len(held)), np.zeros(len(scores))]
@@ -180,15 +183,17 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     texts = packages(args.index) if args.index else paragraphs()
-    embed = None
+    embed = train = None
     if args.encoder:
         from tokenry.plugs.text_encoder import text_encoder
+        from tokenry.plugs.theme_classifier import theme_trainer
 
         embed = text_encoder("zoo:minilm-l6").encode
-    rankers = ["tfidf", "lstm", "regex", *(["encoder"] if embed else [])]
+        train = theme_trainer("zoo:minilm-l6", seed=args.seed)
+    rankers = ["tfidf", "lstm", "regex", *(["encoder", "classifier"] if embed else [])]
     for name, theme in (FACETS if args.index else THEMES).items():
         parts = split(texts, theme, seed=args.seed)
-        say(name, parts, {by: study(parts, theme, by, embed=embed) for by in rankers})
+        say(name, parts, {by: study(parts, theme, by, embed=embed, train=train) for by in rankers})
         leaking = study(parts, theme, "tfidf", leak=True).figures
         sys.stdout.write(f"  tfidf that sees the name: {line(leaking)}\n")
 

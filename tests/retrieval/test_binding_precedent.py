@@ -22,10 +22,17 @@ def letters(texts):
     return counts / np.linalg.norm(counts, axis=1, keepdims=True)
 
 
-@pytest.mark.parametrize("by", ["tfidf", "lstm", "encoder", "regex"])
+def counting(texts, on_theme):
+    """Trains a classifier on single letters: how far a text is on the side of the theme."""
+    vectors, on = letters(texts), np.array(on_theme)
+    side = vectors[on].mean(0) - vectors[~on].mean(0)
+    return lambda new: letters(new) @ side
+
+
+@pytest.mark.parametrize("by", ["tfidf", "lstm", "encoder", "classifier", "regex"])
 def test_every_finder_learns_a_plain_theme(by):
     method = BindingPrecedent(by=by, rules=(r"handcuff",), epochs=12, width=8)
-    finder = method.learn(TEXTS, LABELS, letters)
+    finder = method.learn(TEXTS, LABELS, letters, counting)
     assert finder.find(TEXTS).tolist() == LABELS
     assert finder.find(
         ["handcuffs for the prisoner need a reason", "a tender for road works"]
@@ -35,22 +42,21 @@ def test_every_finder_learns_a_plain_theme(by):
     ]
 
 
-@pytest.mark.parametrize("by", ["tfidf", "lstm", "encoder"])
+@pytest.mark.parametrize("by", ["tfidf", "lstm", "encoder", "classifier"])
 def test_a_hidden_citation_is_never_read(by):
     method = BindingPrecedent(by=by, citation=r"precedent\s+11", epochs=2, width=8)
     cited = [f"{text} Precedent 11" if on else text for text, on in zip(TEXTS, LABELS, strict=True)]
     same = [f"{text}  " if on else text for text, on in zip(TEXTS, LABELS, strict=True)]
-    with_it, without = (method.learn(t, LABELS, letters).score(TEXTS) for t in (cited, same))
+    with_it, without = (
+        method.learn(t, LABELS, letters, counting).score(TEXTS) for t in (cited, same)
+    )
     np.testing.assert_allclose(with_it, without, atol=0.05)
 
 
-def test_a_long_text_counts_as_its_best_window():
-    method = BindingPrecedent(by="encoder", window=6)
-    finder = method.learn(TEXTS, LABELS, letters)
+@pytest.mark.parametrize("by", ["encoder", "classifier"])
+def test_a_long_text_counts_as_its_best_window(by):
+    finder = BindingPrecedent(by=by, window=6).learn(TEXTS, LABELS, letters, counting)
     long = f"{OFF[0]} {ON[0]} {OFF[1]}"
-    owners, vectors = method._windows([long, "", ON[0]], letters)
-    assert owners.tolist() == [0, 0, 0, 0, 1, 2, 2]
-    assert len(vectors) == 7
     assert finder.score([long])[0] == pytest.approx(
         max(finder.score([part])[0] for part in re.findall(r"(?:\S+ ?){1,6}", long))
     )

@@ -7,7 +7,7 @@ from tokenry.method.chunker import Chunker, ChunkMeasure, ChunkScores, Document,
 from tokenry.method.coder import TextCoder
 from tokenry.method.drafter import Drafter, DraftView, TokenTree, Verified
 from tokenry.method.editor import CacheEditor, EditPlan
-from tokenry.method.finder import Finder, ThemeFinder
+from tokenry.method.finder import Finder, ThemeFinder, Train
 from tokenry.method.index_reducer import IndexReducer, TokensView
 from tokenry.method.judge import Figure, Findings, Judge, Usage
 from tokenry.method.late import LateScorer, Prepared, Reads
@@ -127,6 +127,7 @@ __all__ = [
     "TokenTree",
     "TokenizerTrainer",
     "TokensView",
+    "Train",
     "Usage",
     "Verified",
     "ViewRanker",

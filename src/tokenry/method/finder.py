@@ -14,6 +14,8 @@ from tokenry.method.base import Method
 from tokenry.method.chunker import Embed
 
 Score = Callable[[Sequence[str]], Float[np.ndarray, "n"]]
+Train = Callable[[Sequence[str], Bool[np.ndarray, "n"]], Score]
+"""Trains a classifier on texts and whether each is on the theme."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, slots=True)
@@ -41,7 +43,11 @@ class ThemeFinder(Method):
 
     @abstractmethod
     def learn(
-        self, texts: Sequence[str], on_theme: Sequence[bool], embed: Embed | None = None
+        self,
+        texts: Sequence[str],
+        on_theme: Sequence[bool],
+        embed: Embed | None = None,
+        train: Train | None = None,
     ) -> Finder:
         """A finder of further texts on the theme.
 
@@ -49,6 +55,7 @@ class ThemeFinder(Method):
             texts: Texts.
             on_theme: Which of them are on the theme.
             embed: Vectors of texts, for finders that read them.
+            train: What trains a model on them, for finders that do.
 
         Raises:
             UsageError: If there are no texts of one kind, or something is missing that this

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from tokenry.ops.spans import Offsets
 
@@ -71,6 +71,20 @@ def in_windows(texts: Sequence[str], size: int) -> tuple[Int[np.ndarray, " w"], 
             owners.append(number)
             parts.append(" ".join(split[start : start + size]))
     return np.asarray(owners, dtype=np.int64), parts
+
+
+def best_window(
+    texts: Sequence[str], size: int, score: Callable[[list[str]], Float[np.ndarray, " w"]]
+) -> Float[np.ndarray, " n"]:
+    """The score of each text's best run of so many words.
+
+    >>> best_window(["a b ccc", ""], 2, lambda runs: np.array([len(run) for run in runs])).tolist()
+    [3.0, 0.0]
+    """
+    owners, parts = in_windows(texts, size)
+    best = np.full(len(texts), -np.inf)
+    np.maximum.at(best, owners, score(parts))
+    return best
 
 
 def trimmed(text: str, start: int, end: int) -> Stretch:

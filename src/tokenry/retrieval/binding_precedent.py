@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, final
 
 import numpy as np
@@ -13,12 +14,15 @@ from jaxtyping import Bool, Float, Int
 
 from tokenry.card import Card, Claim
 from tokenry.errors import MissingExtraError, UsageError
-from tokenry.method import Embed, Finder, In, ThemeFinder
+from tokenry.method import Embed, Finder, In, ThemeFinder, Train
+from tokenry.method.finder import Score
 from tokenry.ops import word_lstm
-from tokenry.ops.segments import in_windows
+from tokenry.ops.segments import best_window, in_windows
 from tokenry.ops.splits import every_fourth
 from tokenry.ops.thresholds import best_threshold
 from tokenry.ops.trends import Change, by_period, change
+
+OnTheme = Bool[np.ndarray, " n"]
 
 
 @final
@@ -31,11 +35,11 @@ class BindingPrecedent(ThemeFinder):
 
     Args:
         by: What learns: TF-IDF with a linear support vector machine, an LSTM over words, a linear
-            model over an encoder's vectors, or rules that a person wrote.
+            model over an encoder's vectors, an encoder as a whole, or rules that a person wrote.
         citation: A regular expression of the citation; taken out of all texts. Empty takes nothing
             out.
         rules: Regular expressions, of which one must match, for by="regex".
-        window: Words that an encoder reads at a time; a text counts as its best window.
+        window: Words that a model reads at a time; a text counts as its best window.
         words: Most words that the LSTM knows.
         width: Of the LSTM.
         longest: Words of a text that the LSTM reads: its head and tail.
@@ -118,10 +122,12 @@ class BindingPrecedent(ThemeFinder):
         ),
     )
 
-    by: Annotated[Literal["tfidf", "lstm", "encoder", "regex"], "what learns"] = "tfidf"
+    by: Annotated[Literal["tfidf", "lstm", "encoder", "classifier", "regex"], "what learns"] = (
+        "tfidf"
+    )
     citation: Annotated[str, "a regular expression of the citation"] = ""
     rules: Annotated[tuple[str, ...], "regular expressions, of which one must match"] = ()
-    window: Annotated[int, In(1, 100_000), "words that an encoder reads at a time"] = 200
+    window: Annotated[int, In(1, 100_000), "words that a model reads at a time"] = 200
     words: Annotated[int, In(1, 10_000_000), "most words that the LSTM knows"] = 20_000
     width: Annotated[int, In(1, 10_000), "of the LSTM"] = 48
     longest: Annotated[int, In(2, 1_000_000), "words of a text that the LSTM reads"] = 512
@@ -145,12 +151,16 @@ class BindingPrecedent(ThemeFinder):
         return re.sub(self.citation, " ", text, flags=re.IGNORECASE) if self.citation else text
 
     def learn(
-        self, texts: Sequence[str], on_theme: Sequence[bool], embed: Embed | None = None
+        self,
+        texts: Sequence[str],
+        on_theme: Sequence[bool],
+        embed: Embed | None = None,
+        train: Train | None = None,
     ) -> Finder:
         """A finder of further texts on the theme.
 
         Raises:
-            UsageError: If no text is on the theme or all are, or an encoder or rules are missing.
+            UsageError: If no text is on the theme or all are, or what `by` needs is missing.
             MissingExtraError: If scikit-learn is not installed.
         """
         labels = np.asarray(on_theme, dtype=bool)
@@ -162,10 +172,10 @@ class BindingPrecedent(ThemeFinder):
         if self.by == "regex":
             return Finder(score=self._by_rules, threshold=0.5)
         read = [self.hidden(text) for text in texts]
-        learned = {"tfidf": self._tfidf, "lstm": self._lstm, "encoder": self._encoder}[self.by]
+        learned = self._learner(embed, train)
         held = every_fourth(labels)
         rest = np.flatnonzero(~held)
-        score = learned([read[at] for at in rest.tolist()], labels[rest], embed)
+        score = learned([read[at] for at in rest.tolist()], labels[rest])
 
         def scored(new: Sequence[str]) -> Float[np.ndarray, " n"]:
             return np.asarray(score([self.hidden(text) for text in new]), dtype=np.float64)
@@ -196,14 +206,29 @@ class BindingPrecedent(ThemeFinder):
         read = [self.hidden(text) for text in texts]
         return np.array([float(any(rule.search(text) for rule in rules)) for text in read])
 
-    def _tfidf(self, texts: Sequence[str], labels: Bool[np.ndarray, " n"], unread: Any) -> Any:
+    def _learner(self, embed: Embed | None, train: Train | None) -> Train:
+        if self.by in ("tfidf", "lstm"):
+            return self._tfidf if self.by == "tfidf" else self._lstm
+        if self.by == "encoder":
+            train = None if embed is None else partial(_on_vectors, embed)
+        if train is None:
+            missing = "vectors; give embed=" if self.by == "encoder" else "a trainer; give train="
+            raise UsageError(f"BindingPrecedent: by={self.by!r} needs {missing}.")
+        return partial(self._in_windows, train)
+
+    def _in_windows(self, train: Train, texts: Sequence[str], labels: OnTheme) -> Score:
+        owners, parts = in_windows(texts, self.window)
+        read = train(parts, labels[owners])
+        return lambda new: best_window(new, self.window, read)
+
+    def _tfidf(self, texts: Sequence[str], labels: OnTheme) -> Score:
         vectorizer, machine, _ = _scikit_learn()
         words = vectorizer(ngram_range=(1, 2), sublinear_tf=True, stop_words="english")
         model = machine(class_weight="balanced", random_state=self.seed)
         model.fit(words.fit_transform(texts), labels)
         return lambda new: model.decision_function(words.transform(new))
 
-    def _lstm(self, texts: Sequence[str], labels: Bool[np.ndarray, " n"], unread: Any) -> Any:
+    def _lstm(self, texts: Sequence[str], labels: OnTheme) -> Score:
         known = word_lstm.known_words(texts, self.words)
         ids = word_lstm.numbered(texts, known, self.longest)
         truth = torch.from_numpy(labels).float()
@@ -216,28 +241,11 @@ class BindingPrecedent(ThemeFinder):
 
         return score
 
-    def _encoder(
-        self, texts: Sequence[str], labels: Bool[np.ndarray, " n"], embed: Embed | None
-    ) -> Any:
-        if embed is None:
-            raise UsageError("BindingPrecedent: by='encoder' needs vectors; give embed=.")
-        model = _scikit_learn()[2](class_weight="balanced", max_iter=1000, C=10.0)
-        owners, vectors = self._windows(texts, embed)
-        model.fit(vectors, labels[owners])
 
-        def score(new: Sequence[str]) -> Float[np.ndarray, " n"]:
-            whose, seen = self._windows(new, embed)
-            best = np.full(len(new), -np.inf)
-            np.maximum.at(best, whose, model.decision_function(seen))
-            return best
-
-        return score
-
-    def _windows(
-        self, texts: Sequence[str], embed: Embed
-    ) -> tuple[Int[np.ndarray, " w"], Float[np.ndarray, "w d"]]:
-        owners, parts = in_windows(texts, self.window)
-        return owners, embed(parts)
+def _on_vectors(embed: Embed, texts: Sequence[str], labels: OnTheme) -> Score:
+    model = _scikit_learn()[2](class_weight="balanced", max_iter=1000, C=10.0)
+    model.fit(embed(texts), labels)
+    return lambda new: model.decision_function(embed(new))
 
 
 def _scikit_learn() -> tuple[Any, Any, Any]:
