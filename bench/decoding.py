@@ -186,7 +186,7 @@ def measure(
         for one in runs[:: -1 if turn % 2 else 1]:
             found[one.name].append(write(model, inputs, one, tokens, before))
     plain = found[runs[0].name][0].text
-    asked = inputs["input_ids"].tolist()
+    prompts = inputs["input_ids"].tolist()
     for one in runs:
         tally, turns = tallies.setdefault(one.name, Tally()), found[one.name]
         text, trace = turns[-1].text, turns[-1].trace
@@ -195,7 +195,7 @@ def measure(
         tally.same += sum(_same(a, b) for a, b in zip(text.tolist(), plain.tolist(), strict=True))
         tally.texts += len(text)
         tally.tokens += int((plain != model.generation_config.eos_token_id).sum())
-        pairs = zip(asked, plain.tolist(), strict=True)
+        pairs = zip(prompts, plain.tolist(), strict=True)
         tally.copied += sum(copied(source, answer) for source, answer in pairs)
         if trace is not None:
             tally.passes += trace.passes
@@ -290,8 +290,8 @@ class Block:
         record(device, "by_kind", {**named, "rows": rows})
 
 
-def main() -> None:
-    """Measure, print and write."""
+def asked() -> argparse.Namespace:
+    """What the command line says."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kinds", nargs="*", default=KINDS)
     parser.add_argument("--batches", type=int, nargs="*", default=(1, 4))
@@ -303,7 +303,12 @@ def main() -> None:
     parser.add_argument("--before", type=int, default=0, help="prompts answered before each")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="float32")
-    arguments = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure, print and write."""
+    arguments = asked()
     deadline = time.monotonic() + 60 * arguments.minutes
     torch.set_grad_enabled(False)
     loaded = zoo.load(MODEL)

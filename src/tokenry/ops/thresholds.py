@@ -90,3 +90,17 @@ def best_threshold(
         raise UsageError("best_threshold: none of the labelled pairs is a true one.")
     curve = threshold_curve(scores, true, missed)
     return float(curve.threshold[curve.best]), float(curve.f1[curve.best])
+
+
+def middle_threshold(scores: Float[np.ndarray, " m"], same: Bool[np.ndarray, " m"]) -> float:
+    """Halfway between the best threshold and the next lower score, if there is one.
+
+    Raises:
+        UsageError: If no pair with a score is a true one.
+
+    >>> middle_threshold(np.array([0.9, 0.75, 0.25]), np.array([True, True, False]))
+    0.5
+    """
+    least, _ = best_threshold(scores, same)
+    below = scores[scores < least].max(initial=-np.inf)
+    return least if np.isinf(below) else float(least + below) / 2

@@ -79,5 +79,11 @@ def fitted(
     return model.eval()
 
 
+@torch.no_grad()
+def logits(model: WordLstm, ids: Int[Tensor, "b n"]) -> Float[Tensor, " b"]:
+    """One for each text, in parts that fit into memory."""
+    return torch.cat([model(part) for part in torch.split(ids, 256)])
+
+
 def _words(text: str) -> list[str]:
     return re.findall(r"\w+", text.lower())

@@ -19,7 +19,7 @@ from tokenry.method.finder import Score
 from tokenry.ops import word_lstm
 from tokenry.ops.segments import best_window, in_windows
 from tokenry.ops.splits import every_fourth
-from tokenry.ops.thresholds import best_threshold
+from tokenry.ops.thresholds import middle_threshold
 from tokenry.ops.trends import Change, by_period, change
 
 OnTheme = Bool[np.ndarray, " n"]
@@ -181,16 +181,10 @@ class BindingPrecedent(ThemeFinder):
             return np.asarray(score([self.hidden(text) for text in new]), dtype=np.float64)
 
         seen = scored([texts[at] for at in np.flatnonzero(held).tolist()])
-        least, _ = best_threshold(seen, labels[held])
-        below = seen[seen < least].max(initial=-np.inf)
-        return Finder(score=scored, threshold=least if np.isinf(below) else (least + below) / 2)
+        return Finder(score=scored, threshold=middle_threshold(seen, labels[held]))
 
     def trend(
-        self,
-        days: Int[np.ndarray, " n"],
-        found: Bool[np.ndarray, " n"],
-        precedent: int,
-        length: int = 30,
+        self, days: Int[np.ndarray, " n"], found: OnTheme, precedent: int, length: int = 30
     ) -> tuple[Int[np.ndarray, "p 3"], Change]:
         """Texts and finds of each period, and the change from the precedent's day on.
 
@@ -233,13 +227,9 @@ class BindingPrecedent(ThemeFinder):
         ids = word_lstm.numbered(texts, known, self.longest)
         truth = torch.from_numpy(labels).float()
         model = word_lstm.fitted(ids, truth, len(known) + 2, self.width, self.epochs, self.seed)
-
-        def score(new: Sequence[str]) -> Float[np.ndarray, " n"]:
-            with torch.no_grad():
-                parts = torch.split(word_lstm.numbered(new, known, self.longest), 256)
-                return torch.cat([model(part) for part in parts]).numpy()
-
-        return score
+        return lambda new: word_lstm.logits(
+            model, word_lstm.numbered(new, known, self.longest)
+        ).numpy()
 
 
 def _on_vectors(embed: Embed, texts: Sequence[str], labels: OnTheme) -> Score:
