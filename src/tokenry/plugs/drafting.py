@@ -38,6 +38,7 @@ from tokenry.plugs.drafting_texts import Stream, Texts, stacked
 from tokenry.plugs.filling import Filler, Filling
 from tokenry.plugs.guide import Guide
 from tokenry.plugs.past import CACHE
+from tokenry.plugs.positions import positions
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +268,7 @@ class Drafting(Attachment[Drafter]):
             records=frozenset(name for name, wanted in records.items() if wanted),
             memory=self.memory,
             counts=counts,
-            places=getattr(self._model.config, "max_position_embeddings", None) or sys.maxsize,
+            places=positions(self._model) or sys.maxsize,
             show=stream.show,
             vocabulary=_vocabulary(self._model),
             fillings=self._fillings(texts),

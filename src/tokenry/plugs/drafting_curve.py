@@ -23,6 +23,7 @@ from tokenry.plugs.drafting_admission import admit_cache
 from tokenry.plugs.drafting_ground import Ground
 from tokenry.plugs.drafting_seq2seq import SeqGround
 from tokenry.plugs.past import CACHE
+from tokenry.plugs.positions import positions
 from tokenry.zoo.cache import root
 
 CONTEXT = 128
@@ -114,7 +115,7 @@ def _key(model: Any, batch: int) -> str:
 @torch.no_grad()
 def measure(model: Any, batch: int) -> Curve:
     """Time passes over 1, 2, 4, 8, ... tokens per text behind a short cache."""
-    places = getattr(model.config, "max_position_embeddings", None) or CONTEXT + _LARGEST
+    places = positions(model) or CONTEXT + _LARGEST
     context = max(1, min(CONTEXT, places - _LARGEST, places // 2))
     ids = torch.zeros(batch, context, dtype=torch.long, device=model.device)
     ground = _read(model, ids) if model.config.is_encoder_decoder else _prompted(model, ids)

@@ -12,6 +12,7 @@ from transformers import AutoModelForSeq2SeqLM
 
 from tokenry.errors import UnsupportedModelError, UsageError
 from tokenry.ops.attention import additive
+from tokenry.plugs.positions import positions
 
 
 class Filler:
@@ -87,7 +88,7 @@ class Filling:
         if self._read is None:
             self._read = self._model.get_encoder()(input_ids=self._source, return_dict=True)
         ids = torch.cat([text, text.new_full((count,), mask_of(self._model))])[None]
-        ids = ids[:, : getattr(self._model.config, "max_position_embeddings", None)]
+        ids = ids[:, : positions(self._model)]
         every = torch.ones(1, ids.shape[1], dtype=torch.bool)
         scores = _scores(self._model, ids, every, encoder_outputs=self._read)
         return scores[0, len(text) :].cpu()

@@ -21,6 +21,7 @@ from tokenry.ops.tree import reach
 from tokenry.plugs.attention import BASES
 from tokenry.plugs.drafting_curve import Curve, curve
 from tokenry.plugs.past import CACHE
+from tokenry.plugs.positions import positions
 
 WINDOW = 32
 """So many tokens at the end of a text tell cheaply whether the draft model is any good for it."""
@@ -126,7 +127,7 @@ class Guide:
             For a tree under the text the draft's probabilities at the root and at each node; None
             when the draft model has not so many positions.
         """
-        most = getattr(self._draft.config, "max_position_embeddings", None)
+        most = positions(self._draft)
         if most is not None and len(text) + count > most:
             return None
         held = self._held(row)
