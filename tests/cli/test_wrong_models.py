@@ -6,7 +6,7 @@ NAME = "wrong/name"
 COMMANDS = (
     f"index notes --out made --encoder {NAME}",
     f"chunks notes --encoder {NAME} --out made.html",
-    f"compare {NAME} --data notes --methods bm25 --results made --out made.html",
+    f"compare {NAME} --data notes --methods bm25 --folder made --out made.html",
     f"probe {NAME} verbatim-memory",
     f"audit {NAME} --text notes --out made.html",
     f"transplant {NAME} {NAME} --method fvt --text notes --out made",
