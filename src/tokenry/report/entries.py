@@ -147,7 +147,7 @@ def display_name(results: Results, label: str) -> str:
 
     Of names that are alike because they were shortened, each gets a number.
     """
-    if label == "none":
+    if label == UNTOUCHED:
         return PHRASES[results.tasks[0].kind].untouched
     name = words.name(label, results.card(label))
     alike = [other for other in results.methods if words.name(other, results.card(other)) == name]
