@@ -172,7 +172,7 @@ def test_restore_catches_another_config(monkeypatch):
     def detach(self):
         for handle in self._handles:
             handle.remove()
-        for module in (self._decoder, *self._attentions):
+        for module in (self._decoder, *self._attentions.values()):
             module.__dict__.pop("_tokenry", None)
 
     monkeypatch.setattr(caching.Caching, "detach", detach)
