@@ -7,13 +7,12 @@ from dataclasses import dataclass
 import pytest
 import torch
 import transformers
+from tests.plugs.test_more_decoders import Uneven
 
 from tokenry import attach
 from tokenry.cache import H2O, TokenSelect
 from tokenry.checks.models import SHAPE, WORDS, liven
 from tokenry.errors import UnsupportedModelError, UsageError
-from tokenry.method import CachePolicy, Slots
-from tokenry.ops.slots import top_slots
 
 PICTURE, START = 90, 92
 TEXT = {**WORDS, "num_hidden_layers": 2, "pad_token_id": 0, "head_dim": 8}
@@ -107,16 +106,6 @@ def run(model, inputs):
         out = model(torch.arange(5, 5 + t).expand(len(mask), -1), **given, use_cache=True)
         logits.append(out.logits)
     return torch.cat(logits, 1)[mask.bool()]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Uneven(CachePolicy):
-    """Other slots in each head."""
-
-    def evict(self, view):
-        source = torch.Generator().manual_seed(view.layer)
-        score = torch.rand(view.tokens.shape[1:], generator=source).expand(view.tokens.shape)
-        return Slots(top_slots(score, view.count, last=2, valid=view.valid))
 
 
 @pytest.mark.parametrize("name", MODELS)
