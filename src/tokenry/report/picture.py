@@ -11,6 +11,7 @@ import vl_convert
 from PIL import Image
 
 from tokenry.compare.records import UNTOUCHED
+from tokenry.counted import counted
 from tokenry.report import slots, tokens, words
 from tokenry.report.answer import MAX_LOSS, chosen_of, headline
 from tokenry.report.entries import Entry, display_name, entries
@@ -128,7 +129,7 @@ def _images(results: Results, chosen: Sequence[Picture]) -> str:
 
 def _merged(results: Results, one: Picture, image: Image.Image) -> str:
     left, _ = tokens.count(one)
-    caption = f"{display_name(results, one.method)} {one.keep:.3g}: {left} tokens"
+    caption = f"{display_name(results, one.method)} {one.keep:.3g}: {counted(left, 'token')}"
     return _tile(image, tokens.overlay(one.groups, image), caption, one.grid)
 
 
