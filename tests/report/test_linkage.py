@@ -7,6 +7,7 @@ import pytest
 import tokenry
 from tokenry.compare.run import compare
 from tokenry.errors import StoreError
+from tokenry.ops.assignment import ASSIGNMENTS
 from tokenry.report import disagreements, graphs, linkage
 from tokenry.report.aligned import aligned, fields
 from tokenry.report.page import html
@@ -172,3 +173,7 @@ def test_commands_write_the_report(tmp_path, capsys):
     assert main(["link", str(table), str(table), *common, str(page)]) == 0
     assert "links between 3 and 3 rows" in page.read_text(encoding="utf-8")
     assert main(["link", str(table), str(table), *common, str(tmp_path / "no" / "p.html")]) == 2
+
+
+def test_the_page_says_what_each_assignment_allows():
+    assert linkage.PARTNERS.keys() == {*ASSIGNMENTS}
