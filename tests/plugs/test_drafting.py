@@ -340,8 +340,11 @@ def test_a_budget_of_one_drafts_nothing_and_needs_no_mask(monkeypatch):
 def test_holes_of_rows_and_trees_are_packed_now_and_then(holes, method, monkeypatch):
     """Whenever that is: the texts, and the cache handed out, are those of plain decoding."""
     monkeypatch.setattr(drafting_ground, "_HOLES", holes)
-    moved = []
-    move = drafting_ground.DraftLayer.move
+    moved, kept = [], []
+    move, keep = drafting_ground.DraftLayer.move, drafting_ground.Ground.keep
+    monkeypatch.setattr(
+        drafting_ground.Ground, "keep", lambda *given: (kept.extend(given[1]), keep(*given))
+    )
     monkeypatch.setattr(
         drafting_ground.DraftLayer, "move", lambda *given: (moved.append(1), move(*given))
     )
@@ -355,6 +358,8 @@ def test_holes_of_rows_and_trees_are_packed_now_and_then(holes, method, monkeypa
     with attach(model, method):
         ours = model.generate(ids, **settings)
     assert torch.equal(ours.sequences, plain.sequences)
+    branched = any(list(stay) != [*range(len(stay))] for stay in kept)
+    assert branched == isinstance(method, TokenRecycling), "only trees leave holes inside a row"
     n = plain.past_key_values.get_seq_length()
     for row, there in zip(plain.past_key_values.layers, ours.past_key_values.layers, strict=True):
         real = torch.cat([mask.bool(), torch.ones(3, n - 16, dtype=torch.bool)], 1)
